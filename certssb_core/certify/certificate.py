@@ -1,0 +1,193 @@
+"""From bounds to radii, and what each radius promises.
+
+The weighted-norm theorem (Neyman–Pearson for Gaussians; arXiv 1902.02918, 2003.08904): with
+probability at least 1 - alpha the smoothed prediction is unchanged by any change ``delta`` of the test
+input and ``delta_i`` of the training images, labels and number of images unchanged, while
+
+    |delta|² / sigma_x² + sum_i |delta_i|² / sigma_i²  <  margin²,
+    margin = (Φ⁻¹(p_a_lower) - Φ⁻¹(p_b_upper)) / 2.
+
+Notes:
+    The theorem needs the noise map to be fixed. Cert-SSBD (arXiv 2504.21730) lets sigma follow the sample;
+    that alone is not a certificate (arXiv 2110.05365), so every result carries its condition in words.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+
+from certssb_core.certify.bounds import ClassBounds
+
+NOISE_MAPS = ("uniform", "sample-specific")
+
+PROMISE = (
+    "The prediction stays the same for any change of the test input of L2 norm below the radius, "
+    "the training set as given."
+)
+
+_CONDITIONS = {  # by training map, then test map
+    ("uniform", "uniform"): "Unconditional: one noise level for every image, whatever the data.",
+    ("sample-specific", "uniform"): (
+        "Holds for the training noise levels as fixed: an attacker who can move them through the training "
+        "data is outside the theorem."
+    ),
+    ("uniform", "sample-specific"): (
+        "Holds for the test input's noise level as fixed; for later inputs in the ball the store fixes it."
+    ),
+    ("sample-specific", "sample-specific"): (
+        "Holds for all noise levels as fixed: an attacker who can move the training levels through the data "
+        "is outside the theorem; for later inputs inside the ball the store fixes the test input's level."
+    ),
+}
+
+# Relative allowance for rounding in sums of up to millions of terms, always against the claim.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """One certificate per input; ABSTAIN is prediction -1 with margin and radius 0.
+
+    Attributes:
+        prediction: ``(n,)`` int64.
+        p_a_lower: ``(n,)`` lower bound on the predicted class's probability.
+        p_b_upper: ``(n,)`` upper bound on every other class's probability.
+        margin: ``(n,)`` the theorem's right-hand side, in units of sigma.
+        radius: ``(n,)`` test radius ``sigma * margin``, in L2 pixel units.
+        sigma: ``(n,)`` noise level of each test input, in pixel units.
+        promise: what ``radius`` promises, in words.
+        condition: what the promise rests on, in words.
+    """
+
+    prediction: np.ndarray
+    p_a_lower: np.ndarray
+    p_b_upper: np.ndarray
+    margin: np.ndarray
+    radius: np.ndarray
+    sigma: np.ndarray
+    promise: str
+    condition: str
+
+
+@dataclass(frozen=True)
+class CertificateKind:
+    """An entry of the registry.
+
+    Attributes:
+        title: for people.
+        certify: from class bounds to certificates.
+        condition: from training map and test map to the condition, in words, under which they hold.
+    """
+
+    title: str
+    certify: Callable[..., Certificates]
+    condition: Callable[[str, str], str]
+
+
+def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_map: str) -> Certificates:
+    """Margin and test radius of every input.
+
+    Args:
+        bounds: bounds on ``n`` inputs, from votes drawn at exactly these noise levels.
+        sigma: noise level of the test inputs, a number or ``(n,)``, > 0, pixel units.
+        training_map: how the training noise was chosen, one of ``NOISE_MAPS``.
+        test_map: how ``sigma`` was chosen, one of ``NOISE_MAPS``.
+
+    Returns:
+        Certificates, each right with probability >= 1 - alpha of the bounds.
+
+    Raises:
+        ValueError: an unknown noise map, or a noise level that is not positive and finite.
+    """
+    if (training_map, test_map) not in _CONDITIONS:
+        raise ValueError(f"noise maps must be among {NOISE_MAPS}, got {training_map!r} and {test_map!r}")
+    sigma = np.broadcast_to(_positive("sigma", sigma), bounds.prediction.shape).copy()
+    if not np.isfinite(sigma).all():
+        raise ValueError("sigma must be finite, got inf")
+    gap = (ndtri(bounds.p_a_lower) - ndtri(bounds.p_b_upper)) / 2
+    margin = np.where(bounds.prediction >= 0, gap, 0.0)
+    return Certificates(
+        prediction=bounds.prediction,
+        p_a_lower=bounds.p_a_lower,
+        p_b_upper=bounds.p_b_upper,
+        margin=margin,
+        radius=sigma * margin,
+        sigma=sigma,
+        promise=PROMISE,
+        condition=_CONDITIONS[training_map, test_map],
+    )
+
+
+def images_certified(
+    margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayLike, *, norm: float
+) -> np.ndarray:
+    """Joint budget: how many poisoned training images, each moved by at most ``norm``, are certified.
+
+    The test input is moved by at most ``norm`` too. The attacker chooses which images, so the ``n`` smallest
+    ``sigma_i`` count: ``norm² (1/sigma_x² + sum of the n largest 1/sigma_i²) < margin²``.
+
+    Args:
+        margin: ``(n,)``, >= 0.
+        sigma_test: a number or ``(n,)``; ``inf`` where the test input is not part of the budget.
+        sigma_train: ``(N,)`` noise levels of the training images.
+        norm: L2 pixel units, >= 0.
+
+    Returns:
+        ``(n,)`` int64 in [-1, N]; -1 where moving the test input alone is not certified.
+    """
+    if not 0 <= norm < np.inf:
+        raise ValueError(f"norm must be finite and not negative, got {norm}")
+    margin, weight_test = _checked(margin, sigma_test)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # norm 0 costs nothing
+        budget = np.where(margin > 0, (margin / norm) ** 2 * (1 - _ROUNDING), 0.0) - weight_test
+    return np.searchsorted(_worst_weights(sigma_train), budget, side="left").astype(np.int64) - 1
+
+
+def norm_certified(
+    margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayLike, *, images: int
+) -> np.ndarray:
+    """Joint budget the other way round: every norm below the result is certified for ``images`` images.
+
+    Arguments as in :func:`images_certified`; ``images`` in [0, N].
+
+    Returns:
+        ``(n,)`` suprema in L2 pixel units (0 where nothing is certified, ``inf`` where nothing is at stake).
+    """
+    worst = _worst_weights(sigma_train)
+    if not 0 <= images < len(worst):
+        raise ValueError(f"images must lie in [0, {len(worst) - 1}], got {images}")
+    margin, weight_test = _checked(margin, sigma_test)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(margin > 0, margin / np.sqrt(weight_test + worst[images]), 0.0)
+
+
+CERTIFICATES: dict[str, CertificateKind] = {
+    "weighted-l2": CertificateKind(
+        "Weighted L2 norm over test input and training images",
+        certify,
+        condition=lambda training_map, test_map: _CONDITIONS[training_map, test_map],
+    ),
+}
+
+
+def _worst_weights(sigma_train: ArrayLike) -> np.ndarray:
+    """``(N + 1,)`` the sum of the n largest ``1/sigma_i²``, for n = 0 ... N."""
+    weights = _positive("sigma_train", sigma_train).ravel() ** -2.0
+    return np.concatenate([[0.0], np.cumsum(np.sort(weights)[::-1])])
+
+
+def _checked(margin: ArrayLike, sigma_test: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    margin = np.asarray(margin, dtype=np.float64)
+    if not (margin >= 0).all():
+        raise ValueError(f"margin must not be negative, got {margin[~(margin >= 0)].flat[0]}")
+    return margin, _positive("sigma_test", sigma_test) ** -2.0
+
+
+def _positive(name: str, values: ArrayLike) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    if not (values > 0).all():
+        raise ValueError(f"{name} must be positive, got {values[~(values > 0)].flat[0]}")
+    return values

@@ -1,0 +1,104 @@
+"""Numbers that sum a run up: clean and triggered test sets, and the store.
+
+All shares are in [0, 1] and of the images that count; an abstention is never right. Of no images, NaN.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+
+from certssb_core.certify.storage_update import Entry
+
+
+def certified_accuracy(
+    prediction: ArrayLike, radius: ArrayLike, labels: ArrayLike, *, radii: Iterable[float]
+) -> dict[str, float]:
+    """Share of images with the right class and a radius strictly above r, keyed "0.0", "0.25", ...
+
+    Args:
+        prediction: ``(n,)`` predicted class, -1 for ABSTAIN.
+        radius: ``(n,)`` certified radius in L2 pixel units.
+        labels: ``(n,)`` true class.
+        radii: where the curve is read, L2 pixel units.
+    """
+    right, radius = np.asarray(prediction) == np.asarray(labels), np.asarray(radius)
+    return {str(float(r)): _share(right & (radius > r)) for r in radii}
+
+
+def clean_metrics(
+    prediction: ArrayLike, radius: ArrayLike, labels: ArrayLike, radii: Iterable[float]
+) -> dict[str, float | dict[str, float]]:
+    """Accuracy, abstentions, and certified accuracy on a clean test set; arguments as in certified_accuracy.
+
+    The average certified radius counts a wrong or abstaining image as 0 (arXiv 2001.02378).
+    """
+    prediction, radius, labels = np.asarray(prediction), np.asarray(radius), np.asarray(labels)
+    right = prediction == labels
+    return {
+        "n": len(labels),
+        "accuracy": _share(right),
+        "abstained": _share(prediction == -1),
+        "average_certified_radius": _share(np.where(right, radius, 0.0)),
+        "certified_accuracy": certified_accuracy(prediction, radius, labels, radii=radii),
+    }
+
+
+def triggered_metrics(
+    prediction: ArrayLike,
+    radius: ArrayLike,
+    labels: ArrayLike,
+    attacked: ArrayLike,
+    counts: ArrayLike,
+    radii: Iterable[float],
+) -> dict[str, float | dict[str, float]]:
+    """Attack success and robustness on a triggered test set.
+
+    Args:
+        prediction: ``(n,)`` predicted class of the triggered images, -1 for ABSTAIN.
+        radius: ``(n,)`` certified radius in L2 pixel units.
+        labels: ``(n,)`` true class.
+        attacked: ``(n,)`` the class the attacker wants.
+        counts: ``(n,)`` bool, which images count (those of the target class say nothing about the attack).
+        radii: where the curve is read, L2 pixel units.
+    """
+    counts = np.asarray(counts, dtype=bool)
+    prediction, radius, labels, attacked = (
+        np.asarray(a)[counts] for a in (prediction, radius, labels, attacked)
+    )
+    return {
+        "n": len(labels),
+        "attack_success_rate": _share(prediction == attacked),
+        "empirical_robust_accuracy": _share(prediction == labels),
+        "certified_robust_accuracy": certified_accuracy(prediction, radius, labels, radii=radii),
+    }
+
+
+def store_metrics(entries: Iterable[Entry]) -> dict[str, int]:
+    """How many inputs became balls, and how many fell into each case of storage-update certification."""
+    entries = list(entries)
+    cases = Counter(entry.case for entry in entries)
+    return {
+        "stored": sum(entry.stored for entry in entries),
+        **{case: cases[case] for case in ("disjoint", "same_label", "trimmed", "aligned")},
+    }
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval ``(low, high)`` for a share of ``n`` images, for display beside it."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes must lie in [0, {n}], got {successes}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    if n == 0:
+        return 0.0, 1.0
+    z, share = float(ndtri((1 + confidence) / 2)), successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def _share(values: np.ndarray) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")

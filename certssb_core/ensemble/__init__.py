@@ -1,0 +1,1 @@
+"""Members: networks, smoothed training, voting, shards."""

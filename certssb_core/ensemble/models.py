@@ -1,0 +1,137 @@
+"""Networks, by name. Every one maps ``(n, C, H, W)`` pixels to ``(n, classes)`` logits, image by image.
+
+Predictions must not depend on batch mates (METHOD §2), so normalisation is by group, never by batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from certssb_core.smoothing.seeds import torch_seed
+
+GROUPS = 8
+
+
+class SmallCNN(nn.Module):
+    """Two 3×3 convolutions, each pooled, and two dense layers: 14,000 weights, for the 8×8 digits."""
+
+    def __init__(self, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 16, 3, padding=1)
+        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
+        self.fc = nn.Linear(32 * (side // 4) ** 2, 64)
+        self.output = nn.Linear(64, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (n, 16, side/2, side/2)
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (n, 32, side/4, side/4)
+        return self.output(F.relu(self.fc(x.flatten(1))))
+
+
+class MnistCNN(nn.Module):
+    """The published MNIST network (2504.21730's release): conv 16 and 32 of 5×5, dense 512.
+
+    Notes:
+        The release has one output unit for two classes; here there is one logit per class.
+        ReLU follows the pooling: the two commute, and there are four times fewer values to rectify.
+    """
+
+    def __init__(self, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 16, 5)
+        self.conv2 = nn.Conv2d(16, 32, 5)
+        self.fc = nn.Linear(32 * (((side - 4) // 2 - 4) // 2) ** 2, 512)
+        self.output = nn.Linear(512, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (n, 16, 12, 12) at side 28
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (n, 32, 4, 4)
+        return self.output(F.relu(self.fc(x.flatten(1))))
+
+
+class PreActivationBlock(nn.Module):
+    """Normalise, rectify, convolve, twice, around a shortcut (1603.05027)."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(GROUPS, width_in)
+        self.conv1 = nn.Conv2d(width_in, width, 3, stride=stride, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(GROUPS, width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        same = stride == 1 and width_in == width
+        self.shortcut = None if same else nn.Conv2d(width_in, width, 1, stride=stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = F.relu(self.norm1(x))
+        shortcut = x if self.shortcut is None else self.shortcut(out)
+        out = self.conv1(out)
+        return self.conv2(F.relu(self.norm2(out))) + shortcut
+
+
+class PreActivationResNet18(nn.Module):
+    """The published CIFAR network, pre-activation ResNet-18, with group instead of batch normalisation."""
+
+    def __init__(self, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        widths = ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
+        self.blocks = nn.Sequential(
+            *(
+                block
+                for width_in, width, stride in widths
+                for block in (
+                    PreActivationBlock(width_in, width, stride),
+                    PreActivationBlock(width, width, 1),
+                )
+            )
+        )
+        self.output = nn.Linear(512, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.blocks(self.stem(x)).mean(dim=(2, 3)))  # (n, 512, s, s) → (n, 512)
+
+
+def _torchvision_resnet18(channels: int, side: int, classes: int) -> nn.Module:
+    """torchvision's ResNet-18 with group normalisation; grey images get a one-channel stem."""
+    from torchvision.models import resnet18
+
+    network = resnet18(num_classes=classes, norm_layer=lambda width: nn.GroupNorm(GROUPS, width))
+    if channels != 3:
+        network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+    return network
+
+
+MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "small-cnn": SmallCNN,
+    "mnist-cnn": MnistCNN,
+    "cifar-preact-resnet18": PreActivationResNet18,
+    "resnet18": _torchvision_resnet18,
+}
+
+
+def published_model(channels: int, side: int) -> str:
+    """The name that ``auto`` stands for: the published network for images of this kind."""
+    if side < 16:
+        return "small-cnn"
+    if side >= 64:
+        return "resnet18"
+    return "mnist-cnn" if channels == 1 else "cifar-preact-resnet18"
+
+
+def build(name: str, *, channels: int, side: int, classes: int, seed: int, member: int) -> nn.Module:
+    """A freshly initialised network; its weights are a pure function of (seed, member).
+
+    Raises:
+        ValueError: the images are too small for the network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(seed, "initial weights", member))
+        try:
+            network = MODELS[name](channels, side, classes)
+        except RuntimeError as error:
+            raise ValueError(f"{name} cannot take images of {side}×{side} pixels: {error}") from None
+    return network.to(memory_format=torch.channels_last)

@@ -1,0 +1,1 @@
+"""Runs: config, presets, run folder, pipeline, worker process, command line."""

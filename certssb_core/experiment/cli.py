@@ -1,0 +1,261 @@
+"""The command line: ``python -m certssb_core``. Everything the dashboard does, without a browser.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 data missing or damaged; 130 stopped, resumable.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from certssb_core.data.sources import DataError
+from certssb_core.data.triggers import PoisonError
+from certssb_core.experiment import config as configuration
+from certssb_core.experiment.config import ConfigError
+from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.experiment.run import Run, RunError, free_name
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+RunsDir = Annotated[
+    Path | None, typer.Option("--runs-dir", help="Folder of the runs; default: checkpoints/.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")]
+
+FAILED, MISUSED, DATA, STOPPED = 1, 2, 3, 130
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str, typer.Argument(metavar="PRESET_OR_FILE", help="A preset's name, or a JSON file.")
+    ] = (DEFAULT_PRESET),
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: preset and time.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="e.g. training.members=50; repeatable."),
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Start a run and follow it to its end; prints its folder as the last line."""
+    config = PRESETS[source] if source in PRESETS else _read(source)
+    config = configuration.override(config, dict(map(_assignment, settings or [])))
+    stem = source if source in PRESETS else Path(source).stem
+    _follow(Run.create(config, name or free_name(stem, runs_dir), runs_dir))
+
+
+@app.command()
+def resume(run: RunName, runs_dir: RunsDir = None) -> None:
+    """Continue a stopped or failed run where it was; the votes come out the same."""
+    _follow(Run.open(run, runs_dir))
+
+
+@app.command("list")
+def list_runs(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """All runs, newest first."""
+    runs = [(found, found.status()) for found in Run.all(runs_dir)]
+    if as_json:
+        _print_json(
+            [{"name": found.name, "path": str(found.path)} | status.__dict__ for found, status in runs]
+        )
+        return
+    for found, status in runs:
+        progress = f"{status.stage} {status.done}/{status.total}" if status.state != "done" else ""
+        print(f"{found.name:40} {status.state:8} {progress:24} {_title(found)}")
+
+
+@app.command()
+def show(run: RunName, as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
+    """A run's config, state and figures."""
+    found = Run.open(run, runs_dir)
+    status = found.status()
+    if as_json:
+        metrics = found.metrics if status.state == "done" else None
+        _print_json(
+            {"name": found.name, "path": str(found.path), "status": status.__dict__}
+            | {"config": found.config.model_dump(mode="json"), "metrics": metrics}
+        )
+        return
+    print(f"{found.name}: {status.state}  {status.message}")
+    for key, value in configuration.flatten(found.config).items():
+        print(f"  {key:32} {value}")
+    if status.state == "done":
+        _print_metrics(found.metrics)
+
+
+@app.command()
+def certify(
+    run: RunName,
+    bound: Annotated[str | None, typer.Option(help="clopper-pearson or hoeffding.")] = None,
+    alpha: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help="Failure probability.")] = None,
+    mode: Annotated[str | None, typer.Option(help="sample-specific or uniform.")] = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Certify again from the stored votes, under another bound, α or mode; nothing is trained."""
+    from certssb_core.experiment import certification
+
+    found = Run.open(run, runs_dir)
+    wanted = {"certification.bound": bound, "certification.alpha": alpha, "noise.test_map": mode}
+    config = configuration.override(
+        found.config, {key: json.dumps(value) for key, value in wanted.items() if value is not None}
+    )
+    settings, mode = config.certification, config.noise.test_map
+    voted = certification.voted(found)
+    table = certification.certify(voted, mode=mode, bound=settings.bound, alpha=settings.alpha)
+    metrics = certification.assess(voted, table, radii=settings.radii)
+    promise = certification.promise(config, mode)
+    chosen = {"mode": mode, "bound": settings.bound, "alpha": settings.alpha, "members": voted.members}
+    if as_json:
+        _print_json(chosen | metrics | {"promise": promise.__dict__})
+        return
+    print("  ".join(f"{key} {value}" for key, value in chosen.items()))
+    _print_metrics(metrics)
+    print(f"Promise: {promise.test_radius}\nCondition: {promise.condition}")
+
+
+@app.command()
+def query(
+    run: RunName,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Ask a finished run about an image: the store answers first, else the members vote and are certified."""
+    from certssb_core.experiment.query import ask, read_image
+
+    found = Run.open(run, runs_dir)
+    reply = ask(found, read_image(image, found))
+    if as_json:
+        _print_json(reply.__dict__)
+        return
+    print(f"answered by {reply.answered_by}: {reply.answer}, certified to L2 distance {reply.radius:.4g}")
+    print(
+        f"votes {reply.votes} at σ {reply.sigma:.4g}; prediction {reply.prediction}; margin {reply.margin:.4g}"
+    )
+    print(f"Condition: {reply.condition}")
+
+
+@app.command()
+def presets(as_json: AsJson = False) -> None:
+    """The presets."""
+    if as_json:
+        _print_json({name: preset.model_dump(mode="json") for name, preset in PRESETS.items()})
+        return
+    for name, preset in PRESETS.items():
+        print(f"{name:32} {preset.title}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What works here: device, data, optional packages."""
+    from certssb_core.experiment.doctor import examine
+
+    findings = examine()
+    if as_json:
+        _print_json([finding.__dict__ for finding in findings])
+        return
+    for finding in findings:
+        print(f"{'ok' if finding.present else '--'}  {finding.name:28} {finding.message}")
+
+
+@app.command(hidden=True)
+def worker(path: Path) -> None:
+    """Take one run through the pipeline, in this process."""
+    from certssb_core.experiment.worker import work
+
+    raise typer.Exit(0 if work(Run(path)) else FAILED)
+
+
+def main() -> None:
+    """Run the command line; expected errors become one plain line and an exit code."""
+    try:
+        app()
+    except (ConfigError, RunError) as error:
+        _fail(str(error), MISUSED if isinstance(error, ConfigError) else FAILED)
+    except PoisonError as error:
+        _fail(str(error), MISUSED)
+    except DataError as error:
+        _fail(str(error), DATA)
+
+
+def _follow(run: Run) -> None:
+    from certssb_core.experiment.follow import follow
+
+    status = follow(run)
+    if status.state == "failed":
+        _fail(status.message, DATA if status.cause == "data" else FAILED)
+    if status.state == "stopped":
+        print(f"stopped; `python -m certssb_core resume {run.path}` continues it", file=sys.stderr)
+        raise typer.Exit(STOPPED)
+    _print_metrics(run.metrics)
+    print(run.path)
+
+
+def _read(source: str) -> configuration.RunConfig:
+    if not Path(source).is_file():
+        raise ConfigError(f"{source!r} is neither a preset ({', '.join(PRESETS)}) nor a file")
+    return configuration.read(Path(source))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--set {text}: expected KEY=VALUE")
+    return key.strip(), value
+
+
+def _title(run: Run) -> str:
+    try:
+        return run.config.title
+    except ConfigError as error:
+        return f"(unreadable: {str(error).splitlines()[0]})"
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    clean, triggered = metrics["clean"], metrics["triggered"]
+    print(
+        f"clean      n {clean['n']}  accuracy {clean['accuracy']:.4f}  abstained {clean['abstained']:.4f}  ",
+        end="",
+    )
+    print(f"average certified radius {clean['average_certified_radius']:.3f}")
+    print(f"triggered  n {triggered['n']}  attack success {triggered['attack_success_rate']:.4f}  ", end="")
+    print(f"empirical robust accuracy {triggered['empirical_robust_accuracy']:.4f}")
+    if undefended := metrics.get("undefended"):
+        success = undefended["attack_success_rate"]
+        vacuous = (
+            ""
+            if undefended["attack_works"]
+            else "  the attack fails: this certificate defends against nothing"
+        )
+        print(
+            f"undefended accuracy {undefended['clean_accuracy']:.4f}  attack success {success:.4f}{vacuous}"
+        )
+    print(f"radius     {'  '.join(f'{float(radius):>6.2f}' for radius in clean['certified_accuracy'])}")
+    for title, curve in (
+        ("clean", clean["certified_accuracy"]),
+        ("triggered", triggered["certified_robust_accuracy"]),
+    ):
+        print(f"{title:10} {'  '.join(f'{share:>6.4f}' for share in curve.values())}")
+    if store := metrics.get("store"):
+        print("store      " + "  ".join(f"{name} {count}" for name, count in store.items()))
+    if seconds := metrics.get("seconds"):
+        print("seconds    " + "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items()))
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""The validated configuration of a run: every number once, with its unit and its range.
+
+The same schema feeds the command line (``--set group.key=value``), the dashboard's forms (through
+:meth:`RunConfig.model_json_schema`) and the links in the address bar.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the key and what it accepts."""
+
+
+class Group(BaseModel):
+    """Base of all groups: unknown keys are errors, values are frozen, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _split_names(value: Any) -> Any:
+    """``"0,1"`` or ``[0, 1]`` → ``("0", "1")``; the empty string means all classes."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip()) or None
+    if isinstance(value, int):
+        return (str(value),)
+    if isinstance(value, list | tuple):
+        return tuple(str(name) for name in value) or None
+    return value
+
+
+ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)]
+
+DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "imagenette", "image-folder"]
+TriggerName = Literal["one-pixel", "four-pixel", "blended", "patch"]
+LabelMode = Literal["all-to-one", "all-to-all", "clean-label"]
+NoiseLawName = Literal["gaussian"]
+NoiseMap = Literal["uniform", "sample-specific"]
+PreprocessingName = Literal["none"]
+ModelName = Literal["auto", "small-cnn", "mnist-cnn", "cifar-preact-resnet18", "resnet18"]
+BoundName = Literal["clopper-pearson", "hoeffding"]
+CertificateName = Literal["weighted-l2"]
+
+
+class DataConfig(Group):
+    """Which images, from where, how many."""
+
+    name: DatasetName = Field("digits", description="Dataset.")
+    root: str | None = Field(
+        None, description="Folder that holds the data; default: CERTSSB_DATA, else data/."
+    )
+    classes: ClassNames = Field(None, description="Classes to keep, e.g. 0,1 or airplane,bird; empty: all.")
+    max_train: int | None = Field(None, ge=2, description="At most so many training images.")
+    max_test: int | None = Field(None, ge=2, description="At most so many test images.")
+    size: int | None = Field(
+        None, ge=8, le=512, description="Image side in pixels (ImageNette, image folders)."
+    )
+
+
+class AttackConfig(Group):
+    """The backdoor that is planted (METHOD: triggers and label modes)."""
+
+    trigger: TriggerName = Field("one-pixel", description="Shape of the trigger.")
+    norm: float = Field(1.0, gt=0, le=1000, description="Nominal L2 norm δ of the trigger, pixels in [0, 1].")
+    rate: float = Field(0.02, ge=0, le=1, description="Share of the training images that is poisoned.")
+    label_mode: LabelMode = Field("all-to-one", description="What the attacker wants predicted.")
+    target: int = Field(0, ge=0, description="Target class, as a position in the chosen classes.")
+    patch_size: int = Field(3, ge=1, le=256, description="Side of the patch in pixels (patch only).")
+    patch_value: float = Field(1.0, ge=0, le=1, description="Pixel value of the patch (patch only).")
+    pattern_seed: int = Field(0, ge=0, description="Seed of the blended pattern.")
+
+
+class NoiseConfig(Group):
+    """Smoothing noise: its law, and how σ is chosen for training and test images."""
+
+    law: NoiseLawName = Field("gaussian", description="Noise law.")
+    preprocessing: PreprocessingName = Field("none", description="Applied to every noisy training image.")
+    train_map: NoiseMap = Field("sample-specific", description="σ of training images: one for all, or σ*_i.")
+    test_map: NoiseMap = Field("sample-specific", description="σ of test inputs: one for all, or σ*_x.")
+    sigma: float = Field(0.25, gt=0, le=1000, description="σ₀: base classifier, uniform noise, start of σ*.")
+    sigma_min: float = Field(0.05, gt=0, le=1000, description="Lower end of σ*.")
+    sigma_max: float = Field(2.0, gt=0, le=1000, description="Upper end of σ*.")
+    candidates: int = Field(
+        8, ge=0, le=1000, description="Points of a log grid tried before the ascent; 0: start at σ₀."
+    )
+    iterations: int = Field(8, ge=0, le=10_000, description="Ascent steps on log σ.")
+    step: float = Field(0.1, gt=0, le=10, description="Adam step size on log σ.")
+    draws: int = Field(16, ge=1, le=4096, description="Noise draws per step and candidate.")
+    paths: int = Field(64, ge=0, le=10_000, description="Images whose ascent path is kept, per set.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NoiseConfig:
+        if not self.sigma_min <= self.sigma <= self.sigma_max:
+            raise ValueError(
+                f"sigma {self.sigma} must lie between sigma_min {self.sigma_min} and sigma_max {self.sigma_max}"
+            )
+        return self
+
+
+class TrainingConfig(Group):
+    """The ensemble and the two single models (base, undefended)."""
+
+    model: ModelName = Field("auto", description="Network; auto picks the published one for the dataset.")
+    members: int = Field(200, ge=1, le=1_000_000, description="Number M of smoothed members.")
+    epochs: int = Field(2, ge=1, le=1000, description="Epochs per member.")
+    single_epochs: int = Field(10, ge=1, le=1000, description="Epochs of base and undefended model.")
+    batch_size: int = Field(256, ge=1, le=65_536, description="Images per step.")
+    learning_rate: float = Field(3e-3, gt=0, le=10, description="Peak of the one-cycle schedule (Adam).")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where present, else CPU.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of training and σ*; auto: bfloat16 where the hardware has it."
+    )
+    storage: Literal["float32", "bfloat16"] = Field(
+        "bfloat16", description="Stored weights; members are rounded to it before they vote."
+    )
+    shard_members: int = Field(50, ge=1, le=1024, description="Members per shard file.")
+    workers: int | None = Field(
+        None, ge=1, le=256, description="Processes on the CPU; default: one per core."
+    )
+
+
+class CertificationConfig(Group):
+    """From votes to certificates, and the order in which the store sees them."""
+
+    certificate: CertificateName = Field("weighted-l2", description="Kind of certificate.")
+    bound: BoundName = Field("clopper-pearson", description="Confidence bound on the vote shares.")
+    alpha: float = Field(0.001, gt=0, le=0.5, description="Failure probability per certificate.")
+    radii: tuple[float, ...] = Field(
+        (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), description="Radii at which accuracy is reported."
+    )
+    store_order: Literal["clean-first", "triggered-first", "shuffled"] = Field(
+        "clean-first", description="Order in which certified inputs reach the store."
+    )
+
+    @model_validator(mode="after")
+    def _radii(self) -> CertificationConfig:
+        if not self.radii or min(self.radii) < 0:
+            raise ValueError("radii must be a non-empty list of numbers ≥ 0")
+        return self
+
+
+class RunConfig(Group):
+    """Everything that determines a run. ``seed`` is the only source of randomness."""
+
+    title: str = Field("", max_length=200, description="A line about this run.")
+    data: DataConfig = DataConfig()
+    attack: AttackConfig = AttackConfig()
+    noise: NoiseConfig = NoiseConfig()
+    training: TrainingConfig = TrainingConfig()
+    certification: CertificationConfig = CertificationConfig()
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random in the run.")
+
+
+def parse(values: dict[str, Any]) -> RunConfig:
+    """Validate a nested dict.
+
+    Raises:
+        ConfigError: one line per offending key, with its value and what is accepted.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "config"
+            given = "" if problem["type"] == "missing" else f" (given: {problem['input']!r:.80})"
+            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}{given}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def read(path: Path) -> RunConfig:
+    """Read a config file (JSON).
+
+    Raises:
+        ConfigError: the file is missing, too large, not JSON or not a valid config.
+    """
+    try:
+        if path.stat().st_size > 1_000_000:
+            raise ConfigError(f"{path} is larger than 1 MB: not a run configuration")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a JSON configuration: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds {type(values).__name__}, not a configuration object")
+    return parse(values)
+
+
+def override(config: RunConfig, assignments: dict[str, str]) -> RunConfig:
+    """Return ``config`` with ``{"group.key": "value"}`` applied; values are JSON or plain strings.
+
+    Raises:
+        ConfigError: unknown key or a value out of its range.
+    """
+    values = config.model_dump()
+    for key, text in assignments.items():
+        *groups, name = key.split(".")
+        place = values
+        for group in groups:
+            place = place.get(group) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or name not in place or isinstance(place[name], dict):
+            raise ConfigError(f"{key}: no such setting; known ones: {', '.join(flatten(RunConfig()))}")
+        try:
+            place[name] = json.loads(text)
+        except json.JSONDecodeError:
+            place[name] = text
+    return parse(values)
+
+
+def flatten(config: RunConfig) -> dict[str, Any]:
+    """``{"data.name": "digits", …}``: every setting under its dotted key."""
+    flat: dict[str, Any] = {}
+    for name, value in config.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": item for key, item in value.items()}
+        else:
+            flat[name] = value
+    return flat

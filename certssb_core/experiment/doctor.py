@@ -1,0 +1,48 @@
+"""What works on this machine: devices, datasets, optional packages."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from dataclasses import dataclass
+
+from certssb_core.data.datasets import DATASETS, availability
+from certssb_core.experiment.engine import available_cores
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for: whether it is there, and a sentence about it."""
+
+    name: str
+    present: bool
+    message: str
+
+
+def examine() -> list[Finding]:
+    """Look at the device, the data and the optional packages; downloads nothing."""
+    import torch
+
+    from certssb_core.ensemble.training import native_precision
+
+    cuda = torch.cuda.is_available()
+    precision = native_precision(torch.device("cuda" if cuda else "cpu"), side=28)
+    found = [
+        Finding("python", True, platform.python_version()),
+        Finding("cpu", True, f"{available_cores()} cores, {torch.backends.cpu.get_cpu_capability()}"),
+        Finding(
+            "cuda",
+            cuda,
+            torch.cuda.get_device_name() if cuda else "no CUDA device: everything runs on the CPU",
+        ),
+        Finding("precision", True, f"{precision} for images of 16 pixels and more"),
+    ]
+    for name in DATASETS:
+        there = availability(name)
+        found.append(Finding(f"data: {name}", there.present, there.message))
+    return found
+
+
+def has(package: str) -> bool:
+    """Whether an optional package is installed."""
+    return importlib.util.find_spec(package) is not None

@@ -1,0 +1,211 @@
+"""The units of work that engines spread over processes: a single model, σ* of some images, a member.
+
+A task knows the run's folder and a number; everything else it reads there, so that it can run in any process
+on any machine that sees the folder. On the CPU every task runs on one thread: its result does not depend
+on how many workers there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from certssb_core.ensemble import shards
+from certssb_core.ensemble.models import build
+from certssb_core.ensemble.training import train
+from certssb_core.ensemble.voting import vote
+from certssb_core.experiment import files
+from certssb_core.experiment.config import RunConfig
+from certssb_core.experiment.inputs import SETS
+from certssb_core.experiment.run import Run
+from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.preprocessing import PREPROCESSING
+from certssb_core.smoothing.sigma import Search, ascend, leading_class, probability_cap, radius_curve
+
+SINGLES = {"undefended": -1, "base": -2}
+"""The two models outside the ensemble, and the member numbers that seed them. They never vote."""
+
+STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def scratch_path(run: Run) -> Path:
+    """The run's images as tensors, mapped by every worker, so that they lie in memory once."""
+    return run.path / "scratch.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Workbench:
+    """What the tasks of one run share: its config and its tensors, on its device."""
+
+    run: Run
+    config: RunConfig
+    device: torch.device
+    tensors: dict[str, torch.Tensor]
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    def network(self, member: int) -> nn.Module:
+        images = self.tensors["train"]
+        return build(
+            self.config.training.model,
+            channels=images.shape[1],
+            side=images.shape[2],
+            classes=int(self.tensors["classes"]),
+            seed=self.seed,
+            member=member,
+        ).to(self.device)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bfloat16"
+        )
+
+    def fit(self, network: nn.Module, sigma: torch.Tensor | None, *, member: int, epochs: int) -> nn.Module:
+        """Train on the poisoned set; under the noise law where ``sigma`` ``(n,)`` is given."""
+        images, labels = self.tensors["train"], self.tensors["labels"]
+        if sigma is not None:
+            law = NOISE_LAWS[self.config.noise.law]
+            copy = law.training_set(images, labels, sigma, seed=self.seed, member=member)
+            images, labels = PREPROCESSING[self.config.noise.preprocessing](copy.images), copy.labels
+        training = self.config.training
+        return train(
+            network,
+            images,
+            labels,
+            epochs=epochs,
+            batch_size=training.batch_size,
+            learning_rate=training.learning_rate,
+            precision=training.precision,
+            seed=self.seed,
+            member=member,
+        )
+
+
+@lru_cache(maxsize=1)
+def workbench(path: Path) -> Workbench:
+    run = Run(path)
+    device = torch.device(run.config.training.device)
+    tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
+    return Workbench(run=run, config=run.config, device=device, tensors=tensors)
+
+
+@lru_cache(maxsize=1)
+def base_network(path: Path) -> nn.Module:
+    bench = workbench(path)
+    network = bench.network(SINGLES["base"])
+    network.load_state_dict(shards.read(single_path(bench.run, "base")))
+    return network.eval()
+
+
+@lru_cache(maxsize=1)
+def noise_levels(path: Path) -> dict[str, torch.Tensor]:
+    bench = workbench(path)
+    levels = bench.run.arrays("sigma")
+    return {name: torch.from_numpy(levels[name]).to(bench.device) for name in ("train", *SETS)}
+
+
+def single_path(run: Run, kind: str) -> Path:
+    return run.path / "models" / f"{kind}.safetensors"
+
+
+def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
+    """Train the undefended model (no noise) or the base classifier (uniform σ₀) and save it.
+
+    Returns:
+        its hard votes on the clean and the triggered test images, without noise.
+    """
+    bench = workbench(path)
+    member = SINGLES[kind]
+    sigma = torch.full((len(bench.tensors["train"]),), bench.config.noise.sigma) if kind == "base" else None
+    network = bench.fit(
+        bench.network(member), sigma, member=member, epochs=bench.config.training.single_epochs
+    )
+    files.write_atomically(
+        single_path(bench.run, kind), lambda part: shards.save_tensors(part, network.state_dict())
+    )
+    return {which: vote(network, bench.tensors[which]).hard.cpu().numpy() for which in SETS}
+
+
+def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.ndarray]:
+    """σ* of images ``start`` to ``stop`` of a set, with their ascent paths."""
+    bench = workbench(path)
+    with bench.autocast():
+        ascent = ascend(
+            base_network(path),
+            bench.tensors[which][start:stop],
+            search_settings(bench.config),
+            seed=bench.seed,
+        )
+    return {
+        "sigma": ascent.sigma.cpu().numpy(),
+        "path_sigma": ascent.path_sigma.cpu().numpy(),
+        "path_radius": ascent.path_radius.cpu().numpy(),
+    }
+
+
+def search_settings(config: RunConfig) -> Search:
+    """The settings of the σ* search that a config stands for."""
+    noise = config.noise
+    return Search(
+        sigma=noise.sigma,
+        low=noise.sigma_min,
+        high=noise.sigma_max,
+        candidates=noise.candidates,
+        iterations=noise.iterations,
+        step=noise.step,
+        draws=noise.draws,
+        p_cap=probability_cap(config.certification.alpha, config.training.members),
+    )
+
+
+def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[float, ...]) -> np.ndarray:
+    """r(x, σ) of some images on a grid of σ: ``(len(index), len(grid))``."""
+    bench = workbench(path)
+    search = search_settings(bench.config)
+    images = bench.tensors[which][list(index)]
+    with bench.autocast():
+        network = base_network(path)
+        anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=bench.seed)
+        points = torch.tensor(grid, dtype=torch.float64, device=bench.device)
+        curve = radius_curve(
+            network, images, points, anchor=anchor, draws=64, p_cap=search.p_cap, seed=bench.seed
+        )
+    return curve.cpu().numpy()
+
+
+def train_member(path: Path, member: int) -> int:
+    """Train member ``member`` on its noisy copy, let it vote, and save weights and votes in one part file."""
+    bench = workbench(path)
+    levels = noise_levels(path)
+    network = bench.fit(
+        bench.network(member), levels["train"], member=member, epochs=bench.config.training.epochs
+    )
+    stored = STORAGE[bench.config.training.storage]
+    weights = {name: weight.to(stored) for name, weight in network.state_dict().items()}
+    network.load_state_dict(weights)
+    tensors = {shards.WEIGHT + name: weight for name, weight in weights.items()}
+    law = NOISE_LAWS[bench.config.noise.law]
+    for which in SETS:
+        images = bench.tensors[which]
+        for noise_map, sigma in test_levels(bench.config, levels[which]).items():
+            ballot = vote(network, law.test_inputs(images, sigma, seed=bench.seed, member=member))
+            tensors[f"votes/{which}/{noise_map}"] = ballot.hard
+            tensors[f"softmax/{which}/{noise_map}"] = ballot.softmax
+    part = shards.part_path(bench.run.path / "members", member)
+    files.write_atomically(part, lambda partial: shards.save_tensors(partial, tensors))
+    return member
+
+
+def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The noise at which test inputs are voted on: always the uniform σ₀, and σ*_x where the run has it."""
+    levels = {"uniform": torch.full_like(sigma, config.noise.sigma)}
+    if config.noise.test_map == "sample-specific":
+        levels["sample-specific"] = sigma
+    return levels

@@ -1,0 +1,1 @@
+"""Figures: pure builders, data in, plotly figure out."""

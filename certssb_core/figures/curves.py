@@ -1,0 +1,128 @@
+"""Certified accuracy against the radius, and certified inputs against the number of poisoned images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from certssb_core.figures import theme
+
+_PANELS = {"clean": "Clean test images", "triggered": "Triggered test images"}
+_DASHES = ("solid", "dash", "dot", "dashdot")
+
+
+def colours(names: list[str]) -> dict[str, str]:
+    """A colour per series: a mode standing alone keeps the colour it has on every page."""
+    known = all(name in theme.COLOURS for name in names)
+    return {
+        name: theme.COLOURS[name] if known else theme.class_colour(place) for place, name in enumerate(names)
+    }
+
+
+def certified_accuracy(
+    table: pd.DataFrame,
+    *,
+    colours: dict[str, str],
+    published: pd.DataFrame | None = None,
+    at: float | None = None,
+) -> go.Figure:
+    """Share of images with the true class and a radius above r, clean and triggered side by side.
+
+    Args:
+        table: columns ``series, set, radius, share, low, high, count, n`` (shares in [0, 1], ``low`` to
+            ``high`` the 95 % interval), sorted by radius.
+        colours: a colour per series; series also differ by dash.
+        published: columns ``radius, share`` of the public release, drawn beside the clean curves.
+        at: the radius under discussion, a dotted line.
+    """
+    figure = make_subplots(
+        rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=list(_PANELS.values())
+    )
+    for position, series in enumerate(table["series"].unique()):
+        for column, name in enumerate(_PANELS, start=1):
+            rows = table[(table["series"] == series) & (table["set"] == name)]
+            figure.add_scatter(
+                x=np.concatenate([rows["radius"], rows["radius"][::-1]]),
+                y=100 * np.concatenate([rows["high"], rows["low"][::-1]]),
+                fill="toself",
+                fillcolor=theme.translucent(colours[series], 0.12),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=series,
+                row=1,
+                col=column,
+            )
+            figure.add_scatter(
+                x=rows["radius"],
+                y=100 * rows["share"],
+                customdata=rows[["count", "n"]],
+                name=series,
+                legendgroup=series,
+                showlegend=column == 1,
+                mode="lines",
+                line={"color": colours[series], "width": 3, "dash": _DASHES[position % len(_DASHES)]},
+                hovertemplate="r = %{x:.2f}: %{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
+                row=1,
+                col=column,
+            )
+    if published is not None:
+        figure.add_scatter(
+            x=published["radius"],
+            y=100 * published["share"],
+            name="public release, NOT A CERTIFICATE",
+            mode="markers",
+            marker={
+                "symbol": "diamond-open",
+                "size": 13,
+                "color": theme.COLOURS["published"],
+                "line": {"width": 3},
+            },
+            hovertemplate="r = %{x:.2f}: %{y:.2f} %",
+            row=1,
+            col=1,
+        )
+    theme.styled(figure, x="radius r (L2 pixel units)", height=470)
+    if at is not None:
+        figure.add_vline(x=at, line={"color": theme.INK, "width": 1.5, "dash": "dot"})
+    figure.update_annotations(font_size=theme.FONT_SIZE)
+    figure.update_yaxes(range=[-2, 102])
+    figure.update_yaxes(title_text="right and radius > r (%)", col=1)
+    figure.update_layout(hovermode="x unified", margin_t=96, legend_y=1.12)
+    return figure
+
+
+def budget(table: pd.DataFrame, *, colours: dict[str, str], images: int) -> go.Figure:
+    """Share of test inputs certified up to n poisoned training images.
+
+    Args:
+        table: columns ``series, images, share, count, n``; sorted by images.
+        colours: a colour per series.
+        images: the n under discussion, a dotted line.
+    """
+    figure = go.Figure()
+    for position, series in enumerate(table["series"].unique()):
+        rows = table[table["series"] == series]
+        figure.add_scatter(
+            x=rows["images"],
+            y=100 * rows["share"],
+            customdata=rows[["count", "n"]],
+            name=series,
+            mode="lines",
+            line={
+                "shape": "hv",
+                "color": colours[series],
+                "width": 3,
+                "dash": _DASHES[position % len(_DASHES)],
+            },
+            hovertemplate="%{x} images: %{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
+        )
+    figure.add_vline(x=images, line={"color": theme.INK, "width": 1.5, "dash": "dot"})
+    theme.styled(figure, x="poisoned training images n", y="test inputs certified (%)", height=360)
+    figure.update_xaxes(rangemode="tozero", tickformat=",d", dtick=1 if table["images"].max() <= 12 else None)
+    figure.update_yaxes(range=[-2, 102])
+    figure.update_layout(hovermode="x unified")
+    return figure

@@ -1,0 +1,214 @@
+"""σ* in pictures: how it spreads over the images, what it buys, and how it was found for one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from certssb_core.figures import theme
+
+_SIGMA = "σ* (pixel units)"
+_NAMED_TICKS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
+_FILLED_GROUPS = 3  # more filled areas than that hide one another
+_SVG_POINTS = 5000  # beyond, the browser needs WebGL to stay fluid
+
+
+def binned(sigma: pd.Series, group: pd.Series, *, bins: int | None = None) -> pd.DataFrame:
+    """Count σ* per group in bins of equal ratio (the ascent moves on log σ).
+
+    Args:
+        sigma: ``(n,)`` > 0.
+        group: ``(n,)`` names; groups come out in order of first appearance.
+        bins: number of bins between the least and the largest σ*; by default it grows with ∛n.
+
+    Returns:
+        One row per group and bin: ``group, low, high, count, share`` (share of its group, in [0, 1]).
+    """
+    bins = bins or int(np.clip(4 * np.cbrt(len(sigma)), 10, 60))
+    low, high = float(sigma.min()), float(sigma.max())
+    edges = (
+        np.geomspace(low, high, bins + 1)
+        if high > low * 1.01
+        else np.geomspace(low / 1.1, low * 1.1, bins + 1)
+    )
+    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
+    parts = []
+    for name in group.unique():
+        counts, _ = np.histogram(sigma[group == name], bins=edges)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "group": name,
+                    "low": edges[:-1],
+                    "high": edges[1:],
+                    "count": counts,
+                    "share": counts / max(counts.sum(), 1),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def histogram(table: pd.DataFrame, *, colours: dict[str, str], start: float | None = None) -> go.Figure:
+    """Draw :func:`binned` as one outline per group, each group adding up to 100 %.
+
+    Args:
+        table: of :func:`binned`.
+        colours: a colour per group.
+        start: σ₀, where the ascent began; drawn as a dotted line.
+    """
+    figure = go.Figure()
+    groups = table["group"].unique()
+    for name in groups:
+        rows = table[table["group"] == name]
+        edges = np.append(rows["low"].to_numpy(), rows["high"].to_numpy()[-1])
+        shares = 100 * np.append(rows["share"].to_numpy(), rows["share"].to_numpy()[-1])
+        counts = np.append(rows["count"].to_numpy(), rows["count"].to_numpy()[-1])
+        figure.add_scatter(
+            # Down to zero at both ends, so that the outline closes.
+            x=np.concatenate([edges[:1], edges, edges[-1:]]),
+            y=np.concatenate([[0.0], shares, [0.0]]),
+            customdata=np.concatenate([[0], counts, [0]]),
+            name=f"{name} (n = {rows['count'].sum():,})",
+            mode="lines",
+            line={"shape": "hv", "width": 2.5, "color": colours[name]},
+            fill="tozeroy" if len(groups) <= _FILLED_GROUPS else "none",
+            fillcolor=theme.translucent(colours[name], 0.22),
+            hovertemplate="σ* from %{x:.3f}: %{customdata:,} images (%{y:.1f} %)",
+        )
+    if start is not None:
+        _vertical(figure, start, f"σ₀ = {start:g}")
+    theme.styled(figure, x=_SIGMA, y="share of the group (%)")
+    return _on_log_sigma(figure, table["low"].min(), table["high"].max())
+
+
+def against(
+    samples: pd.DataFrame, value: str, *, title: str, colours: dict[str, str], unanimous: float | None = None
+) -> go.Figure:
+    """One point per test image: σ* against ``value``; wrong or abstaining answers are crosses.
+
+    Args:
+        samples: columns ``set, index, name, sigma, right`` and ``value``; a point's ``customdata`` is
+            ``[set, index, name]``.
+        value: the column on the vertical axis.
+        title: of the vertical axis, with its unit.
+        colours: a colour per set.
+        unanimous: largest margin that this many members can certify; draws σ · margin for ``radius`` and a
+            level line for ``margin``.
+    """
+    figure = go.Figure()
+    scatter = go.Scattergl if len(samples) > _SVG_POINTS else go.Scatter
+    for name in samples["set"].unique():
+        for right, symbol, opacity in ((True, "circle", 0.7), (False, "x", 1.0)):
+            rows = samples[(samples["set"] == name) & (samples["right"] == right)]
+            figure.add_trace(
+                scatter(
+                    x=rows["sigma"],
+                    y=rows[value],
+                    customdata=rows[["set", "index", "name"]],
+                    name=f"{name}, {'right' if right else 'not'} ({len(rows):,})",
+                    mode="markers",
+                    marker={"size": 8, "opacity": opacity, "color": colours[name], "symbol": symbol},
+                    hovertemplate="%{customdata[0]} image %{customdata[1]} (%{customdata[2]})<br>"
+                    "σ* = %{x:.3f}, %{y:.3f}<extra></extra>",
+                )
+            )
+    if unanimous is not None and len(samples):
+        ends = np.array([samples["sigma"].min(), samples["sigma"].max()])
+        ends = np.geomspace(*ends, 50)
+        figure.add_scatter(
+            x=ends,
+            y=unanimous * ends if value == "radius" else np.full_like(ends, unanimous),
+            name="all members agree",
+            mode="lines",
+            line={"color": theme.INK, "width": 1.5, "dash": "dot"},
+            hoverinfo="skip",
+        )
+    theme.styled(figure, x=_SIGMA, y=title)
+    figure.update_yaxes(rangemode="tozero")
+    return _on_log_sigma(figure, samples["sigma"].min(), samples["sigma"].max())
+
+
+def ascent(
+    curve_sigma: np.ndarray,
+    curve_radius: np.ndarray,
+    path_sigma: np.ndarray,
+    path_radius: np.ndarray,
+    *,
+    sigma_star: float,
+) -> go.Figure:
+    """r(x, σ) of one image, its optimum, and the way the ascent took to σ*.
+
+    Args:
+        curve_sigma, curve_radius: ``(G,)`` the dense curve; radius in L2 pixel units.
+        path_sigma, path_radius: ``(T + 1,)`` the ascent, start first.
+        sigma_star: where it ended.
+    """
+    best = int(np.argmax(curve_radius))
+    steps = np.arange(len(path_sigma))
+    figure = go.Figure()
+    figure.add_scatter(
+        x=curve_sigma,
+        y=curve_radius,
+        name="r(x, σ)",
+        mode="lines",
+        line={"color": theme.INK, "width": 3},
+        hovertemplate="σ = %{x:.3f}: r = %{y:.3f}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=path_sigma,
+        y=path_radius,
+        customdata=steps,
+        name="ascent, purple to yellow",
+        mode="lines+markers",
+        line={"color": theme.INK, "width": 1, "dash": "dot"},
+        marker={
+            "size": 10,
+            "color": steps,
+            "colorscale": [[0, theme.PURPLE], [1, theme.YELLOW]],
+            "line": {"width": 1, "color": theme.INK},
+        },
+        hovertemplate="step %{customdata}: σ = %{x:.3f}, r = %{y:.3f}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=curve_sigma[[best]],
+        y=curve_radius[[best]],
+        name="best σ on the grid",
+        mode="markers",
+        marker={"symbol": "star", "size": 20, "color": theme.ORANGE, "line": {"width": 1, "color": "black"}},
+        hovertemplate="best: σ = %{x:.3f}, r = %{y:.3f}<extra></extra>",
+    )
+    _vertical(figure, sigma_star, f"σ* = {sigma_star:.3f}")
+    theme.styled(figure, x="σ (pixel units)", y="r(x, σ) (L2 pixel units)")
+    figure.update_yaxes(rangemode="tozero")
+    return _on_log_sigma(
+        figure, min(curve_sigma.min(), path_sigma.min()), max(curve_sigma.max(), path_sigma.max())
+    )
+
+
+def _vertical(figure: go.Figure, sigma: float, words: str) -> None:
+    figure.add_vline(x=sigma, line={"color": theme.INK, "width": 1.5, "dash": "dot"})
+    # On a log axis plotly places annotations (unlike lines) by the exponent.
+    figure.add_annotation(
+        x=np.log10(sigma),
+        y=1,
+        yref="paper",
+        text=words,
+        showarrow=False,
+        xanchor="left",
+        xshift=6,
+        yanchor="top",
+    )
+
+
+def _on_log_sigma(figure: go.Figure, low: float, high: float) -> go.Figure:
+    margin = 0.03 * (np.log10(high / low) or 1.0)
+    ticks = _NAMED_TICKS[(low * 0.9 <= _NAMED_TICKS) & (high * 1.1 >= _NAMED_TICKS)]
+    figure.update_xaxes(
+        type="log",
+        range=[np.log10(low) - margin, np.log10(high) + margin],
+        tickvals=ticks if len(ticks) > 1 else None,
+        ticktext=[f"{tick:g}" for tick in ticks] if len(ticks) > 1 else None,
+    )
+    return figure

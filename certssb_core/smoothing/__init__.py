@@ -1,0 +1,1 @@
+"""Noise: laws and seeds, sample-specific σ*, preprocessing of noisy images."""
