@@ -123,15 +123,21 @@ def published_model(channels: int, side: int) -> str:
 
 
 def build(name: str, *, channels: int, side: int, classes: int, seed: int, member: int) -> nn.Module:
-    """A freshly initialised network; its weights are a pure function of (seed, member).
-
-    Raises:
-        ValueError: the images are too small for the network.
-    """
+    """A freshly initialised network; its weights are a pure function of (seed, member)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "initial weights", member))
-        try:
-            network = MODELS[name](channels, side, classes)
-        except RuntimeError as error:
-            raise ValueError(f"{name} cannot take images of {side}×{side} pixels: {error}") from None
+        network = MODELS[name](channels, side, classes)
     return network.to(memory_format=torch.channels_last)
+
+
+def check_fits(name: str, *, channels: int, side: int) -> None:
+    """See that a network can take images of this size.
+
+    Raises:
+        ValueError: they are too small for it.
+    """
+    try:
+        with torch.no_grad():
+            build(name, channels=channels, side=side, classes=2, seed=0, member=0)(torch.zeros(1, channels, side, side))
+    except RuntimeError:
+        raise ValueError(f"{name} cannot take images of {side}×{side} pixels; choose another training.model") from None

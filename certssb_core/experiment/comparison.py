@@ -165,8 +165,8 @@ def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: in
         standing = _standing(one, certified)
         parts.append(f"{one.name} **{int((standing >= count).sum()):,} of {len(standing):,}**")
     return (
-        f"Whichever {count:,} training images an attacker moves, and the test input with them, each by at "
-        f"most τ = {norm:g}: the right answer is certified to stay for "
+        f"Up to n = {count:,} training images, whichever they are, and the test input with them change by at "
+        f"most τ = {norm:g} each: the right answer is certified to stay for "
         + "; ".join(parts)
         + " clean test images."
     )

@@ -33,9 +33,7 @@ def estimate(config: RunConfig, runs: Iterable[Run]) -> Cost | None:
                 metrics = run.metrics
             except RunError:
                 continue  # a damaged run measures nothing
-            return Cost(
-                _scaled(metrics["seconds"], config, run.config), metrics["peak_memory_bytes"], run.name
-            )
+            return Cost(_scaled(metrics["seconds"], config, run.config), metrics["peak_memory_bytes"], run.name)
     return None
 
 

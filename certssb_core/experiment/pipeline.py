@@ -21,7 +21,7 @@ import certssb_core
 from certssb_core.certify.metrics import store_metrics
 from certssb_core.certify.store import Store
 from certssb_core.ensemble import shards
-from certssb_core.ensemble.models import published_model
+from certssb_core.ensemble.models import check_fits, published_model
 from certssb_core.ensemble.training import native_precision
 from certssb_core.experiment import certification, files, tasks
 from certssb_core.experiment.engine import Engine, available_cores, make_engine
@@ -312,6 +312,10 @@ class Pipeline:
         if training.precision == "auto":
             changes["precision"] = native_precision(torch.device(training.device), side)
         self._update_training(**changes)
+        try:
+            check_fits(self.run.config.training.model, channels=channels, side=side)
+        except ValueError as error:
+            raise RunError(str(error)) from None
 
     def _update_training(self, **changes: Any) -> None:
         """Write what ``auto`` stood for into the run's config, so that a resumed run keeps it."""

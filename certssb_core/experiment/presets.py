@@ -11,7 +11,7 @@ from certssb_core.experiment.config import (
 )
 
 _MNIST_01 = DataConfig(name="mnist", classes=("0", "1"))
-_MNIST_NOISE = NoiseConfig(sigma=0.25, sigma_max=2.0)
+_MNIST_NOISE = NoiseConfig(sigma=0.5, sigma_min=0.25, sigma_max=1.0)
 _MNIST_TRAINING = TrainingConfig(members=1000, epochs=1, single_epochs=10)
 
 

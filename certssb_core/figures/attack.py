@@ -29,7 +29,12 @@ def norm_histogram(norms: np.ndarray, *, nominal: float | None) -> go.Figure:
         figure.add_vline(
             nominal,
             line={"color": INK, "dash": "dash", "width": 2},
-            annotation={"text": f"nominal δ = {nominal:g}", "font_size": FONT_SIZE - 1, "xanchor": "right", "yshift": 24},
+            annotation={
+                "text": f"nominal δ = {nominal:g}",
+                "font_size": FONT_SIZE - 1,
+                "xanchor": "right",
+                "yshift": 24,
+            },
             annotation_position="top left",
         )
     figure.update_xaxes(range=[0, highest * 1.08])

@@ -77,7 +77,10 @@ def discs(
                     {
                         "label": "▶ Play",
                         "method": "animate",
-                        "args": [None, {"frame": {"duration": 900, "redraw": False}, "fromcurrent": False}],
+                        "args": [
+                            None,
+                            {"frame": {"duration": 900, "redraw": False}, "transition": {"duration": 0}},
+                        ],
                     },
                     {"label": "❚❚ Pause", "method": "animate", "args": [[None], instantly]},
                 ],
@@ -131,7 +134,8 @@ def _step(
 
     def centres(rows: list[int]) -> go.Scatter:
         words = [f"{row + 1} · {CASES[entries[row].case]}" for row in rows]
-        return go.Scatter(x=points[rows, 0], y=points[rows, 1], text=words)
+        places = np.concatenate([points[rows], np.full((1, 2), np.nan)])  # an empty list would change nothing
+        return go.Scatter(x=places[:, 0], y=places[:, 1], text=words)
 
     def outlines(circles: list[np.ndarray]) -> go.Scatter:
         line = np.concatenate([*circles, np.full((1, 2), np.nan)])

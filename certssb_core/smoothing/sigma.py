@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -146,9 +147,7 @@ def _ascend_batch(network: nn.Module, images: torch.Tensor, search: Search, seed
     n = len(images)
     anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=seed)
     start = torch.full((n,), search.sigma, dtype=torch.float64, device=images.device)
-    grid = torch.logspace(
-        *torch.tensor([search.low, search.high]).log10().tolist(), search.candidates, dtype=torch.float64
-    )
+    grid = torch.from_numpy(np.geomspace(search.low, search.high, search.candidates))
     points = torch.cat([start[:1].cpu(), grid]).to(images.device)
     looks = radius_curve(
         network, images, points, anchor=anchor, draws=search.draws, p_cap=search.p_cap, seed=seed

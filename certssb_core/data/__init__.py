@@ -1,0 +1,1 @@
+"""Images in, poisoned images out: datasets, triggers and poisoning, in NumPy alone."""

@@ -1,0 +1,123 @@
+"""Poisoning: which training images get the trigger, and what the attacker wants in return."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from certssb_core.data.triggers import PoisonError, actual_norms, apply_trigger
+
+LABEL_MODES: dict[str, str] = {
+    "all-to-one": "Images of other classes are relabelled as the target",
+    "all-to-all": "Every image is relabelled as the next class",
+    "clean-label": "Only images of the target class, labels kept",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Poisoned:
+    """A poisoned training set and the record of what was done to it; k images of n are poisoned."""
+
+    images: np.ndarray
+    """``(n, C, H, W)`` float32 in [0, 1]: the whole training set."""
+    labels: np.ndarray
+    """``(n,)`` int64: the labels as the trainer sees them."""
+    indices: np.ndarray
+    """``(k,)`` int64, ascending: which images are poisoned."""
+    norms: np.ndarray
+    """``(k,)`` float64: L2 norm of each poisoned image's change, after clamping."""
+    original_labels: np.ndarray
+    """``(k,)`` int64: the poisoned images' labels before."""
+
+
+def poison(
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    classes: int,
+    trigger: str,
+    norm: float,
+    rate: float,
+    label_mode: str = "all-to-one",
+    target: int = 0,
+    patch_size: int = 3,
+    patch_value: float = 1.0,
+    pattern_seed: int = 0,
+    seed: int = 0,
+) -> Poisoned:
+    """Poison ``floor(rate * n)`` eligible images of a training set.
+
+    With one seed a higher rate poisons a superset of a lower rate's images: a sweep is one attack growing.
+
+    Args:
+        images: ``(n, C, H, W)`` in [0, 1]; left untouched.
+        labels: ``(n,)`` in [0, classes).
+        classes: number of classes.
+        trigger: a key of `TRIGGERS`; norm, patch_size, patch_value and pattern_seed: see `apply_trigger`.
+        rate: share of the whole training set to poison, in [0, 1].
+        label_mode: a key of `LABEL_MODES`. Eligible are the images of other classes (all-to-one), all images
+            (all-to-all), or the images of the target class (clean-label).
+        target: the class the attacker wants; unused by all-to-all.
+        seed: which eligible images are chosen.
+
+    Raises:
+        PoisonError: a setting outside its range, or more images wanted than are eligible.
+    """
+    _check(label_mode, target, classes)
+    if not 0 <= rate <= 1:
+        raise PoisonError(f"The poisoning rate must lie between 0 and 1, not {rate}.")
+    count = int(Fraction(str(rate)) * len(labels))  # exact: in floats 0.29 of 100 images would be 28
+    can_win = counts_for_attack(labels, label_mode=label_mode, target=target)
+    eligible = np.flatnonzero(~can_win if label_mode == "clean-label" else can_win)
+    if count > len(eligible):
+        raise PoisonError(
+            f"A rate of {rate} means {count} poisoned images, but {label_mode} with target {target} can use "
+            f"only {len(eligible)} of {len(labels)} training images: lower the rate or change the label mode."
+        )
+    indices = np.sort(np.random.default_rng(seed).permutation(eligible)[:count])
+    triggered = apply_trigger(
+        images[indices],
+        trigger,
+        norm=norm,
+        patch_size=patch_size,
+        patch_value=patch_value,
+        pattern_seed=pattern_seed,
+    )
+    poisoned_images, poisoned_labels = images.astype(np.float32), labels.astype(np.int64)
+    poisoned_images[indices] = triggered
+    poisoned_labels[indices] = attacked_label(
+        labels[indices], label_mode=label_mode, target=target, classes=classes
+    )
+    return Poisoned(
+        images=poisoned_images,
+        labels=poisoned_labels,
+        indices=indices,
+        norms=actual_norms(images[indices], triggered),
+        original_labels=labels[indices].astype(np.int64),
+    )
+
+
+def attacked_label(labels: np.ndarray, *, label_mode: str, target: int, classes: int) -> np.ndarray:
+    """The label the attacker wants for images of these true classes: ``(n,)`` -> ``(n,)`` int64.
+
+    Poisoned training images carry it too: a clean-label image is of the target class, so its label stays.
+    """
+    _check(label_mode, target, classes)
+    if label_mode == "all-to-all":
+        return (labels.astype(np.int64) + 1) % classes
+    return np.full(len(labels), target, dtype=np.int64)
+
+
+def counts_for_attack(labels: np.ndarray, *, label_mode: str, target: int) -> np.ndarray:
+    """Which triggered test images measure the attack: ``(n,)`` true classes -> ``(n,)`` bool.
+
+    An image already of the target class says nothing about the attack; under all-to-all every image counts.
+    """
+    return np.ones(len(labels), dtype=bool) if label_mode == "all-to-all" else labels != target
+
+
+def _check(label_mode: str, target: int, classes: int) -> None:
+    if label_mode not in LABEL_MODES:
+        raise PoisonError(f"There is no label mode '{label_mode}': choose one of {', '.join(LABEL_MODES)}.")
+    if label_mode != "all-to-all" and not 0 <= target < classes:
+        raise PoisonError(f"The target class must be one of 0 to {classes - 1}, not {target}.")

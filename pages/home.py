@@ -1,0 +1,72 @@
+"""Home: what this is, what it has found, and where to go next."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from certssb_core.data.datasets import DATASETS, availability
+from certssb_core.experiment.presets import DEFAULT_PRESET
+from ui import headline, jobs, state, text
+
+PICTURE = Path(__file__).parents[1] / "assets" / "way.svg"
+NEXT = {
+    "pages/poison.py": ("Poison", ":material/bug_report:", "plant a backdoor and see how small it is"),
+    "pages/train.py": ("Train", ":material/model_training:", "start a run from a preset"),
+    "pages/noise.py": ("Noise σ*", ":material/grain:", "open one image and its own noise level"),
+    "pages/certify.py": ("Certify", ":material/verified_user:", "certified accuracy, budgets, promises"),
+    "pages/overlaps.py": ("Overlaps", ":material/join_inner:", "step through the store, ball by ball"),
+}
+
+text.page_header(
+    "Certified against backdoors",
+    "Can a prediction be proved to be free of a backdoor that may sit in the training data?",
+    sources=("2504.21730", "2003.08904"),
+)
+text.drawing(PICTURE)
+st.markdown(
+    "Someone may have slipped **poisoned images** into the training data, so that a small trigger flips the answer. "
+    "We train **many models**, each on its own noisy copy of that data, with a noise level σ* chosen for every image. "
+    "At test time they **vote**, and a confidence bound turns the votes into probabilities. "
+    "From these follows a **radius**: no change of training and test images within it can flip the answer. "
+    "Certified answers go into a **store** that later answers must not contradict, so the promise lasts."
+)
+
+runs = state.runs()
+finished = [run for run in runs if run.status().state == "done"]
+shipped = next((run for run in finished if run.name == DEFAULT_PRESET), next(iter(finished), None))
+st.subheader("What it has found", anchor=False)
+if shipped:
+    st.caption(f"Run **{shipped.name}**: {shipped.config.title}")
+    with text.plain_errors():
+        headline.show(shipped)
+else:
+    text.no_runs()
+
+st.subheader("Where to go next", anchor=False)
+for column, (page, (title, icon, words)) in zip(st.columns(len(NEXT)), NEXT.items(), strict=True):
+    with column.container(border=True, height="stretch"):
+        st.page_link(page, label=f"**{title}**", icon=icon)
+        st.caption(words)
+
+if runs:
+    st.subheader("The runs so far", anchor=False)
+    st.dataframe(jobs.table(runs), hide_index=True)
+
+left, right = st.columns([3, 2], gap="large")
+with left:
+    st.subheader("Datasets", anchor=False)
+    found = {name: availability(name) for name in DATASETS}
+    table = pd.DataFrame(
+        {
+            "dataset": [source.title for source in DATASETS.values()],
+            "present": [found[name].present for name in DATASETS],
+            "note": [found[name].message for name in DATASETS],
+        }
+    )
+    st.dataframe(table, hide_index=True)
+with right:
+    st.subheader("This machine", anchor=False)
+    with text.plain_errors():
+        checks = pd.DataFrame(state.machine())
+        st.dataframe(checks[~checks["name"].str.startswith("data")], hide_index=True)

@@ -1,0 +1,43 @@
+"""A real run on real digits, small enough to be made once per session by the real worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certssb_core.experiment.config import RunConfig, override
+from certssb_core.experiment.launch import start
+from certssb_core.experiment.run import Run
+
+SMALL = {
+    "data.classes": "0,1,7",
+    "attack.trigger": "four-pixel",
+    "attack.rate": "0.08",
+    "noise.sigma_max": "0.6",
+    "noise.paths": "6",
+    "training.members": "12",
+    "training.epochs": "8",
+    "training.single_epochs": "20",
+    "training.batch_size": "64",
+    "training.learning_rate": "0.006",
+    "training.shard_members": "5",
+    "certification.alpha": "0.01",
+}
+"""Settings of the small run: 430 training and 108 test images, 12 members in shards of 5, 5 and 2."""
+
+
+def make_small_run(runs_dir: Path, name: str, **changes: str) -> Run:
+    """A new run with the small settings, not started."""
+    return Run.create(override(RunConfig(title="small"), SMALL | changes), name, runs_dir)
+
+
+def finish(run: Run) -> Run:
+    """Start the run's worker and wait for its end."""
+    assert start(run).wait(timeout=120) == 0, run.status().message
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Run:
+    return finish(make_small_run(tmp_path_factory.mktemp("runs"), "small"))

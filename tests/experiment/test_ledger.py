@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from certssb_core.certify.overlaps import survey
+from certssb_core.certify.store import Store
+from certssb_core.experiment import ledger
+
+
+@pytest.fixture
+def filled():
+    """On a line: 0 plain; 1 overlaps it with another label (trim); 2 inside 0 (align); 3 far; 4 abstains."""
+    with Store.in_memory(1) as store:
+        entries = store.insert(
+            np.array([[0.0], [1.5], [0.4], [9.0], [20.0]]),
+            predictions=[0, 1, 1, 0, -1],
+            radii=[1.0, 1.0, 0.9, 0.5, 0.0],
+            sigmas=[0.25] * 5,
+            sets=["clean"] * 4 + ["triggered"],
+            indices=[7, 8, 9, 10, 3],
+        )
+        return store.balls(), ledger.table(entries, ("zero", "one"))
+
+
+def test_one_row_per_insertion(filled):
+    _, table = filled
+    assert table["case"].tolist() == ["disjoint", "trimmed", "aligned", "disjoint", "none"]
+    assert table["input"].tolist() == ["clean 7", "clean 8", "clean 9", "clean 10", "triggered 3"]
+    assert table["answered"].tolist() == ["zero", "one", "zero", "zero", "–"]
+    assert table["radius_after"].tolist() == pytest.approx([1.0, 0.5, 0.6, 0.5, 0.0])
+    assert ledger.table([], ("zero",)).empty
+
+
+def test_conflicts_before_and_none_after(filled):
+    before = ledger.survey_store(*filled, after=False)
+    # 0 and 1: d 1.5 < 2; 0 and 2: d 0.4 < 1.9; 1 and 2 have one label before.
+    assert (before.pairs, before.conflicts) == (6, 2)
+    assert ledger.survey_store(*filled, after=True).conflicts == 0
+    listed = ledger.closest(before, filled[1])
+    assert listed["gap"].tolist() == pytest.approx([-1.5, -0.5, 6.0, 7.2], abs=1e-6)
+    assert listed.iloc[0][["first", "second"]].tolist() == ["clean 7", "clean 9"]
+
+
+def test_a_pair_is_the_one_asked_for_the_deciding_one_or_the_nearest(filled):
+    assert ledger.pair(*filled, 1).second["position"] == 0  # decided its trim
+    assert ledger.pair(*filled, 1, 3).distance == pytest.approx(7.5)
+    assert ledger.pair(*filled, 3).second["position"] == 1  # the only ball of another label
+    assert ledger.pair(*filled, 4) is None  # abstained
+    assert ledger.pair(*filled, 1, 1) is None
+    assert ledger.pair(*filled, 1, 99) is None
+
+
+def test_verdict_says_what_changed(filled):
+    trimmed = ledger.pair(*filled, 1)
+    assert trimmed.conflict_before
+    assert "intersect by 0.500 (a conflict)" in ledger.verdict(trimmed)
+    assert "after it they are 0.000 apart." in ledger.verdict(trimmed)
+    aligned = ledger.pair(*filled, 2)
+    assert ledger.verdict(aligned).endswith("with one label.")
+    assert ledger.verdict(ledger.pair(*filled, 3, 0)).endswith("changed neither.")
+    assert ledger.pair_table(aligned)["input"].tolist() == ["clean 9", "clean 7"]
+
+
+def test_the_first_pair_shown_is_a_telling_one(filled):
+    _, table = filled
+    before = ledger.survey_store(*filled, after=False)
+    assert ledger.most_telling(table, before) == 2
+    quiet = table.assign(case="disjoint")
+    assert ledger.most_telling(quiet, before) in (0, 2)  # the closest pair
+    nothing = survey(np.zeros((0, 1)), np.zeros(0, int), np.zeros(0))
+    assert ledger.most_telling(table[table["case"] == "none"], nothing) == 0

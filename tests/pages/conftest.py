@@ -1,0 +1,114 @@
+"""A small finished run, made without training: every page can be opened on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import streamlit as st
+
+from certssb_core.certify.metrics import store_metrics
+from certssb_core.certify.store import Store
+from certssb_core.experiment import certification, files
+from certssb_core.experiment.config import RunConfig, override
+from certssb_core.experiment.inputs import SETS, load_inputs
+from certssb_core.experiment.run import Run
+
+MEMBERS, STEPS, GRID = 40, 6, 25
+
+
+@pytest.fixture
+def runs_dir(tmp_path, monkeypatch):
+    """An empty folder of runs that the dashboard looks into; its caches are cold."""
+    monkeypatch.setattr("ui.state.runs_dir", lambda: tmp_path)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return tmp_path
+
+
+@pytest.fixture
+def finished_run(runs_dir):
+    """Three classes of digits; the members are nearest-mean classifiers of noisy training sets."""
+    return make_run(runs_dir, "finished")
+
+
+def make_run(runs_dir, name: str, **settings: str) -> Run:
+    chosen = {"data.classes": "0,1,2", "data.max_train": "120", "data.max_test": "60", "attack.rate": "0.1"}
+    chosen |= {"training.members": str(MEMBERS)} | settings
+    config = override(RunConfig(title="A small run for tests"), chosen)
+    run = Run.create(config, name, runs_dir)
+    inputs, generator = load_inputs(config), np.random.default_rng(1)
+    _write_poison(run, inputs)
+    _write_sigma(run, inputs, generator)
+    _write_votes(run, inputs, generator)
+    _write_results(run, inputs)
+    run.log("stage", stage="store")
+    run.log("finished", message="done")
+    return run
+
+
+def _write_poison(run, inputs) -> None:
+    poisoned = inputs.poisoned
+    arrays = {
+        "indices": poisoned.indices,
+        "norms": poisoned.norms,
+        "original_labels": poisoned.original_labels,
+    }
+    files.write_arrays(run.path / "poison.safetensors", arrays)
+
+
+def _write_sigma(run, inputs, generator) -> None:
+    grid = np.geomspace(0.05, 2.0, GRID)
+    arrays = {"train_labels": inputs.poisoned.labels, "curve_sigma": grid}
+    for which, count in (("train", 120), ("clean", 60), ("triggered", 60)):
+        star = np.exp(generator.normal(-0.9, 0.35, count)).clip(0.05, 2.0)
+        kept = np.arange(0, count, 3)
+        path = np.geomspace(0.25, star[kept], STEPS + 1).T  # (P, T + 1)
+        arrays |= {which: star, f"path_index/{which}": kept, f"path_sigma/{which}": path}
+        arrays[f"path_radius/{which}"] = 2.5 * path * np.exp(-path / star[kept, None])
+        arrays[f"curve_radius/{which}"] = (
+            2.5 * grid * np.exp(-grid / star[kept, None])
+        )  # its maximum is at σ*
+    files.write_arrays(run.path / "sigma.safetensors", arrays)
+
+
+def _write_votes(run, inputs, generator) -> None:
+    sigma = run.arrays("sigma")
+    train, labels = inputs.poisoned.images.reshape(120, -1), inputs.poisoned.labels
+    arrays = {"labels": inputs.dataset.test_labels}
+    for noise_map in ("uniform", "sample-specific"):
+        for which in SETS:
+            level = sigma[which] if noise_map == "sample-specific" else np.full(60, run.config.noise.sigma)
+            points = inputs.test_images(which).reshape(60, -1)
+            votes = np.empty((MEMBERS, 60), np.uint8)
+            for member in range(MEMBERS):
+                copy = train + sigma["train"][:, None] * generator.standard_normal(train.shape)
+                means = np.stack([copy[labels == label].mean(axis=0) for label in range(3)])
+                noisy = points + level[:, None] * generator.standard_normal(points.shape[1])
+                votes[member] = ((noisy[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+            arrays[f"votes/{which}/{noise_map}"] = votes
+            share = np.stack([(votes == label).mean(axis=0) for label in range(3)], axis=1)
+            arrays[f"softmax/{which}/{noise_map}"] = share
+    files.write_arrays(run.path / "votes.safetensors", arrays)
+
+
+def _write_results(run, inputs) -> None:
+    voted, rule = certification.voted(run), run.config.certification
+    table = certification.certify(voted, mode="sample-specific", bound=rule.bound, alpha=rule.alpha)
+    with Store.open(run.store_path) as store:
+        points = np.concatenate([inputs.test_images(which).reshape(60, -1) for which in SETS])
+        # Six times too large, so that balls of different label do overlap: honest ones of this run seldom do.
+        columns = table["prediction"].to_numpy(), 6 * table["radius"].to_numpy(), table["sigma"].to_numpy()
+        entries = store.insert(points, *columns, list(table["set"]), table["index"].to_numpy())
+    table["store_case"] = [entry.case for entry in entries]
+    table["store_prediction"] = [entry.label for entry in entries]
+    table["store_radius"] = [entry.radius_after for entry in entries]
+    table.to_csv(run.path / "certificates.csv", index=False)
+    metrics = certification.assess(voted, table, radii=rule.radii) | {
+        "undefended": {"clean_accuracy": 0.98, "attack_success_rate": 0.95, "attack_works": True},
+        "store": store_metrics(entries),
+        "joint_budget": {"norm": 1.0, "images_median": 0, "certified_without_training_change": 0.5},
+        "seconds": {"total": 1.0},
+        "peak_memory_bytes": 1,
+    }
+    files.write_json(run.path / "metrics.json", metrics)
+    files.write_json(run.path / "manifest.json", {"versions": {}, "device": "cpu"})

@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def page():
+    return AppTest.from_file(ROOT / "pages" / "certify.py", default_timeout=30)
+
+
+def texts(page):
+    return "\n".join(element.value for element in page.markdown)
+
+
+def rates(page):
+    return page.dataframe[-2].value.set_index("measure")
+
+
+def test_agrees_with_the_run_s_own_figures(page, finished_run):
+    page.run()
+    assert not page.exception
+    metrics = finished_run.metrics
+    table = next(frame.value for frame in page.dataframe if "measure" in frame.value).set_index("measure")
+    clean = metrics["clean"]["accuracy"]
+    assert table.loc["Clean accuracy", "sample-specific"].startswith(f"{clean:.1%} (")
+    certified = metrics["clean"]["certified_accuracy"]["0.25"]
+    assert f"sample-specific **{certified:.1%}**" in texts(page)
+    assert "outside the theorem" in texts(page), "the condition is always said"
+
+
+def test_empty_without_runs(runs_dir):
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/certify.py").run()
+    assert not app.exception
+    assert "no finished run yet" in app.info[0].value
+
+
+def test_a_stricter_alpha_certifies_no_more(page, finished_run):
+    def share():
+        row = next(frame.value for frame in page.dataframe if "measure" in frame.value).set_index("measure")
+        return float(row.loc["Certified accuracy at r = 0.25", "sample-specific"].partition("%")[0])
+
+    page.run()
+    usual = share()
+    page.select_slider(key="alpha").set_value(0.0001).run()
+    assert not page.exception
+    strict = share()
+    page.select_slider(key="alpha").set_value(0.1).run()
+    assert strict < usual < share()
+
+
+def test_the_budget_shrinks_as_the_norm_grows(page, finished_run):
+    page.run()
+    page.slider(key="n").set_value(1).run()
+    near = texts(page)
+    page.slider(key="tau").set_value(1.0).run()
+    assert not page.exception
+    assert "τ = 0.05" in near
+    assert "sample-specific **0 of 60**" in texts(page)
+    assert "sample-specific **0 of 60**" not in near
+
+
+def test_nothing_chosen_is_said(page, finished_run):
+    page.run()
+    page.multiselect(key="runs").set_value([]).run()
+    assert not page.exception
+    assert "Choose at least one run" in page.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("alpha", "7"), ("runs", "nowhere"), ("r", "-3"), ("tau", "nan"), ("bound", "x")]
+)
+def test_nonsense_in_the_url_is_not_believed(page, finished_run, key, value):
+    page.query_params[key] = value
+    page.run()
+    assert not page.exception
+
+
+def test_a_weak_attack_is_called_one(page, finished_run):
+    page.run()
+    assert not page.warning
+    metrics = finished_run.metrics
+    metrics["undefended"] = {"clean_accuracy": 1.0, "attack_success_rate": 0.03, "attack_works": False}
+    (finished_run.path / "metrics.json").write_text(json.dumps(metrics))
+    page.run()
+    assert "defends against nothing" in page.warning[0].value
+    assert "3.0%" in page.warning[0].value
+
+
+def test_a_damaged_file_is_told_in_a_sentence(finished_run):
+    (finished_run.path / "votes.safetensors").write_bytes(b"torn")
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/certify.py").run()
+    assert not app.exception
+    assert "votes.safetensors is missing or damaged" in app.error[0].value

@@ -1,0 +1,75 @@
+"""Home: with runs, without, and when this machine cannot be looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from certssb_core.data.datasets import DATASETS
+from certssb_core.experiment.run import RunError
+
+APP = str(Path(__file__).parents[2] / "app.py")
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    monkeypatch.setattr("ui.state.machine", lambda: [{"name": "cpu", "present": True, "message": "2 cores"}])
+
+
+def home() -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=60).run()
+    assert not app.exception
+    return app
+
+
+def test_the_finished_run_is_the_headline(machine, finished_run):
+    app = home()
+    clean = finished_run.metrics["clean"]
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Clean accuracy"] == f"{clean['accuracy']:.1%}"
+    assert shown["Mean certified radius"] == f"{clean['average_certified_radius']:.2f}"
+    assert any("Condition" in part.value for part in app.markdown)
+
+
+def test_the_shipped_run_comes_before_a_newer_one(machine, runs_dir, finished_run):
+    finished_run.path.rename(runs_dir / "digits")
+    newer = runs_dir / "newer"
+    newer.mkdir()
+    for file in ("config.json", "events.jsonl"):
+        (newer / file).write_bytes((runs_dir / "digits" / file).read_bytes())
+    assert any("**digits**" in caption.value for caption in home().caption)
+
+
+def test_without_runs_it_says_how_to_get_one(machine, runs_dir):
+    app = home()
+    assert not app.metric
+    assert "no finished run" in app.info[0].value
+
+
+def test_all_datasets_are_listed(machine, runs_dir):
+    tables = [frame.value for frame in home().dataframe]
+    datasets = next(table for table in tables if "present" in table)
+    assert datasets["dataset"].tolist() == [source.title for source in DATASETS.values()]
+
+
+def test_a_damaged_run_is_said_in_words(machine, finished_run):
+    (finished_run.path / "metrics.json").write_text("{")
+    app = home()
+    assert "metrics.json" in app.error[0].value
+
+
+def test_a_machine_that_cannot_be_looked_at_leaves_the_page_standing(monkeypatch, finished_run):
+    def fail():
+        raise RunError("doctor failed")
+
+    monkeypatch.setattr("ui.state.machine", fail)
+    app = home()
+    assert "doctor failed" in app.error[0].value
+    assert app.metric
+
+
+def test_the_page_leads_to_the_others(machine, runs_dir):
+    labels = [link.proto.label for link in home().get("page_link")]
+    assert {"**Poison**", "**Train**", "**Noise σ***", "**Certify**", "**Overlaps**"} <= set(labels)

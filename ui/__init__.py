@@ -1,0 +1,1 @@
+"""Glue between the pages and the core: cached state, charts, texts, forms, the job panel."""

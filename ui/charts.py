@@ -1,0 +1,70 @@
+"""How every chart is shown: the figure, one sentence that says what it shows, the table behind it, downloads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+
+def show(
+    figure: go.Figure, *, key: str, summary: str, table: pd.DataFrame, selection: bool = False
+) -> dict[str, Any] | None:
+    """Show ``figure`` with its summary, table and downloads.
+
+    Args:
+        figure: a figure of :mod:`certssb_core.figures`.
+        key: unique on the page; also the stem of the downloaded files.
+        summary: one sentence with the numbers that matter; read aloud by a screen reader.
+        table: the data behind the figure.
+        selection: whether a click on a point reruns the page.
+
+    Returns:
+        Streamlit's selection (``{"points": [...], "point_indices": [...], ...}``) when ``selection`` is
+        on and something is selected, else None.
+    """
+    event = st.plotly_chart(
+        figure,
+        key=key,
+        on_select="rerun" if selection else "ignore",
+        selection_mode="points",
+        config={"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]},
+        alt=summary,
+    )
+    st.markdown(summary)
+    with st.expander("Data and downloads", icon=":material/table_rows:"):
+        st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1), 280))
+        with st.container(horizontal=True):
+            _download("Data (CSV)", lambda: table.to_csv(index=False), f"{key}.csv", "text/csv")
+            _download("Figure (HTML)", lambda: figure.to_html(include_plotlyjs=True), f"{key}.html", "text/html")
+    return event.selection if selection and event.selection.points else None
+
+
+def clicked(key: str) -> Any:
+    """``customdata`` of a point of the chart ``key`` that was clicked since the last run of the page, else None.
+
+    Asked before the controls that a click sets: their state may not change once they are drawn. A click
+    counts once; afterwards the controls go their own way.
+    """
+    selection = st.session_state.get(key, {}).get("selection", {})
+    points = selection.get("points", [])
+    fresh = bool(points) and points != st.session_state.get(f"{key}-seen")
+    st.session_state[f"{key}-seen"] = points
+    return points[0].get("customdata") if fresh else None
+
+
+def ticked(key: str) -> int | None:
+    """Row of the table ``key`` that was ticked since the last run of the page; as :func:`clicked`."""
+    rows = st.session_state.get(key, {}).get("selection", {}).get("rows", [])
+    fresh = bool(rows) and rows != st.session_state.get(f"{key}-seen")
+    st.session_state[f"{key}-seen"] = rows
+    return rows[0] if fresh else None
+
+
+def _download(label: str, make: Any, file_name: str, mime: str) -> None:
+    """A download whose content is made when it is asked for: a figure with its script weighs megabytes."""
+    st.download_button(
+        label, make, file_name, mime, key=f"download-{file_name}", on_click="ignore", icon=":material/download:"
+    )

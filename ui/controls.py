@@ -1,0 +1,35 @@
+"""Controls that every exploring page uses; each is bound to the URL under its key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+
+def choose(label: str, options: dict[str, str], start: str, *, key: str) -> str:
+    """One of ``options`` (value to words), always one."""
+    return st.segmented_control(
+        label,
+        list(options),
+        format_func=options.get,
+        default=start,
+        required=True,
+        key=key,
+        bind="query-params",
+    )
+
+
+def position(label: str, count: int, *, key: str, start: int = 0) -> int:
+    """A whole number in [0, count); one left over from a longer list falls back to ``start``."""
+    if st.session_state.get(key, start) not in range(count):
+        st.session_state[key] = start
+    return st.number_input(label, 0, max(count - 1, 0), start, key=key, bind="query-params")
+
+
+def slider(label: str, high: float, start: float, step: float, *, key: str) -> Any:
+    """A number from 0 to ``high``, which moves with the data: a value beyond it is cut."""
+    start = min(start, high)
+    if st.session_state.get(key, start) > high:
+        st.session_state[key] = high
+    return st.slider(label, type(step)(0), high, start, step, key=key, bind="query-params")

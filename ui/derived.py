@@ -1,0 +1,107 @@
+"""Tables computed from a run's files, read or made once and kept until those files change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from certssb_core.certify.overlaps import Survey
+from certssb_core.data.datasets import DataError
+from certssb_core.experiment import certification
+from certssb_core.experiment import ledger as ledgers
+from certssb_core.experiment import samples as sampling
+from certssb_core.experiment.comparison import Series
+from certssb_core.experiment.run import Run
+from ui import state
+
+
+def class_names(run: Run) -> tuple[str, ...]:
+    """Names of the run's classes; where its data is not on this machine, those of the config, or numbers."""
+    try:
+        return state.inputs(run).dataset.classes
+    except DataError:
+        count = 1 + int(state.certificates(run)["label"].max())
+        return run.config.data.classes or tuple(str(label) for label in range(count))
+
+
+def samples(run: Run) -> pd.DataFrame:
+    """One row per training, clean and triggered image."""
+    return _compute("samples", run, "sigma.safetensors")
+
+
+def certified(run: Run, mode: str, bound: str, alpha: float) -> pd.DataFrame:
+    """Certificates from the stored votes; no model is touched."""
+    return _compute("certified", run, "votes.safetensors", mode, bound, alpha)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A run in one mode, certified as the reader asked for, under the name it has in the legend."""
+
+    name: str
+    run: Run
+    mode: str
+    series: Series
+
+
+def choices(runs: list[Run], modes: list[str], bound: str, alpha: float) -> list[Choice]:
+    """Every run in each of ``modes`` it was voted in."""
+    chosen = []
+    for run in runs:
+        for mode in modes:
+            if mode in state.voted(run).modes:
+                name = f"{run.name}, {mode}" if len(runs) > 1 else mode
+                table = certified(run, mode, bound, alpha)
+                chosen.append(
+                    Choice(name, run, mode, Series(name, table, run.config.attack, state.voted(run).classes))
+                )
+    return chosen
+
+
+def ledger(run: Run) -> pd.DataFrame:
+    """One row per insertion into the run's store."""
+    return _compute("ledger", run, "store.sqlite")
+
+
+def survey(run: Run, *, after: bool) -> Survey:
+    """Every pair of stored balls, before or after the storage-update."""
+    return _compute("survey", run, "store.sqlite", after)
+
+
+def picture_of(run: Run, set_name: str, index: int) -> Any:
+    """Pixels ``(C, H, W)`` of one image; None, after saying so, where the data set is not on this machine."""
+    try:
+        return sampling.images(state.inputs(run), set_name)[index]
+    except DataError as error:
+        st.caption(f":material/hide_image: The image itself cannot be shown: {error}")
+        return None
+
+
+_COMPUTERS: dict[str, Callable[..., Any]] = {
+    "samples": lambda run: sampling.samples(
+        state.arrays(run, "sigma"), state.arrays(run, "poison"), state.certificates(run), class_names(run)
+    ),
+    "certified": lambda run, mode, bound, alpha: certification.certify(
+        state.voted(run), mode=mode, bound=bound, alpha=alpha
+    ),
+    "ledger": lambda run: ledgers.table(state.balls_and_ledger(run)[1], class_names(run)),
+    "survey": lambda run, after: ledgers.survey_store(
+        state.balls_and_ledger(run)[0], ledger(run), after=after
+    ),
+}
+
+
+def _compute(name: str, run: Run, file: str, *settings: Any) -> Any:
+    path = run.path / file
+    return _computed(name, str(run.path.resolve()), path.stat().st_mtime_ns if path.exists() else 0, settings)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Computing …")
+def _computed(name: str, path: str, modified: int, settings: tuple[Any, ...]) -> Any:
+    # ``modified`` is only part of the key. The results are shared between sessions and never changed.
+    return _COMPUTERS[name](Run(Path(path)), *settings)

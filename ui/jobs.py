@@ -1,0 +1,156 @@
+"""Runs as jobs: where each stands, live progress, stop and resume.
+
+The worker is a process of its own; this panel only reads the run's folder, so a reload, a closed tab or a
+restarted server changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from certssb_core.experiment import launch
+from certssb_core.experiment.cost import Cost
+from certssb_core.experiment.run import STAGES, Run, RunError, State, Status
+from ui import text
+
+BADGES: dict[State, tuple[str, str]] = {
+    "new": ("gray", ":material/draft:"),
+    "running": ("blue", ":material/hourglass_top:"),
+    "stopped": ("orange", ":material/pause_circle:"),
+    "failed": ("red", ":material/error:"),
+    "done": ("green", ":material/check_circle:"),
+}
+
+
+def table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per run: name, state, what it is about, and its accuracy where it has finished."""
+    rows = []
+    for run in runs:
+        status, config = run.status(), run.config
+        rows.append(
+            {
+                "run": run.name,
+                "state": status.state,
+                "stage": progress_text(status) if status.state != "done" else "",
+                "dataset": config.data.name,
+                "trigger": config.attack.trigger,
+                "members": config.training.members,
+                "about": config.title,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def progress_text(status: Status) -> str:
+    """``"members 34 of 200, about 2 min left"``."""
+    words = status.stage
+    if status.total:
+        words += f" {status.done:,} of {status.total:,}"
+    if status.seconds_left is not None:
+        words += f", about {duration(status.seconds_left)} left"
+    return words
+
+
+def duration(seconds: float) -> str:
+    """``"40 s"``, ``"3 min"``, ``"2.5 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def cost_text(cost: Cost | None) -> str:
+    if cost is None:
+        return ":gray[No finished run on these images yet: the time left shows once the members are in training.]"
+    memory = f"{cost.peak_memory_bytes / 2**30:.1f} GiB"
+    return f"About **{duration(cost.seconds)}** and **{memory}** of memory, judging by run *{cost.reference}*."
+
+
+def panel(run: Run) -> None:
+    """The live panel of one run; it refreshes itself every two seconds while a worker is on it."""
+    live = run.status().state == "running"
+    st.fragment(_panel, run_every=2 if live else None)(run, live)
+
+
+def _panel(run: Run, live: bool) -> None:
+    status = run.status()
+    if live and status.state != "running":
+        st.rerun()  # the whole page: its results are there, and the refreshing ends
+    colour, icon = BADGES[status.state]
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{run.name}**", width="content")
+            st.badge(status.state, color=colour, icon=icon)
+            st.space("stretch")
+            _buttons(run, status)
+        if status.state == "failed":
+            text.failed(status.message or "The worker ended without a word.", "Resume takes up where it ended.")
+        if status.state in ("running", "stopped", "failed") and status.stage:
+            st.progress(_share(status), text=progress_text(status))
+            st.caption(_stages(status))
+        _accuracy(run)
+        with st.expander("Log", icon=":material/receipt_long:"):
+            st.code("\n".join(_lines(run)[-200:]) or "Nothing yet.", language=None, height=240)
+
+
+def _buttons(run: Run, status: Status) -> None:
+    if status.state == "running":
+        asked = run.stop_requested()
+        st.button(
+            "Stopping …" if asked else "Stop",
+            key=f"stop-{run.name}",
+            icon=":material/stop_circle:",
+            disabled=asked,
+            on_click=run.request_stop,
+        )
+    elif status.state != "done" and st.button("Resume", key=f"resume-{run.name}", icon=":material/play_circle:"):
+        start(run)
+
+
+def start(run: Run) -> None:
+    """Start or resume the worker and show the page anew once it is at work; say why when it cannot be done."""
+    try:
+        with st.spinner(f"Starting {run.name} …"):
+            worker = launch.start(run)
+            while worker.poll() is None and run.status().state not in ("running", "done"):
+                time.sleep(0.1)
+    except RunError as error:
+        text.failed(str(error))
+    else:
+        st.rerun()
+
+
+def _share(status: Status) -> float:
+    return min(1.0, status.done / status.total) if status.total else 0.0
+
+
+def _stages(status: Status) -> str:
+    """All stages in order, the finished ones ticked, the current one bold."""
+    current = STAGES.index(status.stage) if status.stage in STAGES else 0
+    ticked = (f":green[✓ {stage}]" for stage in STAGES[:current])
+    return " · ".join([*ticked, f"**{status.stage}**", *STAGES[current + 1 :]])
+
+
+def _accuracy(run: Run) -> None:
+    """The newest accuracy the worker has reported, if any."""
+    found = next((event["accuracy"] for event in reversed(run.events()) if "accuracy" in event), None)
+    if found is not None and run.status().state != "done":
+        st.markdown(f"Accuracy so far: **{found:.1%}**")
+
+
+def _lines(run: Run) -> list[str]:
+    """The log as people read it: time, stage, and what happened."""
+    known = ("time", "kind", "stage", "message")
+    lines = []
+    for event in run.events():
+        rest = ", ".join(f"{key} {_short(value)}" for key, value in event.items() if key not in known)
+        words = " ".join(str(event[key]) for key in known[1:] if event.get(key))
+        lines.append(f"{event.get('time', '')[11:19]}  {words}  {rest}".rstrip())
+    return lines
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,88 @@
+"""The section of the Noise page that opens one image: with noise, its r(x, σ) and the ascent to σ*."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from certssb_core.experiment import samples as core
+from certssb_core.experiment.run import Run
+from certssb_core.figures import sigma as figures
+from certssb_core.figures.images import picture
+from ui import charts, controls, derived, state, text
+
+SET_NAMES = {"train": "training", "clean": "clean test", "triggered": "triggered test"}
+
+
+def section(run: Run) -> None:
+    """One image of ``run``, chosen by a click on the chart ``sigma-against`` or by the controls."""
+    st.subheader("One image", anchor=False)
+    if click := charts.clicked("sigma-against"):
+        st.session_state["set"], st.session_state["index"] = click[0], int(click[1])
+    left, middle, right = st.columns([2, 1, 2])
+    table = derived.samples(run)
+    with left:
+        name = controls.choose("Set", SET_NAMES, "clean", key="set")
+    with middle:
+        kept = core.with_ascent(state.arrays(run, "sigma"), name)
+        count = int((table["set"] == name).sum())
+        index = controls.position(
+            f"Image (0 to {count - 1:,})", count, key="index", start=int(kept[0]) if len(kept) else 0
+        )
+    sigma = right.slider(
+        "Try another σ",
+        0.0,
+        run.config.noise.sigma_max,
+        run.config.noise.sigma,
+        0.01,
+        key="sigma",
+        bind="query-params",
+    )
+    row = table[(table["set"] == name) & (table["index"] == index)].iloc[0]
+    facts = [f"**{SET_NAMES[name]} image {index}**", f"label {row['name']}", f"σ\\* **{row['sigma']:.3f}**"]
+    facts += ["poisoned"] if row["poisoned"] else []
+    facts += [] if name == "train" else [f"margin {row['margin']:.3f}", f"radius **{row['radius']:.3f}**"]
+    st.markdown(" · ".join(facts))
+    pixels = derived.picture_of(run, name, index)
+    if pixels is not None:
+        shown = {
+            0.0: "as it is",
+            row["sigma"]: f"with noise at σ* = {row['sigma']:.3f}",
+            sigma: f"at σ = {sigma:.2f}",
+        }
+        for column, (amount, words) in zip(st.columns(3), shown.items(), strict=False):
+            column.image(picture(core.with_noise(pixels, amount), side=260), caption=words, width=260)
+    _curve(run, name, index)
+
+
+def _curve(run: Run, name: str, index: int) -> None:
+    sigma = state.arrays(run, "sigma")
+    found = core.ascent(sigma, name, index)
+    if found is None:
+        kept = [int(number) for number in core.with_ascent(sigma, name)]
+        text.empty(
+            f"The run kept no ascent of this image. It kept those of {len(kept)} {SET_NAMES[name]} images: "
+            + (", ".join(map(str, kept[:20])) + (" …" if len(kept) > 20 else "") or "none")
+        )
+        if kept:
+            closest = min(kept, key=lambda number: abs(number - index))
+            st.button(f"Open image {closest}", on_click=_open, args=(closest,), icon=":material/show_chart:")
+        return
+    charts.show(
+        figures.ascent(
+            found.curve_sigma,
+            found.curve_radius,
+            found.path_sigma,
+            found.path_radius,
+            sigma_star=found.sigma_star,
+        ),
+        key="sigma-ascent",
+        summary=f"The ascent took {len(found.path_sigma) - 1} steps from σ = {found.path_sigma[0]:.3f} to "
+        f"σ\\* = **{found.sigma_star:.3f}** with r = **{found.radius_star:.3f}**; the best on the grid is "
+        f"r = {found.best_radius:.3f} at σ = {found.best_sigma:.3f}. The ascent's own estimates, from "
+        f"{run.config.noise.draws} draws each, scatter about the curve.",
+        table=core.ascent_table(found),
+    )
+
+
+def _open(index: int) -> None:
+    st.session_state["index"] = index
