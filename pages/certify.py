@@ -55,38 +55,27 @@ def accuracy(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
     series = [choice.series for choice in chosen]
     table = comparison.curves(series)
     uniform = [choice.name for choice in chosen if choice.mode == "uniform"]
-    if len(uniform) > 1 and st.toggle(
-        "Upper envelope of the uniform runs", key="envelope", bind="query-params"
-    ):
+    if len(uniform) > 1 and st.toggle("Upper envelope of the uniform runs", key="envelope", bind="query-params"):
         table = comparison.with_envelope(table, uniform, name=ENVELOPE)
-    radius = controls.slider(
-        "Read at radius r (L2 pixel units)", round(table["radius"].max(), 2), 0.25, 0.01, key="r"
-    )
+    radius = controls.slider("Read at radius r (L2 pixel units)", round(table["radius"].max(), 2), 0.25, 0.01, key="r")
     rates = comparison.rates(series, radius=radius)
-    published = [
-        points for choice in chosen if (points := comparison.published(choice.run.config)) is not None
-    ]
+    published = [points for choice in chosen if (points := comparison.published(choice.run.config)) is not None]
     charts.show(
         curves.certified_accuracy(table, colours=colours, published=next(iter(published), None), at=radius),
         key="certified-accuracy",
         summary=comparison.sentence(rates, radius),
         table=table,
     )
-    st.caption(
-        "Shares with count and Wilson's 95 % interval; triggered images of the target class do not count."
-    )
+    st.caption("Shares with count and Wilson's 95 % interval; triggered images of the target class do not count.")
     st.dataframe(comparison.side_by_side(rates), hide_index=True)
 
 
 def budget(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
     st.subheader("If the training images move too", anchor=False)
     left, right = st.columns(2)
-    norm = left.slider(
-        "Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params"
-    )
+    norm = left.slider("Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params")
     certified = [
-        certification.joint_budget(state.voted(choice.run), choice.series.certificates, norm=norm)
-        for choice in chosen
+        certification.joint_budget(state.voted(choice.run), choice.series.certificates, norm=norm) for choice in chosen
     ]
     table = comparison.budgets([choice.series for choice in chosen], certified)
     with right:
@@ -94,9 +83,7 @@ def budget(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
     charts.show(
         curves.budget(table, colours=colours, images=images),
         key="joint-budget",
-        summary=comparison.budget_sentence(
-            [choice.series for choice in chosen], certified, count=images, norm=norm
-        ),
+        summary=comparison.budget_sentence([choice.series for choice in chosen], certified, count=images, norm=norm),
         table=table,
     )
 

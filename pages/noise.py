@@ -37,13 +37,9 @@ def spread(run: Run) -> None:
     medians = shown.groupby("group", sort=False)["sigma"].median()
     classes = {name: theme.class_colour(place) for place, name in enumerate(derived.class_names(run))}
     charts.show(
-        figures.histogram(
-            bins, colours=classes if by == "class" else theme.COLOURS, start=run.config.noise.sigma
-        ),
+        figures.histogram(bins, colours=classes if by == "class" else theme.COLOURS, start=run.config.noise.sigma),
         key="sigma-histogram",
-        summary="Median σ\\*: "
-        + ", ".join(f"{name} **{value:.3f}**" for name, value in medians.items())
-        + ".",
+        summary="Median σ\\*: " + ", ".join(f"{name} **{value:.3f}**" for name, value in medians.items()) + ".",
         table=bins,
     )
 
@@ -83,7 +79,5 @@ if run := state.pick_run():
     gain(run)
     one_image.section(run)
     st.subheader("How good is σ*?", anchor=False)
-    st.caption(
-        "Regret: the share of radius lost against each image's own best σ, by σ* and by the best single σ."
-    )
+    st.caption("Regret: the share of radius lost against each image's own best σ, by σ* and by the best single σ.")
     st.dataframe(core.regret(state.arrays(run, "sigma")), hide_index=True, column_config=REGRET)

@@ -57,9 +57,7 @@ def choices(runs: list[Run], modes: list[str], bound: str, alpha: float) -> list
             if mode in state.voted(run).modes:
                 name = f"{run.name}, {mode}" if len(runs) > 1 else mode
                 table = certified(run, mode, bound, alpha)
-                chosen.append(
-                    Choice(name, run, mode, Series(name, table, run.config.attack, state.voted(run).classes))
-                )
+                chosen.append(Choice(name, run, mode, Series(name, table, run.config.attack, state.voted(run).classes)))
     return chosen
 
 
@@ -90,9 +88,7 @@ _COMPUTERS: dict[str, Callable[..., Any]] = {
         state.voted(run), mode=mode, bound=bound, alpha=alpha
     ),
     "ledger": lambda run: ledgers.table(state.balls_and_ledger(run)[1], class_names(run)),
-    "survey": lambda run, after: ledgers.survey_store(
-        state.balls_and_ledger(run)[0], ledger(run), after=after
-    ),
+    "survey": lambda run, after: ledgers.survey_store(state.balls_and_ledger(run)[0], ledger(run), after=after),
 }
 
 

@@ -42,8 +42,7 @@ def section(run: Run) -> None:
     if found is None:
         entry = ledger.iloc[ball]
         text.empty(
-            f"There is no such pair: {entry['input']} ({pairs.CASES[entry['case']]}) "
-            "or the other is not a stored ball."
+            f"There is no such pair: {entry['input']} ({pairs.CASES[entry['case']]}) or the other is not a stored ball."
         )
         return
     colours = (
@@ -68,7 +67,6 @@ def section(run: Run) -> None:
             found.distance,
         ),
         key="overlap-plane",
-        summary=core.verdict(found)
-        + " The plane through both centres cuts each ball in a disc of its own radius.",
+        summary=core.verdict(found) + " The plane through both centres cuts each ball in a disc of its own radius.",
         table=core.pair_table(found),
     )

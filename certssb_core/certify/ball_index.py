@@ -145,8 +145,6 @@ def _squares(points: np.ndarray) -> np.ndarray:
     return np.sum(points.astype(np.float64) ** 2, axis=1)  # (n,)
 
 
-def _squared_distances(
-    a: np.ndarray, squares_a: np.ndarray, b: np.ndarray, squares_b: np.ndarray
-) -> np.ndarray:
+def _squared_distances(a: np.ndarray, squares_a: np.ndarray, b: np.ndarray, squares_b: np.ndarray) -> np.ndarray:
     product = a.astype(np.float64) @ b.astype(np.float64).T  # (A, B)
     return squares_a[:, None] + squares_b[None, :] - 2 * product

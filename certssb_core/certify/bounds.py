@@ -108,9 +108,7 @@ BOUNDS: dict[str, Bound] = {
 }
 
 
-def _class_bounds(
-    values: np.ndarray, count: int, alpha: float, lower: Callable, upper: Callable
-) -> ClassBounds:
+def _class_bounds(values: np.ndarray, count: int, alpha: float, lower: Callable, upper: Callable) -> ClassBounds:
     rows, classes = np.arange(len(values)), values.shape[1]
     top = values.argmax(axis=1).astype(np.int64)
     if classes == 2:  # the other class has what is left, so only the two lower bounds share alpha

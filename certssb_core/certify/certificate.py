@@ -121,9 +121,7 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
     )
 
 
-def images_certified(
-    margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayLike, *, norm: float
-) -> np.ndarray:
+def images_certified(margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayLike, *, norm: float) -> np.ndarray:
     """Joint budget: how many poisoned training images, each moved by at most ``norm``, are certified.
 
     The test input is moved by at most ``norm`` too. The attacker chooses which images, so the ``n`` smallest
@@ -146,9 +144,7 @@ def images_certified(
     return np.searchsorted(_worst_weights(sigma_train), budget, side="left").astype(np.int64) - 1
 
 
-def norm_certified(
-    margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayLike, *, images: int
-) -> np.ndarray:
+def norm_certified(margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayLike, *, images: int) -> np.ndarray:
     """Joint budget the other way round: every norm below the result is certified for ``images`` images.
 
     Arguments as in :func:`images_certified`; ``images`` in [0, N].

@@ -65,9 +65,7 @@ def triggered_metrics(
         radii: where the curve is read, L2 pixel units.
     """
     counts = np.asarray(counts, dtype=bool)
-    prediction, radius, labels, attacked = (
-        np.asarray(a)[counts] for a in (prediction, radius, labels, attacked)
-    )
+    prediction, radius, labels, attacked = (np.asarray(a)[counts] for a in (prediction, radius, labels, attacked))
     return {
         "n": len(labels),
         "attack_success_rate": _share(prediction == attacked),

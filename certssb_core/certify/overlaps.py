@@ -43,9 +43,7 @@ class Survey:
     radius_sum: np.ndarray
 
 
-def survey(
-    centres: np.ndarray, labels: np.ndarray, radii: np.ndarray, *, bins: int = 80, listed: int = 1000
-) -> Survey:
+def survey(centres: np.ndarray, labels: np.ndarray, radii: np.ndarray, *, bins: int = 80, listed: int = 1000) -> Survey:
     """Compare every pair of balls.
 
     Distances come from a float64 matrix product; every pair within 1e-4 of touching, and every listed

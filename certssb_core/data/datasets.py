@@ -129,9 +129,7 @@ def load(
         raise DataError(found.message)
 
     try:
-        train, test = (
-            source.loader(folder, train=part, size=size, download=download) for part in (True, False)
-        )
+        train, test = (source.loader(folder, train=part, size=size, download=download) for part in (True, False))
     except OSError as problem:
         raise DataError(
             f"{problem.filename or folder} cannot be read ({problem.strerror}): check that you may read it."
@@ -187,24 +185,18 @@ def _chosen_classes(available: tuple[str, ...], wanted: Sequence[str] | None) ->
     if len(set(chosen)) < len(chosen):
         raise DataError(f"A class is named twice in {_listing(wanted)}: name each class once.")
     if len(chosen) < 2:
-        raise DataError(
-            f"At least two classes are needed, not {len(chosen)}; there are: {_listing(available)}."
-        )
+        raise DataError(f"At least two classes are needed, not {len(chosen)}; there are: {_listing(available)}.")
     return chosen
 
 
-def _read(
-    split: Split, chosen: list[int], cap: int | None, *, seed: int, what: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _read(split: Split, chosen: list[int], cap: int | None, *, seed: int, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and renumbered labels of the chosen classes, in the split's order."""
     renumbered = np.full(len(split.classes), -1, dtype=np.int64)
     renumbered[chosen] = np.arange(len(chosen))
     labels = renumbered[split.labels]
     picked = np.flatnonzero(labels >= 0)
     if empty := [split.classes[index] for index in chosen if index not in split.labels]:
-        raise DataError(
-            f"{what}: there are none of class {_listing(empty)}; add some or choose other classes."
-        )
+        raise DataError(f"{what}: there are none of class {_listing(empty)}; add some or choose other classes.")
     if cap is not None:
         if cap < len(chosen):
             raise DataError(f"{what}: a cap of {cap} leaves a class empty; allow at least {len(chosen)}.")

@@ -85,9 +85,7 @@ def poison(
     )
     poisoned_images, poisoned_labels = images.astype(np.float32), labels.astype(np.int64)
     poisoned_images[indices] = triggered
-    poisoned_labels[indices] = attacked_label(
-        labels[indices], label_mode=label_mode, target=target, classes=classes
-    )
+    poisoned_labels[indices] = attacked_label(labels[indices], label_mode=label_mode, target=target, classes=classes)
     return Poisoned(
         images=poisoned_images,
         labels=poisoned_labels,

@@ -114,9 +114,7 @@ def read_imagenette(root: Path, *, train: bool, size: int, download: bool) -> Sp
 
     held = next((held for held, folder in IMAGENETTE_FOLDERS.items() if (root / folder).is_dir()), "160px")
     # With str as the loader an item is (path, label): `_read_files` decodes the chosen ones later.
-    data = _open(
-        Imagenette, root, download=download, split="train" if train else "val", size=held, loader=str
-    )
+    data = _open(Imagenette, root, download=download, split="train" if train else "val", size=held, loader=str)
     paths, labels = zip(*(data[index] for index in range(len(data))), strict=True)
     names = tuple(synonyms[0] for synonyms in data.classes)
     return Split(names, np.array(labels), partial(_read_files, np.array(paths), size))
@@ -124,9 +122,7 @@ def read_imagenette(root: Path, *, train: bool, size: int, download: bool) -> Sp
 
 def read_image_folder(root: Path, *, train: bool, size: int, download: bool) -> Split:
     folder = root / ("train" if train else "test")
-    classes = sorted(
-        path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     samples = [
         (str(path), label)
         for label, name in enumerate(classes)

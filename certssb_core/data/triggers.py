@@ -65,9 +65,7 @@ def apply_trigger(
     if not 0 < norm < np.inf:
         raise PoisonError(f"The trigger's norm must be a positive number, not {norm}.")
     if not 1 <= patch_size <= min(height, width):
-        raise PoisonError(
-            f"The patch must be 1 to {min(height, width)} pixels wide on these images, not {patch_size}."
-        )
+        raise PoisonError(f"The patch must be 1 to {min(height, width)} pixels wide on these images, not {patch_size}.")
     if not 0 <= patch_value <= 1:
         raise PoisonError(f"The patch's value must lie between 0 and 1, not {patch_value}.")
     stamped = TRIGGERS[trigger].stamp(

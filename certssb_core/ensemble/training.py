@@ -48,9 +48,7 @@ def train(
     images = images.contiguous(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     steps = epochs * math.ceil(n / batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=max(steps, 2), pct_start=0.25
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(steps, 2), pct_start=0.25)
     network.train()
     for epoch in range(epochs):
         order = torch.from_numpy(generator(seed, "order", member, epoch).permutation(n)).to(images.device)

@@ -24,9 +24,6 @@ def vote(network: nn.Module, inputs: torch.Tensor, *, batch_size: int = 512) -> 
     """
     network.eval()
     logits = torch.cat(
-        [
-            network(batch.contiguous(memory_format=torch.channels_last)).float()
-            for batch in inputs.split(batch_size)
-        ]
+        [network(batch.contiguous(memory_format=torch.channels_last)).float() for batch in inputs.split(batch_size)]
     )
     return Ballot(hard=logits.argmax(1).to(torch.uint8), softmax=logits.softmax(1))

@@ -130,12 +130,9 @@ def _certificates(voted: Voted, bounds: Any, sigma: np.ndarray, mode: str) -> Ce
 
 def assess(voted: Voted, certificates: pd.DataFrame, *, radii: tuple[float, ...]) -> dict[str, Any]:
     """The ``clean`` and ``triggered`` parts of metrics.json."""
-    rows = {
-        which: certificates[certificates["set"] == which][["prediction", "radius", "label"]] for which in SETS
-    }
+    rows = {which: certificates[certificates["set"] == which][["prediction", "radius", "label"]] for which in SETS}
     clean, triggered = (
-        {name: table[name].to_numpy() for name in ("prediction", "radius", "label")}
-        for table in rows.values()
+        {name: table[name].to_numpy() for name in ("prediction", "radius", "label")} for table in rows.values()
     )
     attack = voted.config.attack
     aim = {"label_mode": attack.label_mode, "target": attack.target}

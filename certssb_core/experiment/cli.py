@@ -21,9 +21,7 @@ from certssb_core.experiment.run import Run, RunError, free_name
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-RunsDir = Annotated[
-    Path | None, typer.Option("--runs-dir", help="Folder of the runs; default: checkpoints/.")
-]
+RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs; default: checkpoints/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")]
 
@@ -32,9 +30,9 @@ FAILED, MISUSED, DATA, STOPPED = 1, 2, 3, 130
 
 @app.command()
 def run(
-    source: Annotated[
-        str, typer.Argument(metavar="PRESET_OR_FILE", help="A preset's name, or a JSON file.")
-    ] = (DEFAULT_PRESET),
+    source: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE", help="A preset's name, or a JSON file.")] = (
+        DEFAULT_PRESET
+    ),
     name: Annotated[str | None, typer.Option(help="Name of the run; default: preset and time.")] = None,
     settings: Annotated[
         list[str] | None,
@@ -60,9 +58,7 @@ def list_runs(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     """All runs, newest first."""
     runs = [(found, found.status()) for found in Run.all(runs_dir)]
     if as_json:
-        _print_json(
-            [{"name": found.name, "path": str(found.path)} | status.__dict__ for found, status in runs]
-        )
+        _print_json([{"name": found.name, "path": str(found.path)} | status.__dict__ for found, status in runs])
         return
     for found, status in runs:
         progress = f"{status.stage} {status.done}/{status.total}" if status.state != "done" else ""
@@ -135,9 +131,7 @@ def query(
         _print_json(reply.__dict__)
         return
     print(f"answered by {reply.answered_by}: {reply.answer}, certified to L2 distance {reply.radius:.4g}")
-    print(
-        f"votes {reply.votes} at σ {reply.sigma:.4g}; prediction {reply.prediction}; margin {reply.margin:.4g}"
-    )
+    print(f"votes {reply.votes} at σ {reply.sigma:.4g}; prediction {reply.prediction}; margin {reply.margin:.4g}")
     print(f"Condition: {reply.condition}")
 
 
@@ -232,14 +226,8 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     print(f"empirical robust accuracy {triggered['empirical_robust_accuracy']:.4f}")
     if undefended := metrics.get("undefended"):
         success = undefended["attack_success_rate"]
-        vacuous = (
-            ""
-            if undefended["attack_works"]
-            else "  the attack fails: this certificate defends against nothing"
-        )
-        print(
-            f"undefended accuracy {undefended['clean_accuracy']:.4f}  attack success {success:.4f}{vacuous}"
-        )
+        vacuous = "" if undefended["attack_works"] else "  the attack fails: this certificate defends against nothing"
+        print(f"undefended accuracy {undefended['clean_accuracy']:.4f}  attack success {success:.4f}{vacuous}")
     print(f"radius     {'  '.join(f'{float(radius):>6.2f}' for radius in clean['certified_accuracy'])}")
     for title, curve in (
         ("clean", clean["certified_accuracy"]),

@@ -166,9 +166,7 @@ def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: in
         parts.append(f"{one.name} **{int((standing >= count).sum()):,} of {len(standing):,}**")
     return (
         f"Up to n = {count:,} training images, whichever they are, and the test input with them change by at "
-        f"most τ = {norm:g} each: the right answer is certified to stay for "
-        + "; ".join(parts)
-        + " clean test images."
+        f"most τ = {norm:g} each: the right answer is certified to stay for " + "; ".join(parts) + " clean test images."
     )
 
 

@@ -51,15 +51,11 @@ class DataConfig(Group):
     """Which images, from where, how many."""
 
     name: DatasetName = Field("digits", description="Dataset.")
-    root: str | None = Field(
-        None, description="Folder that holds the data; default: CERTSSB_DATA, else data/."
-    )
+    root: str | None = Field(None, description="Folder that holds the data; default: CERTSSB_DATA, else data/.")
     classes: ClassNames = Field(None, description="Classes to keep, e.g. 0,1 or airplane,bird; empty: all.")
     max_train: int | None = Field(None, ge=2, description="At most so many training images.")
     max_test: int | None = Field(None, ge=2, description="At most so many test images.")
-    size: int | None = Field(
-        None, ge=8, le=512, description="Image side in pixels (ImageNette, image folders)."
-    )
+    size: int | None = Field(None, ge=8, le=512, description="Image side in pixels (ImageNette, image folders).")
 
 
 class AttackConfig(Group):
@@ -119,9 +115,7 @@ class TrainingConfig(Group):
         "bfloat16", description="Stored weights; members are rounded to it before they vote."
     )
     shard_members: int = Field(50, ge=1, le=1024, description="Members per shard file.")
-    workers: int | None = Field(
-        None, ge=1, le=256, description="Processes on the CPU; default: one per core."
-    )
+    workers: int | None = Field(None, ge=1, le=256, description="Processes on the CPU; default: one per core.")
 
 
 class CertificationConfig(Group):

@@ -63,9 +63,7 @@ def follow(run: Run) -> Status:
                 break
     status = run.status()
     if status.state in ("new", "running") or (status.state == "stopped" and code < 0):
-        raise RunError(
-            f"the worker of {run.name} ended with code {code}; see {run.path / 'worker.log'}, then resume"
-        )
+        raise RunError(f"the worker of {run.name} ended with code {code}; see {run.path / 'worker.log'}, then resume")
     return status
 
 

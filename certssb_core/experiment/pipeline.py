@@ -6,26 +6,23 @@ already: resuming a run is running it again.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-import certssb_core
 from certssb_core.certify.metrics import store_metrics
 from certssb_core.certify.store import Store
 from certssb_core.ensemble import shards
-from certssb_core.ensemble.models import check_fits, published_model
-from certssb_core.ensemble.training import native_precision
 from certssb_core.experiment import certification, files, tasks
-from certssb_core.experiment.engine import Engine, available_cores, make_engine
+from certssb_core.experiment.engine import Engine, make_engine
 from certssb_core.experiment.inputs import SETS, Inputs, load_inputs
+from certssb_core.experiment.manifest import write_manifest
+from certssb_core.experiment.resolve import resolve_device, resolve_model
 from certssb_core.experiment.run import Run, RunError
 
 SIGMA_CHUNK = 64
@@ -58,7 +55,7 @@ class Pipeline:
             Stopped: a stop was requested.
             DataError, PoisonError, RunError, EngineError, ShardError: in plain words, what went wrong.
         """
-        self._resolve_device()
+        resolve_device(self.run)
         engine = make_engine(self.run.config.training.device, self.run.config.training.workers)
         try:
             self._stage("data", self._prepare)
@@ -80,10 +77,9 @@ class Pipeline:
 
     def _prepare(self) -> None:
         inputs, poisoned = self.inputs, self.inputs.poisoned
-        self._resolve_model(inputs.dataset.train_images)
-        self._write(
-            "poison", indices=poisoned.indices, norms=poisoned.norms, original_labels=poisoned.original_labels
-        )
+        _, channels, side, _ = inputs.dataset.train_images.shape
+        resolve_model(self.run, channels=channels, side=side)
+        self._write("poison", indices=poisoned.indices, norms=poisoned.norms, original_labels=poisoned.original_labels)
         for folder in ("models", "members"):
             (self.run.path / folder).mkdir(exist_ok=True)
         arrays = {
@@ -91,19 +87,17 @@ class Pipeline:
             "labels": poisoned.labels,
             "clean": inputs.dataset.test_images,
             "triggered": inputs.triggered,
+            "test_labels": inputs.dataset.test_labels,
             "classes": np.array(len(inputs.dataset.classes)),
         }
         files.write_arrays(tasks.scratch_path(self.run), arrays)
 
     def _singles(self, engine: Engine) -> None:
         """The undefended model, and the base classifier that σ* is found on."""
-        wanted = ["undefended", "base"] if self._needs_sigma else ["undefended"]
-        missing = [kind for kind in wanted if not tasks.single_path(self.run, kind).exists()]
-        if (self.run.path / "undefended.safetensors").exists():
-            missing = [kind for kind in missing if kind != "undefended"]
-        else:
-            missing = list(dict.fromkeys(["undefended", *missing]))
-        work = [(self.run.path, kind) for kind in missing]
+        results = {"undefended": self.run.path / "undefended.safetensors"}
+        if self._needs_sigma:
+            results["base"] = tasks.single_path(self.run, "base")
+        work = [(self.run.path, kind) for kind, result in results.items() if not result.exists()]
         for done, ((_, kind), votes) in enumerate(engine.map(tasks.train_single, work), 1):
             if kind == "undefended":
                 self._write("undefended", **votes)
@@ -178,11 +172,12 @@ class Pipeline:
         there = shards.finished(folder)
         missing = [member for member in range(training.members) if member not in there]
         done = training.members - len(missing)
-        for _ in engine.map(tasks.train_member, ((self.run.path, member) for member in missing)):
-            done += 1
+        right = 0.0
+        for new, (_, accuracy) in enumerate(engine.map(tasks.train_member, ((self.run.path, m) for m in missing)), 1):
+            done, right = done + 1, right + accuracy
             if done % training.shard_members == 0:
                 self._gather()
-            self._progress("members", done, training.members, waiting=len(missing))
+            self._progress("members", done, training.members, accuracy=round(right / new, 4))
         self._gather()
 
     def _gather(self) -> None:
@@ -212,18 +207,14 @@ class Pipeline:
             else (sum(part[name] for part in parts) / training.members).numpy()
             for name in parts[0]
         }
-        files.write_arrays(
-            self.run.path / "votes.safetensors", arrays | {"labels": self.inputs.dataset.test_labels}
-        )
+        files.write_arrays(self.run.path / "votes.safetensors", arrays | {"labels": self.inputs.dataset.test_labels})
 
     def _store(self) -> None:
         """Certify all inputs, and let the store see them in the configured order."""
         config = self.run.config
         settings = config.certification
         voted = certification.voted(self.run)
-        table = certification.certify(
-            voted, mode=config.noise.test_map, bound=settings.bound, alpha=settings.alpha
-        )
+        table = certification.certify(voted, mode=config.noise.test_map, bound=settings.bound, alpha=settings.alpha)
         images = np.concatenate([self.inputs.test_images(which) for which in SETS]).reshape(len(table), -1)
         order = self._store_order(table)
         with Store.open(self.run.store_path) as store:
@@ -292,37 +283,10 @@ class Pipeline:
             | {"peak_memory_bytes": peak_memory},
         )
         tasks.scratch_path(self.run).unlink(missing_ok=True)
-        self._write_manifest()
+        write_manifest(self.run)
         self.run.log("finished", message="finished", seconds=round(seconds["total"], 3))
 
     # -- bookkeeping --------------------------------------------------------------------------------
-
-    def _resolve_device(self) -> None:
-        device = self.run.config.training.device
-        if device == "auto":
-            self._update_training(device="cuda" if torch.cuda.is_available() else "cpu")
-        elif device == "cuda" and not torch.cuda.is_available():
-            raise RunError("training.device is cuda, but no CUDA device is present; set training.device=cpu")
-
-    def _resolve_model(self, images: np.ndarray) -> None:
-        training, (_, channels, side, _) = self.run.config.training, images.shape
-        changes = {}
-        if training.model == "auto":
-            changes["model"] = published_model(channels, side)
-        if training.precision == "auto":
-            changes["precision"] = native_precision(torch.device(training.device), side)
-        self._update_training(**changes)
-        try:
-            check_fits(self.run.config.training.model, channels=channels, side=side)
-        except ValueError as error:
-            raise RunError(str(error)) from None
-
-    def _update_training(self, **changes: Any) -> None:
-        """Write what ``auto`` stood for into the run's config, so that a resumed run keeps it."""
-        if changes:
-            config = self.run.config
-            training = config.training.model_copy(update=changes)
-            self.run.replace_config(config.model_copy(update={"training": training}))
 
     def _stage(self, name: str, work: Callable[[], None]) -> None:
         self._check_stop()
@@ -332,7 +296,7 @@ class Pipeline:
         self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - self._started
         self.run.log("stage_done", stage=name, seconds=round(self._seconds[name], 3))
 
-    def _progress(self, stage: str, done: int, total: int, *, waiting: int | None = None) -> None:
+    def _progress(self, stage: str, done: int, total: int, **fields: float) -> None:
         """Log how far a stage is and how long it will take, at most every PROGRESS_SECONDS; stop if asked to."""
         now = time.perf_counter()
         if self._first is None:
@@ -342,7 +306,7 @@ class Pipeline:
             start, before = self._first
             rate = (done - before) / (now - start) if done > before else 0.0
             left = round((total - done) / rate, 1) if rate else None
-            self.run.log("progress", stage=stage, done=done, total=total, seconds_left=left)
+            self.run.log("progress", stage=stage, done=done, total=total, seconds_left=left, **fields)
         self._check_stop()
 
     def _check_stop(self) -> None:
@@ -351,47 +315,3 @@ class Pipeline:
 
     def _write(self, name: str, **arrays: np.ndarray) -> None:
         files.write_arrays(self.run.path / f"{name}.safetensors", arrays)
-
-    def _write_manifest(self) -> None:
-        config = self.run.config
-        names = (
-            "torch",
-            "torchvision",
-            "numpy",
-            "scipy",
-            "pandas",
-            "scikit-learn",
-            "safetensors",
-            "pydantic",
-        )
-        device = {"kind": config.training.device, "precision": config.training.precision}
-        if device["kind"] == "cuda":
-            device["name"] = torch.cuda.get_device_name()
-        else:
-            device |= {"name": platform.processor() or platform.machine(), "cores": available_cores()}
-            device["capability"] = torch.backends.cpu.get_cpu_capability()
-        hashed = sorted(
-            path
-            for path in self.run.path.rglob("*")
-            if path.is_file() and path.name not in ("manifest.json", *Run.UNHASHED)
-        )
-        files.write_json(
-            self.run.path / "manifest.json",
-            {
-                "certssb": certssb_core.__version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "versions": {name: _version(name) for name in names},
-                "device": device,
-                "seed": config.seed,
-                "not_hashed": list(Run.UNHASHED),
-                "sha256": {path.relative_to(self.run.path).as_posix(): files.sha256(path) for path in hashed},
-            },
-        )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

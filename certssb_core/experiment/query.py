@@ -63,12 +63,8 @@ def read_image(path: Path, run: Run) -> np.ndarray:
             raise DataError(f"{path} is larger than {LARGEST_FILE // 10**6} MB")
         with Image.open(path) as image:
             if max(image.size) > LARGEST_SIDE:
-                raise DataError(
-                    f"{path} has {image.size[0]}×{image.size[1]} pixels; at most {LARGEST_SIDE} a side"
-                )
-            converted = image.convert("L" if shape[0] == 1 else "RGB").resize(
-                shape[2:0:-1], Image.Resampling.BOX
-            )
+                raise DataError(f"{path} has {image.size[0]}×{image.size[1]} pixels; at most {LARGEST_SIDE} a side")
+            converted = image.convert("L" if shape[0] == 1 else "RGB").resize(shape[2:0:-1], Image.Resampling.BOX)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from None
     pixels = np.asarray(converted, dtype=np.float32) / 255

@@ -108,9 +108,7 @@ class Run:
         for path in ((runs_dir or default_runs_dir()) / name_or_path, Path(name_or_path)):
             if (path / "config.json").is_file():
                 return cls(path)
-        raise RunError(
-            f"no run {str(name_or_path)!r} in {runs_dir or default_runs_dir()}/; `list` shows the runs"
-        )
+        raise RunError(f"no run {str(name_or_path)!r} in {runs_dir or default_runs_dir()}/; `list` shows the runs")
 
     @classmethod
     def all(cls, runs_dir: Path | None = None) -> list[Run]:

@@ -65,9 +65,7 @@ def samples(
         ``sigma``; of test images also ``margin``, ``radius`` and ``right`` (the true class was answered).
     """
     labels = sigma["train_labels"]
-    train = pd.DataFrame(
-        {"set": "train", "index": np.arange(len(labels)), "label": labels, "sigma": sigma["train"]}
-    )
+    train = pd.DataFrame({"set": "train", "index": np.arange(len(labels)), "label": labels, "sigma": sigma["train"]})
     train["poisoned"] = train["index"].isin(poison["indices"])
     test = certificates[["set", "index", "label", "margin", "radius"]].copy()
     test["right"] = (certificates["prediction"] == certificates["label"]).astype("boolean")

@@ -63,9 +63,7 @@ class Workbench:
         ).to(self.device)
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bfloat16"
-        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bfloat16")
 
     def fit(self, network: nn.Module, sigma: torch.Tensor | None, *, member: int, epochs: int) -> nn.Module:
         """Train on the poisoned set; under the noise law where ``sigma`` ``(n,)`` is given."""
@@ -124,12 +122,8 @@ def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
     bench = workbench(path)
     member = SINGLES[kind]
     sigma = torch.full((len(bench.tensors["train"]),), bench.config.noise.sigma) if kind == "base" else None
-    network = bench.fit(
-        bench.network(member), sigma, member=member, epochs=bench.config.training.single_epochs
-    )
-    files.write_atomically(
-        single_path(bench.run, kind), lambda part: shards.save_tensors(part, network.state_dict())
-    )
+    network = bench.fit(bench.network(member), sigma, member=member, epochs=bench.config.training.single_epochs)
+    files.write_atomically(single_path(bench.run, kind), lambda part: shards.save_tensors(part, network.state_dict()))
     return {which: vote(network, bench.tensors[which]).hard.cpu().numpy() for which in SETS}
 
 
@@ -174,19 +168,19 @@ def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[flo
         network = base_network(path)
         anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=bench.seed)
         points = torch.tensor(grid, dtype=torch.float64, device=bench.device)
-        curve = radius_curve(
-            network, images, points, anchor=anchor, draws=64, p_cap=search.p_cap, seed=bench.seed
-        )
+        curve = radius_curve(network, images, points, anchor=anchor, draws=64, p_cap=search.p_cap, seed=bench.seed)
     return curve.cpu().numpy()
 
 
-def train_member(path: Path, member: int) -> int:
-    """Train member ``member`` on its noisy copy, let it vote, and save weights and votes in one part file."""
+def train_member(path: Path, member: int) -> float:
+    """Train member ``member`` on its noisy copy, let it vote, and save weights and votes in one part file.
+
+    Returns:
+        its own accuracy on the clean test images under the run's test noise.
+    """
     bench = workbench(path)
     levels = noise_levels(path)
-    network = bench.fit(
-        bench.network(member), levels["train"], member=member, epochs=bench.config.training.epochs
-    )
+    network = bench.fit(bench.network(member), levels["train"], member=member, epochs=bench.config.training.epochs)
     stored = STORAGE[bench.config.training.storage]
     weights = {name: weight.to(stored) for name, weight in network.state_dict().items()}
     network.load_state_dict(weights)
@@ -200,7 +194,8 @@ def train_member(path: Path, member: int) -> int:
             tensors[f"softmax/{which}/{noise_map}"] = ballot.softmax
     part = shards.part_path(bench.run.path / "members", member)
     files.write_atomically(part, lambda partial: shards.save_tensors(partial, tensors))
-    return member
+    votes = tensors[f"votes/clean/{bench.config.noise.test_map}"]
+    return (votes == bench.tensors["test_labels"]).float().mean().item()
 
 
 def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:

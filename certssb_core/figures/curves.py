@@ -16,9 +16,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 def colours(names: list[str]) -> dict[str, str]:
     """A colour per series: a mode standing alone keeps the colour it has on every page."""
     known = all(name in theme.COLOURS for name in names)
-    return {
-        name: theme.COLOURS[name] if known else theme.class_colour(place) for place, name in enumerate(names)
-    }
+    return {name: theme.COLOURS[name] if known else theme.class_colour(place) for place, name in enumerate(names)}
 
 
 def certified_accuracy(

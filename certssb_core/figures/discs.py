@@ -58,9 +58,7 @@ def discs(
                 "currentvalue": {"prefix": "insertions: "},
                 "x": 0.14,
                 "len": 0.86,
-                "steps": [
-                    {"method": "animate", "label": name, "args": [[name], instantly]} for name in names
-                ],
+                "steps": [{"method": "animate", "label": name, "args": [[name], instantly]} for name in names],
             }
         ],
         updatemenus=[

@@ -35,9 +35,7 @@ def distance_against_radii(
         names: a name per ball, shown on hover; a point's ``customdata`` is
             ``[first, second, name of first, name of second]``.
     """
-    counts = {"different": survey.different, "same": survey.same, "all": survey.different + survey.same}[
-        pairs
-    ]
+    counts = {"different": survey.different, "same": survey.same, "all": survey.different + survey.same}[pairs]
     shown = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan)
     decades = np.arange(1 + int(np.ceil(np.nanmax(shown, initial=0.0)))) if counts.any() else np.arange(1)
     figure = go.Figure()
@@ -92,9 +90,7 @@ def distance_against_radii(
                 marker={"size": 9} | marker,
                 hovertemplate="%{customdata[2]} and %{customdata[3]}<br>d = %{y:.3f}, r₁ + r₂ = %{x:.3f}",
             )
-    theme.styled(
-        figure, x="r₁ + r₂ (L2 pixel units)", y="distance d of the centres (L2 pixel units)", height=500
-    )
+    theme.styled(figure, x="r₁ + r₂ (L2 pixel units)", y="distance d of the centres (L2 pixel units)", height=500)
     figure.update_xaxes(range=[0, survey.radius_edges[-1]])
     figure.update_yaxes(range=[0, survey.distance_edges[-1]])
     return figure

@@ -27,11 +27,7 @@ def binned(sigma: pd.Series, group: pd.Series, *, bins: int | None = None) -> pd
     """
     bins = bins or int(np.clip(4 * np.cbrt(len(sigma)), 10, 60))
     low, high = float(sigma.min()), float(sigma.max())
-    edges = (
-        np.geomspace(low, high, bins + 1)
-        if high > low * 1.01
-        else np.geomspace(low / 1.1, low * 1.1, bins + 1)
-    )
+    edges = np.geomspace(low, high, bins + 1) if high > low * 1.01 else np.geomspace(low / 1.1, low * 1.1, bins + 1)
     edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
     parts = []
     for name in group.unique():
@@ -182,9 +178,7 @@ def ascent(
     _vertical(figure, sigma_star, f"σ* = {sigma_star:.3f}")
     theme.styled(figure, x="σ (pixel units)", y="r(x, σ) (L2 pixel units)")
     figure.update_yaxes(rangemode="tozero")
-    return _on_log_sigma(
-        figure, min(curve_sigma.min(), path_sigma.min()), max(curve_sigma.max(), path_sigma.max())
-    )
+    return _on_log_sigma(figure, min(curve_sigma.min(), path_sigma.min()), max(curve_sigma.max(), path_sigma.max()))
 
 
 def _vertical(figure: go.Figure, sigma: float, words: str) -> None:

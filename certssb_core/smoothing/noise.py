@@ -30,9 +30,7 @@ class NoiseLaw(Protocol):
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int
     ) -> TrainingSet: ...
 
-    def test_inputs(
-        self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int
-    ) -> torch.Tensor: ...
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor: ...
 
 
 class GaussianNoise:
@@ -53,9 +51,7 @@ class GaussianNoise:
         noise.mul_(_per_image(sigma, images)).add_(images)
         return TrainingSet(images=noise, labels=labels)
 
-    def test_inputs(
-        self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int
-    ) -> torch.Tensor:
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
         """x + σ_x u_m: one draw u_m ``(C, H, W)`` per member, the same for every input; ``sigma`` is ``(n,)``."""
         noise = standard_normal(
             1, tuple(images.shape[1:]), seed=seed, purpose="test noise", member=member, device=images.device

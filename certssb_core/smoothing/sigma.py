@@ -66,9 +66,7 @@ def smoothed_radius(
     return sigma.double() / 2 * (quantile(p_a) - quantile(p_b))
 
 
-def _mean_softmax(
-    network: nn.Module, images: torch.Tensor, sigma: torch.Tensor, noise: torch.Tensor
-) -> torch.Tensor:
+def _mean_softmax(network: nn.Module, images: torch.Tensor, sigma: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """p̄(σ) ``(n, classes)`` float64: softmax of ``images + σ · noise``, averaged over the draws."""
     n, draws = len(images), len(noise)
     noisy = images[:, None] + sigma.to(images.dtype).view(n, 1, 1, 1, 1) * noise[None]  # (n, K, C, H, W)
@@ -118,9 +116,7 @@ class Search:
     p_cap: float
 
 
-def ascend(
-    network: nn.Module, images: torch.Tensor, search: Search, *, seed: int, batch_size: int = 64
-) -> Ascent:
+def ascend(network: nn.Module, images: torch.Tensor, search: Search, *, seed: int, batch_size: int = 64) -> Ascent:
     """Maximise r(x, σ) over σ for every image: a look at a coarse grid, then Adam ascent on log σ.
 
     The grid finds the right hill (r can have several), the ascent its top. Every step takes fresh draws, common
@@ -149,9 +145,7 @@ def _ascend_batch(network: nn.Module, images: torch.Tensor, search: Search, seed
     start = torch.full((n,), search.sigma, dtype=torch.float64, device=images.device)
     grid = torch.from_numpy(np.geomspace(search.low, search.high, search.candidates))
     points = torch.cat([start[:1].cpu(), grid]).to(images.device)
-    looks = radius_curve(
-        network, images, points, anchor=anchor, draws=search.draws, p_cap=search.p_cap, seed=seed
-    )
+    looks = radius_curve(network, images, points, anchor=anchor, draws=search.draws, p_cap=search.p_cap, seed=seed)
     log_sigma = points[looks.argmax(1)].log().requires_grad_(True)
     path_sigma, path_radius = [start], [looks[:, 0]]
 

@@ -65,8 +65,7 @@ def test_joint_budget_is_brute_force_over_which_images(sigma_test, sigma_train, 
 
     def certified(images, tau):
         weights = (
-            sum(sigma_train[i] ** -2 for i in chosen)
-            for chosen in combinations(range(len(sigma_train)), images)
+            sum(sigma_train[i] ** -2 for i in chosen) for chosen in combinations(range(len(sigma_train)), images)
         )
         return all(tau**2 * (sigma_test**-2 + weight) < margin**2 for weight in weights)
 
@@ -112,9 +111,7 @@ def test_uniform_noise_gives_rabs_radius_over_the_training_perturbation():
 
 def test_abstaining_certifies_nothing_and_the_rest_follows_the_formula():
     bounds = clopper_pearson_bounds([[1000, 0], [505, 495]], 1000, 0.002)
-    certificates = CERTIFICATES["weighted-l2"].certify(
-        bounds, [0.5, 0.5], training_map="uniform", test_map="uniform"
-    )
+    certificates = CERTIFICATES["weighted-l2"].certify(bounds, [0.5, 0.5], training_map="uniform", test_map="uniform")
     assert certificates.prediction.tolist() == [0, -1]
     assert certificates.margin[0] == pytest.approx(2.4633, abs=5e-5)
     assert certificates.radius[0] == pytest.approx(0.5 * 2.4633, abs=5e-5)
@@ -124,9 +121,7 @@ def test_abstaining_certifies_nothing_and_the_rest_follows_the_formula():
 def test_every_combination_of_noise_maps_says_its_condition():
     maps = ("uniform", "sample-specific")
     conditions = {
-        (a, b): certify(bounds_of(0.9, 0.1), 1.0, training_map=a, test_map=b).condition
-        for a in maps
-        for b in maps
+        (a, b): certify(bounds_of(0.9, 0.1), 1.0, training_map=a, test_map=b).condition for a in maps for b in maps
     }
     assert len(set(conditions.values())) == 4
     assert [maps for maps, text in conditions.items() if "Unconditional" in text] == [("uniform", "uniform")]

@@ -73,9 +73,7 @@ def test_store_metrics_by_hand():
     with Store.in_memory(1) as store:
         # The last one is trimmed to nothing: it touches both the second and the third.
         centres = [[0.0], [1.0], [3.0], [0.5], [0.0], [99.0], [2.0]]
-        entries = store.insert(
-            centres, [0, 0, 1, 1, -1, -1, 1], [1, 1, 5, 1, 0, 0, 1], [1] * 7, ["test"] * 7, range(7)
-        )
+        entries = store.insert(centres, [0, 0, 1, 1, -1, -1, 1], [1, 1, 5, 1, 0, 0, 1], [1] * 7, ["test"] * 7, range(7))
     assert [entry.case for entry in entries] == [
         "disjoint",
         "same_label",

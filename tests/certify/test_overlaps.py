@@ -33,9 +33,7 @@ def test_counts_and_conflicts_follow_the_definition(cloud):
     assert (result.touching, result.conflicts) == (touching, len(conflicts))
     found = {
         (i, j): d
-        for i, j, d, reach in zip(
-            result.first, result.second, result.distance, result.radius_sum, strict=True
-        )
+        for i, j, d, reach in zip(result.first, result.second, result.distance, result.radius_sum, strict=True)
         if d < reach
     }
     assert found == pytest.approx({(i, j): d for i, j, d in conflicts}, abs=1e-12)

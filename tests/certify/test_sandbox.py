@@ -28,8 +28,5 @@ def test_orders_bring_the_same_discs_in_another_order():
 def test_the_attacker_gains_by_coming_first():
     rows = {row["order"]: row for row in over_orders(seed=1)}
     assert rows["attacker first"]["aligned"] > rows["as they came"]["aligned"]
-    assert all(
-        sum(count for key, count in row.items() if key != "order") == pytest.approx(17)
-        for row in rows.values()
-    )
+    assert all(sum(count for key, count in row.items() if key != "order") == pytest.approx(17) for row in rows.values())
     assert scene(seed=1).changed == rows["as they came"]["aligned"] + rows["as they came"]["trimmed"]

@@ -17,9 +17,7 @@ def insert(store, inputs, *, first=0):
     """Insert ``(point, prediction, radius)`` triples in one call."""
     points, predictions, radii = zip(*inputs, strict=True)
     count = len(points)
-    return store.insert(
-        points, predictions, radii, [0.5] * count, ["test"] * count, range(first, first + count)
-    )
+    return store.insert(points, predictions, radii, [0.5] * count, ["test"] * count, range(first, first + count))
 
 
 def brute_force(inputs):
@@ -90,9 +88,7 @@ def scattered(count, dim, *, spread=1.0, offset=0.0, seed=0):
     """Continuous inputs, so that no two decisions tie, with some points repeated closely."""
     rng = np.random.default_rng(seed)
     points = offset + spread * rng.normal(size=(count, dim))
-    points[count // 2 :] = points[: count - count // 2] + 0.3 * spread * rng.normal(
-        size=(count - count // 2, dim)
-    )
+    points[count // 2 :] = points[: count - count // 2] + 0.3 * spread * rng.normal(size=(count - count // 2, dim))
     predictions = rng.integers(-1, 4, count)
     radii = np.where(predictions == -1, 0.0, rng.uniform(0, 1.2 * spread * np.sqrt(dim), count))
     points = points.astype(np.float32).astype(float)
@@ -319,9 +315,7 @@ def test_bad_input_is_named_and_changes_nothing(change, offending):
         assert len(store.ledger()) == 1
 
 
-@pytest.mark.parametrize(
-    ("x", "offending"), [([1.0], "got 1"), ([0.0, np.nan], "nan"), ([[0.0, 0.0]], r"\(1, 1, 2\)")]
-)
+@pytest.mark.parametrize(("x", "offending"), [([1.0], "got 1"), ([0.0, np.nan], "nan"), ([[0.0, 0.0]], r"\(1, 1, 2\)")])
 def test_a_bad_query_is_named(x, offending):
     with Store.in_memory(2) as store, pytest.raises(ValueError, match=offending):
         store.query(x)

@@ -89,12 +89,8 @@ def test_caps_are_balanced_deterministic_and_nested():
     assert np.bincount(small.train_labels).tolist() == [11, 10, 10]
     assert np.bincount(small.test_labels).tolist() == [4, 3, 3]
     np.testing.assert_array_equal(small.train_images, again.train_images)
-    assert {image.tobytes() for image in small.train_images} < {
-        image.tobytes() for image in large.train_images
-    }
-    assert {image.tobytes() for image in small.train_images} != {
-        image.tobytes() for image in other.train_images
-    }
+    assert {image.tobytes() for image in small.train_images} < {image.tobytes() for image in large.train_images}
+    assert {image.tobytes() for image in small.train_images} != {image.tobytes() for image in other.train_images}
 
 
 def test_a_cap_above_a_small_class_is_filled_from_the_others(colour_folder):
@@ -181,9 +177,7 @@ def test_image_folder_reads_classes_colours_and_any_suffix(colour_folder):
     assert loaded.classes == ("cat", "dog")
     assert loaded.train_images.shape == (8, 3, 4, 4)
     assert loaded.train_labels.tolist() == [0] * 4 + [1] * 4
-    np.testing.assert_allclose(
-        loaded.train_images[2], np.broadcast_to([[[202 / 255]], [[0]], [[0]]], (3, 4, 4))
-    )
+    np.testing.assert_allclose(loaded.train_images[2], np.broadcast_to([[[202 / 255]], [[0]], [[0]]], (3, 4, 4)))
 
 
 def test_images_without_colour_have_one_channel_however_they_are_stored(tmp_path):
@@ -234,9 +228,7 @@ def test_the_data_folder_is_the_one_given_else_the_environments_else_data(monkey
 def test_availability_follows_the_files(small_mnist):
     assert availability("digits", small_mnist / "nowhere").present
     assert availability("mnist", small_mnist).present
-    (small_mnist / "MNIST/raw/t10k-labels-idx1-ubyte").rename(
-        small_mnist / "MNIST/raw/t10k-labels-idx1-ubyte.gz"
-    )
+    (small_mnist / "MNIST/raw/t10k-labels-idx1-ubyte").rename(small_mnist / "MNIST/raw/t10k-labels-idx1-ubyte.gz")
     answer = availability("mnist", small_mnist)
     assert not answer.present
     assert "t10k-labels-idx1-ubyte is missing, though its .gz is there" in answer.message
@@ -264,9 +256,7 @@ def test_real_mnist_zeros_and_ones_have_the_published_counts():
     assert loaded.test_images.shape == (2_115, 1, 28, 28)
     assert np.bincount(loaded.train_labels).tolist() == [5_923, 6_742]
     assert (loaded.train_images.min(), loaded.train_images.max()) == (0, 1)
-    poisoned = poison(
-        loaded.train_images, loaded.train_labels, classes=2, trigger="one-pixel", norm=1.0, rate=0.02
-    )
+    poisoned = poison(loaded.train_images, loaded.train_labels, classes=2, trigger="one-pixel", norm=1.0, rate=0.02)
     assert len(poisoned.indices) == 253
     room = np.minimum(1, 1 - loaded.train_images[poisoned.indices, 0, 23, 23].astype(np.float64))
     np.testing.assert_allclose(poisoned.norms, room, rtol=1e-6)

@@ -15,11 +15,7 @@ TRAIN_LABELS = "MNIST/raw/train-labels-idx1-ubyte"
 
 
 def idx(*shape, fill=1):
-    return (
-        bytes([0, 0, 8, len(shape)])
-        + b"".join(n.to_bytes(4, "big") for n in shape)
-        + bytes([fill]) * np.prod(shape)
-    )
+    return bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape) + bytes([fill]) * np.prod(shape)
 
 
 @pytest.fixture

@@ -65,8 +65,7 @@ def test_the_published_setting_poisons_253_of_12665():
 
 def test_the_seed_decides_and_a_higher_rate_keeps_the_images_of_a_lower_one():
     few, again, many, other = (
-        set(poison_some(rate=rate, seed=seed).indices)
-        for rate, seed in ((0.1, 5), (0.1, 5), (0.4, 5), (0.1, 6))
+        set(poison_some(rate=rate, seed=seed).indices) for rate, seed in ((0.1, 5), (0.1, 5), (0.4, 5), (0.1, 6))
     )
     assert few == again
     assert few < many

@@ -30,9 +30,7 @@ def test_curves_follow_the_definition(series):
     for set_name, counting in (("clean", rows["label"] >= 0), ("triggered", rows["label"] != 0)):
         images = rows[(rows["set"] == set_name) & counting]
         for _, point in table[table["set"] == set_name].iterrows():
-            expected = (
-                (images["prediction"] == images["label"]) & (images["radius"] > point["radius"])
-            ).sum()
+            expected = ((images["prediction"] == images["label"]) & (images["radius"] > point["radius"])).sum()
             assert (point["count"], point["n"]) == (expected, len(images))
     assert table["radius"].max() > rows["radius"].max()
 
@@ -44,9 +42,7 @@ def test_rates_count_only_images_that_measure_the_attack(series):
     assert table.loc["Attack success rate (ASR)", ["count", "n"]].tolist() == [2, 6]
     assert table.loc["Empirical robust accuracy (ERA)", ["count", "n"]].tolist() == [3, 6]
     low, high = proportion_confint(3, 6, method="wilson")
-    assert table.loc["Empirical robust accuracy (ERA)", ["low", "high"]].tolist() == pytest.approx(
-        [low, high]
-    )
+    assert table.loc["Empirical robust accuracy (ERA)", ["low", "high"]].tolist() == pytest.approx([low, high])
 
 
 def test_budgets_count_right_and_certified_clean_images(series):

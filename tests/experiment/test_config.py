@@ -50,7 +50,10 @@ def test_presets_survive_a_round_trip_through_json(name, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(PRESETS[name].model_dump(mode="json")))
     assert config.read(path) == PRESETS[name]
-    assert config.parse(config.RunConfig.model_validate_json(PRESETS[name].model_dump_json()).model_dump()) == PRESETS[name]
+    assert (
+        config.parse(config.RunConfig.model_validate_json(PRESETS[name].model_dump_json()).model_dump())
+        == PRESETS[name]
+    )
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,9 @@ def test_metrics_are_what_pandas_counts(small_run):
     held = (triggered["prediction"] == triggered["label"]) & (triggered["radius"] > 0.25)
     assert metrics["triggered"]["certified_robust_accuracy"]["0.25"] == pytest.approx(held.mean())
     cases = table["store_case"].value_counts()
-    assert all(metrics["store"][case] == cases.get(case, 0) for case in ("disjoint", "same_label", "trimmed", "aligned"))
+    assert all(
+        metrics["store"][case] == cases.get(case, 0) for case in ("disjoint", "same_label", "trimmed", "aligned")
+    )
     assert set(metrics["seconds"]) == {"data", "undefended", "sigma", "members", "votes", "store", "total"}
 
 
@@ -148,6 +150,7 @@ def test_a_member_retrained_alone_is_the_same_member(small_run, tmp_path):
     run.replace_config(small_run.config)
     inputs = load_inputs(run.config)
     arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "classes": np.array(3)}
+    arrays["test_labels"] = inputs.dataset.test_labels
     arrays |= {which: inputs.test_images(which) for which in ("clean", "triggered")}
     files.write_arrays(tasks.scratch_path(run), arrays)
     (run.path / "members").mkdir()

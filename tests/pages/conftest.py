@@ -65,9 +65,7 @@ def _write_sigma(run, inputs, generator) -> None:
         path = np.geomspace(0.25, star[kept], STEPS + 1).T  # (P, T + 1)
         arrays |= {which: star, f"path_index/{which}": kept, f"path_sigma/{which}": path}
         arrays[f"path_radius/{which}"] = 2.5 * path * np.exp(-path / star[kept, None])
-        arrays[f"curve_radius/{which}"] = (
-            2.5 * grid * np.exp(-grid / star[kept, None])
-        )  # its maximum is at σ*
+        arrays[f"curve_radius/{which}"] = 2.5 * grid * np.exp(-grid / star[kept, None])  # its maximum is at σ*
     files.write_arrays(run.path / "sigma.safetensors", arrays)
 
 

@@ -51,9 +51,7 @@ def test_an_image_beyond_the_shorter_set_falls_back(page, finished_run):
     assert page.number_input(key="index").value == 0
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("index", "9999"), ("index", "x"), ("set", "nonsense"), ("sigma", "nan")]
-)
+@pytest.mark.parametrize(("key", "value"), [("index", "9999"), ("index", "x"), ("set", "nonsense"), ("sigma", "nan")])
 def test_nonsense_in_the_url_is_not_believed(page, finished_run, key, value):
     page.query_params[key] = value
     page.run()

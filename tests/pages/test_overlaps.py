@@ -18,9 +18,7 @@ def texts(page):
 
 
 def ledger(page):
-    return next(
-        frame.value for frame in page.dataframe if "radius_before" in frame.value and "partner" in frame.value
-    )
+    return next(frame.value for frame in page.dataframe if "radius_before" in frame.value and "partner" in frame.value)
 
 
 def test_counts_agree_with_the_run(page, finished_run):
@@ -54,9 +52,7 @@ def test_any_two_balls_are_opened_from_the_url(page, finished_run):
     assert [heading.partition(",")[0] for heading in headings] == ["**clean 3**", "**clean 0**"]
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("ball", "9999"), ("ball", "x"), ("other", "-1"), ("case", "nonsense")]
-)
+@pytest.mark.parametrize(("key", "value"), [("ball", "9999"), ("ball", "x"), ("other", "-1"), ("case", "nonsense")])
 def test_nonsense_in_the_url_is_not_believed(page, finished_run, key, value):
     page.query_params[key] = value
     page.run()
