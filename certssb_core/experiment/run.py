@@ -62,7 +62,8 @@ class Status:
 
 
 def default_runs_dir() -> Path:
-    return Path("checkpoints")
+    """``CERTSSB_RUNS``, else ``checkpoints/``."""
+    return Path(os.environ.get("CERTSSB_RUNS") or "checkpoints")
 
 
 class Run:
