@@ -84,11 +84,7 @@ class Run:
         Raises:
             RunError: the name is not a plain file name, is taken, or the folder cannot be written.
         """
-        if not _NAME.fullmatch(name):
-            raise RunError(
-                f"{name!r} is not a name for a run: letters, digits, '_', '.', '-', at most 80, no leading dot"
-            )
-        path = (runs_dir or default_runs_dir()) / name
+        path = place(name, runs_dir)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir()
@@ -270,6 +266,17 @@ class Run:
 
     def clear_stop(self) -> None:
         (self.path / "stop").unlink(missing_ok=True)
+
+
+def place(name: str, runs_dir: Path | None = None) -> Path:
+    """Where a run of this name lies.
+
+    Raises:
+        RunError: the name is not a plain file name.
+    """
+    if not _NAME.fullmatch(name):
+        raise RunError(f"{name!r} is not a name for a run: letters, digits, '_', '.', '-', at most 80, no leading dot")
+    return (runs_dir or default_runs_dir()) / name
 
 
 def free_name(stem: str, runs_dir: Path | None = None) -> str:
