@@ -26,11 +26,11 @@ COLUMNS = {
 }
 
 
-def checklist(chosen: list[derived.Choice], bound: str) -> None:
+def checklist(chosen: list[derived.Choice], bound: str, alpha: float) -> None:
     """The inspector's findings on every choice, the worst first."""
     st.subheader("What they rest on", anchor=False)
     for choice in chosen:
-        findings = derived.findings(choice.run, choice.mode, bound)
+        findings = derived.findings(choice.run, choice.mode, bound, alpha)
         summary = ", ".join(f"{count} {colour}" for colour, count in counts(findings).items() if count)
         with st.expander(f"{choice.name}: {summary}", icon=":material/fact_check:", expanded=len(chosen) == 1):
             for colour, mark in MARKS.items():
