@@ -13,6 +13,9 @@
     metrics.json           the run's figures
     store.sqlite           the certified balls and the ledger of their insertion
 
+A run made by ``import-release`` has ``release.json``, the files it was made of, and none of what the release does not
+hold: ``poison``, ``models``, ``undefended``, σ of the training images; their figures in metrics.json are null.
+
 Whether a worker is alive is told by the lock it holds on ``run.lock``: the operating system lets go of
 it when the process dies, so neither a recycled process number nor a clock can fool it.
 """

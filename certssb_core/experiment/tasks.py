@@ -55,7 +55,7 @@ class Workbench:
         return self.config.seed
 
     def network(self, member: int) -> nn.Module:
-        images = self.tensors["train"]
+        images = self.tensors["clean"]
         return build(
             self.config.training.model,
             channels=images.shape[1],
@@ -109,7 +109,7 @@ def base_network(path: Path) -> nn.Module:
 def noise_levels(path: Path) -> dict[str, torch.Tensor]:
     bench = workbench(path)
     levels = bench.run.arrays("sigma")
-    return {name: torch.from_numpy(levels[name]).to(bench.device) for name in ("train", *SETS)}
+    return {name: torch.from_numpy(levels[name]).to(bench.device) for name in ("train", *SETS) if name in levels}
 
 
 def single_path(run: Run, kind: str) -> Path:
@@ -183,9 +183,18 @@ def train_member(path: Path, member: int) -> float:
     Returns:
         its own accuracy on the clean test images under the run's test noise.
     """
-    bench = workbench(path)
-    levels = noise_levels(path)
-    network = bench.fit(bench.network(member), levels["train"], member=member, epochs=bench.config.training.epochs)
+    bench, sigma = workbench(path), noise_levels(path)["train"]
+    network = bench.fit(bench.network(member), sigma, member=member, epochs=bench.config.training.epochs)
+    return let_vote(path, network, member=member)
+
+
+def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
+    """Round ``network`` to the stored precision, let it vote as ``member``, and save weights and votes.
+
+    Returns:
+        its own accuracy on the clean test images under the run's test noise.
+    """
+    bench, levels = workbench(path), noise_levels(path)
     stored = STORAGE[bench.config.training.storage]
     weights = {name: weight.to(stored) for name, weight in network.state_dict().items()}
     network.load_state_dict(weights)
