@@ -3,7 +3,7 @@
 import streamlit as st
 
 from certssb_core.certify.bounds import BOUNDS
-from certssb_core.certify.certificate import NOISE_MAPS
+from certssb_core.certify.certificate import TEST_MAPS
 from certssb_core.experiment import certification, comparison
 from certssb_core.figures import curves, theme
 from ui import charts, conditions, controls, derived, state, text
@@ -33,9 +33,9 @@ def choose() -> list[derived.Choice]:
     names = left.multiselect("Runs", list(runs), default=next(iter(runs)), key="runs", bind="query-params")
     modes = right.segmented_control(
         "Noise of the test inputs",
-        NOISE_MAPS,
+        TEST_MAPS,
         selection_mode="multi",
-        default=NOISE_MAPS,
+        default=TEST_MAPS,
         key="modes",
         bind="query-params",
     )

@@ -87,9 +87,11 @@ def show(run: RunName, as_json: AsJson = False, runs_dir: RunsDir = None) -> Non
 @app.command()
 def certify(
     run: RunName,
-    bound: Annotated[str | None, typer.Option(help="clopper-pearson or hoeffding.")] = None,
+    bound: Annotated[
+        str | None, typer.Option(help="clopper-pearson, joint, selection-split, time-uniform or hoeffding.")
+    ] = None,
     alpha: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help="Failure probability.")] = None,
-    mode: Annotated[str | None, typer.Option(help="sample-specific or uniform.")] = None,
+    mode: Annotated[str | None, typer.Option(help="sample-specific, uniform, voted or set-aside.")] = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
