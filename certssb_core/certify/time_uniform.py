@@ -13,8 +13,9 @@ The leading class may change as votes come in. As in :mod:`certssb_core.certify.
 the next class, a decided answer errs only through the lower bound of class 0 (share α_1), the upper bound of class 1
 (α_2), or by deciding for a class c that is not alone the most probable (α_3). For the last, among the votes for c or 0
 those for c are Bernoulli(<= 1/2), so M(1/2) on that pair ever reaches (C - 1)/α_3 with probability <= α_3/(C - 1);
-an answer is decided only if A reaches it against every other class. All three hold at every t together, hence at any
-stopping time, chosen by the votes themselves or not.
+an answer is decided only if A reaches it against every other class, that is against the runner-up (a vote more for
+the other class multiplies M(1/2) by a mean of 2 (1 - q) with q > 1/2, less than 1). All three hold at every t
+together, hence at any stopping time, chosen by the votes themselves or not.
 """
 
 from dataclasses import dataclass
@@ -59,9 +60,8 @@ def time_uniform_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBou
     p_b_upper = 1.0 - p_a_lower
     if classes > 2:
         p_b_upper = np.minimum(p_b_upper, 1.0 - lower_sequence(count - runner_up, count, for_runner_up))
-    evidence = _log_mixture(leader[:, None], leader[:, None] + others, 0.5)  # (n, C) against every other class
-    evidence[rows, top] = np.inf
-    wins = evidence.min(axis=1) >= np.log((classes - 1) / for_winner)
+    evidence = _log_mixture(leader, leader + runner_up, 0.5)  # least against the runner-up
+    wins = evidence >= np.log((classes - 1) / for_winner)
     p_a_lower, p_b_upper = np.where(wins, p_a_lower, 0.0), np.where(wins, p_b_upper, 1.0)
     return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
 

@@ -35,7 +35,8 @@ def risk(name: str, p: list[float], *, members: int, alpha: float, experiments: 
         counts, ever = np.zeros((experiments, classes), np.int64), np.zeros(experiments, bool)
         for seen in range(1, members + 1):
             counts += rng.multinomial(1, p, size=experiments)
-            ever |= wrong(time_uniform_bounds(counts, seen, alpha), p)
+            distinct, back = np.unique(counts, axis=0, return_inverse=True)
+            ever |= wrong(time_uniform_bounds(distinct, seen, alpha), p)[back]
         return ever.mean()
     if BOUNDS[name].vote == "sequence":
         votes = rng.choice(classes, p=p, size=(members, experiments)).astype(np.uint8)

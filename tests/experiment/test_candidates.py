@@ -155,6 +155,14 @@ def test_forecasts_are_whole_votes_near_the_shares():
     np.testing.assert_array_equal(expected.argmax(axis=1), counts.argmax(axis=1))
 
 
+def test_hoeffding_reads_the_candidates_softmax():
+    voted = imagined([[0.99], [0.99], [0.6]], members=400, seed=4)
+    reading = certification.read_votes(voted, "clean", mode="voted", bound="hoeffding", alpha=0.01)
+    share = voted.candidate_softmax["clean"][1, 0, 1]
+    assert reading.sigma[0] == SIGMAS[1]
+    assert reading.bounds.p_a_lower[0] == pytest.approx(share - np.sqrt(np.log(2 * 3 / 0.01) / 800))
+
+
 def test_what_cannot_be_read_is_said():
     voted = imagined([[0.9], [0.9], [0.9]], members=20, seed=1)
     with pytest.raises(RunError, match="hard votes"):
