@@ -3,7 +3,7 @@
 import streamlit as st
 
 from certssb_core.certify.bounds import BOUNDS
-from certssb_core.certify.certificate import NOISE_MAPS
+from certssb_core.certify.certificate import TEST_MAPS
 from certssb_core.experiment import certification, comparison
 from certssb_core.figures import curves, theme
 from ui import charts, conditions, controls, derived, soundness, state, text
@@ -36,7 +36,7 @@ def choose() -> list[derived.Choice]:
         certification.MODES,
         format_func=certification.label,
         selection_mode="multi",
-        default=NOISE_MAPS,
+        default=TEST_MAPS,
         key="modes",
         bind="query-params",
     )

@@ -1,8 +1,9 @@
 """Confidence bounds on class probabilities, from the votes of the ensemble's members.
 
-The leading class is chosen from the very votes that bound it, so every bound here is paid for in
-advance for whichever class may lead: the failure probability ``alpha`` is split over the classes
-and over the two bounds used (Bonferroni), and a statement about the chosen class survives the choice.
+The leading class is chosen from the very votes that bound it, so a bound must survive that choice. Clopper–Pearson
+and Hoeffding here pay for it in advance: the failure probability ``alpha`` is split over the classes and over the two
+bounds used (Bonferroni). The other entries of the registry pay less for the same votes, each with its own proof:
+:mod:`joint`, :mod:`split` and :mod:`time_uniform`.
 
 Notes:
     The published code bounds the mean softmax with a count of 1000 whatever the ensemble's size, and
@@ -15,67 +16,59 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv
 
-
-@dataclass(frozen=True)
-class ClassBounds:
-    """What the votes say about ``n`` inputs; for each, both bounds hold with probability >= 1 - alpha.
-
-    Attributes:
-        prediction: ``(n,)`` int64, the leading class, or -1 where the answer is ABSTAIN.
-        top: ``(n,)`` int64, the leading class even where it abstains (the lowest one on a tie).
-        p_a_lower: ``(n,)`` lower bound on the leading class's probability.
-        p_b_upper: ``(n,)`` upper bound on the probability of every other class.
-    """
-
-    prediction: np.ndarray
-    top: np.ndarray
-    p_a_lower: np.ndarray
-    p_b_upper: np.ndarray
+from certssb_core.certify.intervals import (
+    ClassBounds,
+    class_rows,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    hoeffding_lower,
+    hoeffding_upper,
+)
+from certssb_core.certify.joint import joint_bounds
+from certssb_core.certify.split import selection_split_bounds
+from certssb_core.certify.time_uniform import time_uniform_bounds
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A way to bound class probabilities: the kind of vote it reads and the function that reads it."""
+    """A way to bound class probabilities: the kind of vote it reads and the function that reads it.
+
+    Attributes:
+        title: for people.
+        vote: ``hard``: ``class_bounds`` takes votes per class ``(n, C)``, their number M and alpha;
+            ``softmax``: mean softmax ``(n, C)``, M and alpha;
+            ``sequence``: hard votes ``(M, n)`` in the order of the members, the number of classes C and alpha.
+        class_bounds: the function.
+    """
 
     title: str
-    vote: Literal["hard", "softmax"]
+    vote: Literal["hard", "softmax", "sequence"]
     class_bounds: Callable[[ArrayLike, int, float], ClassBounds]
 
+    def from_votes(
+        self, votes: np.ndarray, *, classes: int, alpha: float, softmax: np.ndarray | None = None
+    ) -> ClassBounds:
+        """The bounds that hard votes ``(M, n)``, in the order of the members, establish.
 
-def clopper_pearson_lower(successes: ArrayLike, trials: int, alpha: float) -> np.ndarray:
-    """Exact one-sided lower bound on a binomial probability, below it with probability >= 1 - ``alpha``.
+        Args:
+            softmax: ``(n, C)`` mean softmax of the same members; needed where :attr:`vote` is ``softmax``.
 
-    Args:
-        successes: counts in [0, ``trials``], any shape.
-        trials: number of independent votes, at least 1.
-        alpha: failure probability in (0, 1).
-    """
-    successes = _counts(successes, trials, alpha)
-    bound = betaincinv(np.maximum(successes, 1), trials - successes + 1, alpha)
-    return np.where(successes == 0, 0.0, bound)
-
-
-def clopper_pearson_upper(successes: ArrayLike, trials: int, alpha: float) -> np.ndarray:
-    """Exact one-sided upper bound; arguments as in :func:`clopper_pearson_lower`."""
-    return 1.0 - clopper_pearson_lower(trials - _counts(successes, trials, alpha), trials, alpha)
-
-
-def hoeffding_lower(mean: ArrayLike, count: int, alpha: float) -> np.ndarray:
-    """One-sided lower bound ``mean - sqrt(ln(1/alpha) / (2 count))`` on an expectation in [0, 1].
-
-    Args:
-        mean: mean of ``count`` independent values in [0, 1], any shape.
-        count: number of values averaged, at least 1.
-        alpha: failure probability in (0, 1).
-    """
-    return np.maximum(_means(mean, count, alpha) - np.sqrt(-np.log(alpha) / (2 * count)), 0.0)
+        Raises:
+            ValueError: the bound reads softmax and there is none.
+        """
+        if self.vote == "sequence":
+            return self.class_bounds(votes, classes, alpha)
+        if self.vote == "hard":
+            return self.class_bounds(count_votes(votes, classes), len(votes), alpha)
+        if softmax is None:
+            raise ValueError(f"{self.title} needs the mean softmax of exactly the members that certify")
+        return self.class_bounds(softmax, len(votes), alpha)
 
 
-def hoeffding_upper(mean: ArrayLike, count: int, alpha: float) -> np.ndarray:
-    """One-sided upper bound; arguments as in :func:`hoeffding_lower`."""
-    return np.minimum(_means(mean, count, alpha) + np.sqrt(-np.log(alpha) / (2 * count)), 1.0)
+def count_votes(votes: np.ndarray, classes: int) -> np.ndarray:
+    """Votes ``(M, n)`` → counts per class ``(n, C)`` int64."""
+    return np.stack([(votes == label).sum(axis=0) for label in range(classes)], axis=1)
 
 
 def clopper_pearson_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
@@ -86,7 +79,7 @@ def clopper_pearson_bounds(values: ArrayLike, count: int, alpha: float) -> Class
         count: number of members that voted.
         alpha: failure probability per input, in (0, 1).
     """
-    values = _rows(values, total=count)
+    values = class_rows(values, total=count)
     return _class_bounds(values, count, alpha, clopper_pearson_lower, clopper_pearson_upper)
 
 
@@ -98,12 +91,17 @@ def hoeffding_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds
         count: number of members averaged.
         alpha: failure probability per input, in (0, 1).
     """
-    values = _rows(values, total=1.0, tolerance=1e-3)
+    values = class_rows(values, total=1.0, tolerance=1e-3)
     return _class_bounds(np.clip(values, 0.0, 1.0), count, alpha, hoeffding_lower, hoeffding_upper)
 
 
 BOUNDS: dict[str, Bound] = {
     "clopper-pearson": Bound("Clopper–Pearson on hard votes", "hard", clopper_pearson_bounds),
+    "joint": Bound("Joint: selection paid once, not per class", "hard", joint_bounds),
+    "selection-split": Bound(
+        "Selection split: the first votes choose, the rest bound", "sequence", selection_split_bounds
+    ),
+    "time-uniform": Bound("Time-uniform: valid whenever voting stops", "hard", time_uniform_bounds),
     "hoeffding": Bound("Hoeffding on mean softmax", "softmax", hoeffding_bounds),
 }
 
@@ -121,33 +119,3 @@ def _class_bounds(values: np.ndarray, count: int, alpha: float, lower: Callable,
         uppers[rows, top] = 0.0
         p_b_upper = np.minimum(uppers.max(axis=1), 1.0 - p_a_lower)
     return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
-
-
-def _rows(values: ArrayLike, *, total: float, tolerance: float = 0.0) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] < 2:
-        raise ValueError(f"class values must have shape (n, C) with C >= 2, got {values.shape}")
-    wrong = ~(np.abs(values.sum(axis=1) - total) <= tolerance)
-    if wrong.any():
-        raise ValueError(f"every row must sum to {total}, got {values[wrong][0].tolist()}")
-    return values
-
-
-def _counts(successes: ArrayLike, trials: int, alpha: float) -> np.ndarray:
-    return _checked("successes", successes, trials, trials, alpha)
-
-
-def _means(mean: ArrayLike, count: int, alpha: float) -> np.ndarray:
-    return _checked("mean", mean, 1.0, count, alpha)
-
-
-def _checked(name: str, values: ArrayLike, largest: float, count: int, alpha: float) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie in (0, 1), got {alpha}")
-    if count < 1:
-        raise ValueError(f"at least one vote is needed, got {count}")
-    wrong = ~((values >= 0) & (values <= largest))
-    if wrong.any():
-        raise ValueError(f"{name} must lie in [0, {largest}], got {values[wrong].flat[0]}")
-    return values

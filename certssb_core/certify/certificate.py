@@ -22,18 +22,33 @@ from scipy.special import ndtri
 from certssb_core.certify.bounds import ClassBounds
 
 NOISE_MAPS = ("uniform", "sample-specific")
+TEST_MAPS = (*NOISE_MAPS, "voted", "set-aside")
+"""Test noise may also be chosen per input among candidates: by all votes, or by members set aside."""
 
 PROMISE = (
     "The prediction stays the same for any change of the test input of L2 norm below the radius, "
     "the training set as given."
 )
 
+_BY_VOTES = (
+    "The votes chose the test input's noise level, and the failure probability pays for the choice; the certificate "
+    "is about that level as fixed; for later inputs in the ball the store fixes it."
+)
+_BY_MEMBERS_ASIDE = (
+    "Members that did not certify chose the test input's noise level; the certificate is about that level as fixed; "
+    "for later inputs in the ball the store fixes it."
+)
+_TRAINING_FIXED = (
+    "Holds for the training noise levels as fixed: an attacker who can move them through the training data is outside "
+    "the theorem."
+)
 _CONDITIONS = {  # by training map, then test map
     ("uniform", "uniform"): "Unconditional: one noise level for every image, whatever the data.",
-    ("sample-specific", "uniform"): (
-        "Holds for the training noise levels as fixed: an attacker who can move them through the training "
-        "data is outside the theorem."
-    ),
+    ("sample-specific", "uniform"): _TRAINING_FIXED,
+    ("uniform", "voted"): _BY_VOTES,
+    ("uniform", "set-aside"): _BY_MEMBERS_ASIDE,
+    ("sample-specific", "voted"): f"{_TRAINING_FIXED} {_BY_VOTES}",
+    ("sample-specific", "set-aside"): f"{_TRAINING_FIXED} {_BY_MEMBERS_ASIDE}",
     ("uniform", "sample-specific"): (
         "Holds for the test input's noise level as fixed; for later inputs in the ball the store fixes it."
     ),
@@ -94,7 +109,7 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
         bounds: bounds on ``n`` inputs, from votes drawn at exactly these noise levels.
         sigma: noise level of the test inputs, a number or ``(n,)``, > 0, pixel units.
         training_map: how the training noise was chosen, one of ``NOISE_MAPS``.
-        test_map: how ``sigma`` was chosen, one of ``NOISE_MAPS``.
+        test_map: how ``sigma`` was chosen, one of ``TEST_MAPS``.
 
     Returns:
         Certificates, each right with probability >= 1 - alpha of the bounds.
@@ -103,7 +118,9 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
         ValueError: an unknown noise map, or a noise level that is not positive and finite.
     """
     if (training_map, test_map) not in _CONDITIONS:
-        raise ValueError(f"noise maps must be among {NOISE_MAPS}, got {training_map!r} and {test_map!r}")
+        raise ValueError(
+            f"noise maps must be among {NOISE_MAPS} and {TEST_MAPS}, got {training_map!r} and {test_map!r}"
+        )
     sigma = np.broadcast_to(_positive("sigma", sigma), bounds.prediction.shape).copy()
     if not np.isfinite(sigma).all():
         raise ValueError("sigma must be finite, got inf")

@@ -24,7 +24,7 @@ def attribution(voted: Voted, *, bound: str, alpha: float, radius: float = 0.25)
         ``bound``, ``count``, ``mean_radius`` of the clean test images (0 where wrong or abstaining), its ``change``
         against the step before, ``accuracy`` (clean, radius > ``radius``). Only the last two are certificates.
     """
-    own, members = voted.config.noise.test_map, voted.members
+    own, members = voted.own_map, voted.members
     steps = {
         release.LABEL: Arithmetic("uniform", own, release.BOUND, release.COUNT),
         "other noise: votes cast at the σ in the radius": Arithmetic(own, own, release.BOUND, release.COUNT),

@@ -89,7 +89,9 @@ def show(run: RunName, as_json: AsJson = False, runs_dir: RunsDir = None) -> Non
 @app.command()
 def certify(
     run: RunName,
-    bound: Annotated[str | None, typer.Option(help="clopper-pearson or hoeffding.")] = None,
+    bound: Annotated[
+        str | None, typer.Option(help="clopper-pearson, joint, selection-split, time-uniform or hoeffding.")
+    ] = None,
     alpha: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help="Failure probability.")] = None,
     mode: Mode = None,
     as_json: AsJson = False,
@@ -106,14 +108,15 @@ def certify(
     )
     settings, mode = config.certification, mode or config.noise.test_map
     voted = certification.voted(found)
-    rule = certification.arithmetic(voted, mode=mode, bound=settings.bound)
     table = certification.certify(voted, mode=mode, bound=settings.bound, alpha=settings.alpha)
     metrics = certification.assess(voted, table, radii=settings.radii)
     promise = certification.promise(config, mode)
     steps = attribution(voted, bound=settings.bound, alpha=settings.alpha) if mode == release.MODE else None
     chosen = {"mode": certification.label(mode)}
-    chosen |= {"bound": settings.bound if rule.bound is not release.BOUND else rule.bound.title, "count": rule.count}
-    chosen |= {"alpha": settings.alpha, "members": voted.members}
+    used = {"bound": settings.bound, "count": int(table["members"].iloc[0])}
+    if mode == release.MODE:
+        used = {"bound": release.BOUND.title, "count": release.COUNT}
+    chosen |= used | {"alpha": settings.alpha, "members": voted.members}
     if as_json:
         attributed = {} if steps is None else {"attribution": steps.to_dict("records")}
         _print_json(chosen | metrics | {"promise": promise.__dict__} | attributed)

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 
 class ConfigError(ValueError):
@@ -41,9 +41,10 @@ TriggerName = Literal["one-pixel", "four-pixel", "blended", "patch"]
 LabelMode = Literal["all-to-one", "all-to-all", "clean-label"]
 NoiseLawName = Literal["gaussian"]
 NoiseMap = Literal["uniform", "sample-specific"]
+TestMap = Literal["uniform", "sample-specific", "voted", "set-aside"]
 PreprocessingName = Literal["none"]
 ModelName = Literal["auto", "small-cnn", "mnist-cnn", "cifar-preact-resnet18", "resnet18"]
-BoundName = Literal["clopper-pearson", "hoeffding"]
+BoundName = Literal["clopper-pearson", "joint", "selection-split", "time-uniform", "hoeffding"]
 CertificateName = Literal["weighted-l2"]
 Origin = Literal["trained", "cert-ssbd-release"]
 
@@ -78,7 +79,18 @@ class NoiseConfig(Group):
     law: NoiseLawName = Field("gaussian", description="Noise law.")
     preprocessing: PreprocessingName = Field("none", description="Applied to every noisy training image.")
     train_map: NoiseMap = Field("sample-specific", description="σ of training images: one for all, or σ*_i.")
-    test_map: NoiseMap = Field("sample-specific", description="σ of test inputs: one for all, or σ*_x.")
+    test_map: TestMap = Field(
+        "sample-specific",
+        description=(
+            "σ of test inputs: one for all; σ*_x; or a candidate per input, chosen by all votes (voted) or by "
+            "members set aside."
+        ),
+    )
+    test_candidates: tuple[float, ...] = Field(
+        (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
+        description="Test σ that members vote at, to choose from (voted, set-aside).",
+    )
+    aside: float = Field(0.2, gt=0, lt=1, description="Share of the members that choose and never certify (set-aside).")
     sigma: float = Field(0.25, gt=0, le=1000, description="σ₀: base classifier, uniform noise, start of σ*.")
     sigma_min: float = Field(0.05, gt=0, le=1000, description="Lower end of σ*.")
     sigma_max: float = Field(2.0, gt=0, le=1000, description="Upper end of σ*.")
@@ -89,6 +101,18 @@ class NoiseConfig(Group):
     step: float = Field(0.1, gt=0, le=10, description="Adam step size on log σ.")
     draws: int = Field(16, ge=1, le=4096, description="Noise draws per step and candidate.")
     paths: int = Field(64, ge=0, le=10_000, description="Images whose ascent path is kept, per set.")
+
+    @property
+    def chosen_by_votes(self) -> bool:
+        """Whether members vote at every candidate, and certification chooses among them."""
+        return self.test_map in ("voted", "set-aside")
+
+    @field_validator("test_candidates")
+    @classmethod
+    def _candidates(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
+        if not sigmas or list(sigmas) != sorted(set(sigmas)) or not 0 < sigmas[0] <= sigmas[-1] <= 1000:
+            raise ValueError("test_candidates must be rising numbers above 0, at most 1000")
+        return sigmas
 
     @model_validator(mode="after")
     def _ordered(self) -> NoiseConfig:

@@ -9,14 +9,12 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from certssb_core.certify.bounds import BOUNDS
-from certssb_core.certify.certificate import CERTIFICATES
 from certssb_core.certify.store import Store
 from certssb_core.data.sources import DataError
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build
 from certssb_core.ensemble.voting import vote
-from certssb_core.experiment import tasks
+from certssb_core.experiment import certification, tasks
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.smoothing.noise import NOISE_LAWS
@@ -103,26 +101,34 @@ def ask(run: Run, image: np.ndarray) -> Reply:
         base = network(tasks.SINGLES["base"])
         base.load_state_dict(shards.read(tasks.single_path(run, "base")))
         sigma = ascend(base.eval(), x, tasks.search_settings(config), seed=config.seed).sigma
-    hard, softmax = [], []
     voter = network(0)
+    levels = tasks.test_levels(config, sigma)
+    candidates = tasks.candidate_levels(config, sigma) if config.noise.chosen_by_votes else ()
+    every_level = [*levels.values(), *candidates]
+    hard, softmax = [], []
     for member, weights in shards.iterate(run.path / "members", shards.WEIGHT):
         voter.load_state_dict(weights)
-        noisy = NOISE_LAWS[config.noise.law].test_inputs(x, sigma, seed=config.seed, member=member)
-        ballot = vote(voter, noisy)
-        hard.append(int(ballot.hard))
-        softmax.append(ballot.softmax[0].double())
+        law = NOISE_LAWS[config.noise.law]
+        noisy = [law.test_inputs(x, level, seed=config.seed, member=member) for level in every_level]
+        ballot = vote(voter, torch.cat(noisy))
+        hard.append(ballot.hard)
+        softmax.append(ballot.softmax.double())
     if not hard:
         raise RunError(f"{run.path / 'members'} holds no members: this run cannot vote again")
-    counts = np.bincount(hard, minlength=len(names))
-    settings = config.certification
-    bound = BOUNDS[settings.bound]
-    values = counts if bound.vote == "hard" else torch.stack(softmax).mean(0).numpy()
-    certified = CERTIFICATES[settings.certificate].certify(
-        bound.class_bounds(values[None], len(hard), settings.alpha),
-        sigma.numpy(),
-        training_map=config.noise.train_map,
-        test_map=config.noise.test_map,
+    votes, shares = torch.stack(hard).numpy(), torch.stack(softmax).mean(0).numpy()  # (M, levels), (levels, C)
+    voted = certification.Voted(
+        config=config,
+        votes={("query", name): votes[:, k, None] for k, name in enumerate(levels)},
+        softmax={("query", name): shares[k, None] for k, name in enumerate(levels)},
+        sigma={"query": sigma.double().numpy()},
+        sigma_train=np.empty(0),
+        labels=np.full(1, -1),
+        candidate_votes={"query": votes[:, len(levels) :, None]},
+        candidate_softmax={"query": shares[len(levels) :, None]},
     )
+    settings, mode = config.certification, config.noise.test_map
+    reading = certification.read_votes(voted, "query", mode=mode, bound=settings.bound, alpha=settings.alpha)
+    certified = certification.certificates_of(voted, reading)
     with Store.open(run.store_path) as store:
         stored = store.query(image.ravel())
     prediction, radius = int(certified.prediction[0]), float(certified.radius[0])
@@ -132,7 +138,7 @@ def ask(run: Run, image: np.ndarray) -> Reply:
         answer=names[label] if label >= 0 else "ABSTAIN",
         label=label,
         radius=stored.radius if stored else radius,
-        votes=tuple(counts.tolist()),
+        votes=tuple(reading.counts[0].tolist()),
         prediction=prediction,
         p_a_lower=float(certified.p_a_lower[0]),
         p_b_upper=float(certified.p_b_upper[0]),

@@ -170,7 +170,6 @@ def with_noise(image: np.ndarray, sigma: float, *, seed: int = 0) -> np.ndarray:
 
 def unanimous_margin(bound: str, *, members: int, classes: int, alpha: float) -> float:
     """The margin of an input on which all members agree: no certificate of this run can exceed it."""
-    votes = np.zeros((1, classes))
-    votes[0, 0] = members if BOUNDS[bound].vote == "hard" else 1.0
-    bounds = BOUNDS[bound].class_bounds(votes, members, alpha)
+    votes, softmax = np.zeros((members, 1), np.uint8), np.eye(1, classes)
+    bounds = BOUNDS[bound].from_votes(votes, classes=classes, alpha=alpha, softmax=softmax)
     return float((ndtri(bounds.p_a_lower) - ndtri(bounds.p_b_upper))[0] / 2)

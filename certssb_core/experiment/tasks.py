@@ -7,6 +7,7 @@ on how many workers there are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -206,9 +207,16 @@ def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
             ballot = vote(network, law.test_inputs(images, sigma, seed=bench.seed, member=member))
             tensors[f"votes/{which}/{noise_map}"] = ballot.hard
             tensors[f"softmax/{which}/{noise_map}"] = ballot.softmax
+        if bench.config.noise.chosen_by_votes:
+            ballots = [
+                vote(network, law.test_inputs(images, sigma, seed=bench.seed, member=member))
+                for sigma in candidate_levels(bench.config, levels[which])
+            ]
+            tensors[f"votes/{which}/candidates"] = torch.stack([ballot.hard for ballot in ballots])
+            tensors[f"softmax/{which}/candidates"] = torch.stack([ballot.softmax for ballot in ballots])
     part = shards.part_path(bench.run.path / "members", member)
     files.write_atomically(part, lambda partial: shards.save_tensors(partial, tensors))
-    votes = tensors[f"votes/clean/{bench.config.noise.test_map}"]
+    votes = tensors["votes/clean/" + ("uniform" if bench.config.noise.chosen_by_votes else bench.config.noise.test_map)]
     return (votes == bench.tensors["test_labels"]).float().mean().item()
 
 
@@ -218,3 +226,8 @@ def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tenso
     if config.noise.test_map == "sample-specific":
         levels["sample-specific"] = sigma
     return levels
+
+
+def candidate_levels(config: RunConfig, sigma: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Every candidate σ in turn, as one level per input, like ``sigma`` ``(n,)``."""
+    return (torch.full_like(sigma, candidate) for candidate in config.noise.test_candidates)

@@ -39,9 +39,7 @@ def test_regret_is_at_most_0_12_and_below_the_best_uniform_sigma(base_and_images
         curve = radius_curve(
             network, images, torch.from_numpy(grid), anchor=anchor, draws=DRAWS, p_cap=p_cap, seed=99
         ).numpy()
-        search = Search(
-            sigma=SIGMA, low=LOW, high=HIGH, candidates=8, iterations=8, step=0.1, draws=16, p_cap=p_cap
-        )
+        search = Search(sigma=SIGMA, low=LOW, high=HIGH, candidates=8, iterations=8, step=0.1, draws=16, p_cap=p_cap)
         found = ascend(network, images, search, seed=3).sigma.numpy()
     best = curve.max(axis=1).mean()
     uniform = 1 - curve.mean(axis=0).max() / best

@@ -1,0 +1,80 @@
+"""Choosing σ_x on the smoothed classifier: the best single test σ, the union bound over candidates, members set aside.
+
+    python benchmarks/candidates.py RUN
+
+RUN is a finished run with votes at candidates (noise.test_map voted or set-aside). Radii count where the answer is
+right, and 0 otherwise, on clean test images. Prints a table and writes results/candidates.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from certssb_core.certify.bounds import BOUNDS, count_votes
+from certssb_core.experiment.certification import certificates_of
+from certssb_core.experiment.reading import Reading, read_votes
+from certssb_core.experiment.run import Run
+from certssb_core.experiment.voted import Voted, voted
+
+RADII = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
+ASIDE = (0.05, 0.1, 0.2)
+
+
+def curve(run: Voted, reading: Reading) -> dict[str, float]:
+    certified = certificates_of(run, reading)
+    radius = np.where(certified.prediction == run.labels, certified.radius, -1.0)
+    accuracy = {f"accuracy at {r}": float((radius > r).mean()) for r in RADII}
+    return {"average radius": float(radius.clip(0).mean())} | accuracy
+
+
+def single(run: Voted, k: int, bound: str, alpha: float) -> Reading:
+    """Every input at candidate ``k``, at the whole of alpha."""
+    votes = run.candidate_votes["clean"][:, k]
+    sigma = np.full(votes.shape[1], run.config.noise.test_candidates[k])
+    bounds = BOUNDS[bound].from_votes(
+        votes, classes=run.classes, alpha=alpha, softmax=run.candidate_softmax["clean"][k]
+    )
+    return Reading(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--alpha", type=float, default=0.001)
+    parser.add_argument("--bounds", nargs="+", default=["clopper-pearson", "joint"])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "candidates.json")
+    settings = parser.parse_args()
+    run, rows = voted(Run(settings.run)), []
+    sigmas = run.config.noise.test_candidates
+    for bound in settings.bounds:
+        singles = [curve(run, single(run, k, bound, settings.alpha)) for k in range(len(sigmas))]
+        best = max(range(len(sigmas)), key=lambda k: singles[k]["average radius"])
+        envelope = {name: max(one[name] for one in singles) for name in singles[0]}
+        read = {"bound": bound, "alpha": settings.alpha}
+        found = [(f"single σ {sigma}", one) for sigma, one in zip(sigmas, singles, strict=True)]
+        found += [(f"best single σ {sigmas[best]}", singles[best]), ("envelope of all single σ", envelope)]
+        found += [("voted (union)", curve(run, read_votes(run, "clean", mode="voted", **read)))]
+        for share in ASIDE:
+            noise = run.config.noise.model_copy(update={"aside": share})
+            changed = replace(run, config=run.config.model_copy(update={"noise": noise}))
+            reading = read_votes(changed, "clean", mode="set-aside", **read)
+            found.append((f"set aside {run.members - reading.members}", curve(changed, reading)))
+        rows += [{"bound": bound, "choice": name} | figures for name, figures in found]
+    print(f"{run.members} members, {len(run.labels)} clean test images, α {settings.alpha}")
+    print(f"{'bound':18}{'choice':28}{'average radius':>15}" + "".join(f"{r:>8}" for r in RADII))
+    for row in rows:
+        figures = "".join(f"{row[f'accuracy at {r}']:8.3f}" for r in RADII)
+        print(f"{row['bound']:18}{row['choice']:28}{row['average radius']:15.3f}{figures}")
+    settings.out.parent.mkdir(exist_ok=True)
+    facts = {"members": run.members, "images": len(run.labels), "alpha": settings.alpha, "candidates": sigmas}
+    config = run.config.model_dump(mode="json", exclude={"data": {"root"}})
+    settings.out.write_text(json.dumps(facts | {"config": config, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""A run's votes, as they lie on disk: all that its certificates are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from certssb_core.certify import release
+from certssb_core.experiment.config import RunConfig
+from certssb_core.experiment.inputs import SETS
+from certssb_core.experiment.run import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Voted:
+    """What a run's certificates are made of.
+
+    Attributes:
+        config: the run's config.
+        votes: ``{(set, map): (M, n) uint8}``; softmax: ``{(set, map): (n, C) float64}``, its mean over members.
+        sigma: ``{set: (n,) float64}``, σ*_x.
+        sigma_train: ``(n_train,)`` float64, σ*_i; None where they are not known (an imported release).
+        labels: ``(n,)`` int64, true classes of the test images.
+        candidate_votes: ``{set: (M, K, n) uint8}``, votes at every candidate σ; empty where the run has none.
+        candidate_softmax: ``{set: (K, n, C) float64}``.
+    """
+
+    config: RunConfig
+    votes: dict[tuple[str, str], np.ndarray]
+    softmax: dict[tuple[str, str], np.ndarray]
+    sigma: dict[str, np.ndarray]
+    sigma_train: np.ndarray | None
+    labels: np.ndarray
+    candidate_votes: dict[str, np.ndarray] = field(default_factory=dict)
+    candidate_softmax: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        return next(iter(self.softmax.values())).shape[1]
+
+    @property
+    def members(self) -> int:
+        return len(next(iter(self.votes.values())))
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """What the run's votes can be counted in: the noise maps they were cast at, choices among candidates, and
+        the release's arithmetic."""
+        maps = tuple(dict.fromkeys(noise_map for _, noise_map in self.votes))
+        chosen = ("voted", "set-aside") if self.candidate_votes else ()
+        return (*maps, *chosen, release.MODE)
+
+    @property
+    def own_map(self) -> str:
+        """The noise map of the run's own test inputs, or the uniform one where they choose among candidates."""
+        own = self.config.noise.test_map
+        return own if (SETS[0], own) in self.votes else "uniform"
+
+    def test_sigma(self, which: str, mode: str) -> np.ndarray:
+        """The noise ``(n,)`` at which the votes of the noise map ``mode`` were cast."""
+        if mode == "uniform":
+            return np.full(len(self.labels), self.config.noise.sigma)
+        return self.sigma[which]
+
+
+def voted(run: Run) -> Voted:
+    """Read the votes of a run.
+
+    Raises:
+        RunError: the run has not voted yet, or a file is damaged.
+    """
+    votes, sigma = run.arrays("votes"), run.arrays("sigma")
+
+    def named(kind: str) -> dict[tuple[str, str], np.ndarray]:
+        keys = [(which, noise_map) for which in SETS for noise_map in ("sample-specific", "uniform")]
+        return {key: votes["/".join((kind, *key))] for key in keys if "/".join((kind, *key)) in votes}
+
+    return Voted(
+        config=run.config,
+        votes=named("votes"),
+        softmax=named("softmax"),
+        sigma={which: sigma[which] for which in SETS},
+        sigma_train=sigma.get("train"),
+        labels=votes["labels"],
+        **{
+            f"candidate_{kind}": {which: votes[key] for which in SETS if (key := f"{kind}/{which}/candidates") in votes}
+            for kind in ("votes", "softmax")
+        },
+    )
