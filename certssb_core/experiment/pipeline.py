@@ -82,15 +82,7 @@ class Pipeline:
         self._write("poison", indices=poisoned.indices, norms=poisoned.norms, original_labels=poisoned.original_labels)
         for folder in ("models", "members"):
             (self.run.path / folder).mkdir(exist_ok=True)
-        arrays = {
-            "train": poisoned.images,
-            "labels": poisoned.labels,
-            "clean": inputs.dataset.test_images,
-            "triggered": inputs.triggered,
-            "test_labels": inputs.dataset.test_labels,
-            "classes": np.array(len(inputs.dataset.classes)),
-        }
-        files.write_arrays(tasks.scratch_path(self.run), arrays)
+        tasks.write_scratch(self.run, inputs)
 
     def _singles(self, engine: Engine) -> None:
         """The undefended model, and the base classifier that σ* is found on."""

@@ -12,6 +12,7 @@
     certificates.csv       one row per certified input
     metrics.json           the run's figures
     store.sqlite           the certified balls and the ledger of their insertion
+    falsification.json     what an attack on the certificates found, if there was one
 
 Whether a worker is alive is told by the lock it holds on ``run.lock``: the operating system lets go of
 it when the process dies, so neither a recycled process number nor a clock can fool it.
@@ -68,7 +69,7 @@ def default_runs_dir() -> Path:
 class Run:
     """Handle on a run's folder; holds no state of its own beyond what is on disk."""
 
-    UNHASHED = ("events.jsonl", "run.lock", "worker.log")
+    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json")
     """Files of a run that live on after it: its manifest does not hash them."""
 
     def __init__(self, path: Path) -> None:

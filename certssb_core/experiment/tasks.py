@@ -21,7 +21,7 @@ from certssb_core.ensemble.training import train
 from certssb_core.ensemble.voting import vote
 from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig
-from certssb_core.experiment.inputs import SETS
+from certssb_core.experiment.inputs import SETS, Inputs
 from certssb_core.experiment.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.preprocessing import PREPROCESSING
@@ -40,16 +40,16 @@ def scratch_path(run: Run) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Workbench:
-    """What the tasks of one run share: its config and its tensors, on its device."""
+    """What the tasks of one run share: its config and its tensors, on its device.
+
+    The world of a run is its images and its seed: another world is a copy with other ones.
+    """
 
     run: Run
     config: RunConfig
     device: torch.device
     tensors: dict[str, torch.Tensor]
-
-    @property
-    def seed(self) -> int:
-        return self.config.seed
+    seed: int
 
     def network(self, member: int) -> nn.Module:
         images = self.tensors["train"]
@@ -85,13 +85,33 @@ class Workbench:
             member=member,
         )
 
+    def voter(self, member: int, sigma: torch.Tensor) -> nn.Module:
+        """Member ``member`` as it votes: trained on its noisy copy, its weights rounded to what is stored."""
+        network = self.fit(self.network(member), sigma, member=member, epochs=self.config.training.epochs)
+        stored = STORAGE[self.config.training.storage]
+        network.load_state_dict({name: weight.to(stored) for name, weight in network.state_dict().items()})
+        return network
+
+
+def write_scratch(run: Run, inputs: Inputs) -> None:
+    """Lay the run's images out for its workers."""
+    arrays = {
+        "train": inputs.poisoned.images,
+        "labels": inputs.poisoned.labels,
+        "clean": inputs.dataset.test_images,
+        "triggered": inputs.triggered,
+        "test_labels": inputs.dataset.test_labels,
+        "classes": np.array(len(inputs.dataset.classes)),
+    }
+    files.write_arrays(scratch_path(run), arrays)
+
 
 @lru_cache(maxsize=1)
 def workbench(path: Path) -> Workbench:
     run = Run(path)
     device = torch.device(run.config.training.device)
     tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
-    return Workbench(run=run, config=run.config, device=device, tensors=tensors)
+    return Workbench(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
 
 
 @lru_cache(maxsize=1)
@@ -180,11 +200,9 @@ def train_member(path: Path, member: int) -> float:
     """
     bench = workbench(path)
     levels = noise_levels(path)
-    network = bench.fit(bench.network(member), levels["train"], member=member, epochs=bench.config.training.epochs)
+    network = bench.voter(member, levels["train"])
     stored = STORAGE[bench.config.training.storage]
-    weights = {name: weight.to(stored) for name, weight in network.state_dict().items()}
-    network.load_state_dict(weights)
-    tensors = {shards.WEIGHT + name: weight for name, weight in weights.items()}
+    tensors = {shards.WEIGHT + name: weight.to(stored) for name, weight in network.state_dict().items()}
     law = NOISE_LAWS[bench.config.noise.law]
     for which in SETS:
         images = bench.tensors[which]
