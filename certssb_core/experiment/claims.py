@@ -116,10 +116,11 @@ def claims(voted: certification.Voted, inputs: Inputs, *, mode: str) -> Claims:
     settings = voted.config.certification
     table = certification.certify(voted, mode=mode, bound=settings.bound, alpha=settings.alpha)
     images = np.concatenate([inputs.test_images(which) for which in SETS])
-    # The public code votes at the global σ, whatever it multiplies the margin with.
-    sigma = np.concatenate([voted.test_sigma(which, "uniform" if mode == "release" else mode) for which in SETS])
     rows = np.flatnonzero((table["prediction"] >= 0) & (table["radius"] > 0))
-    column = {name: table[name].to_numpy()[rows] for name in ("set", "index", "prediction", "margin", "radius")}
+    names = ("set", "index", "prediction", "margin", "radius", "sigma")
+    column = {name: table[name].to_numpy()[rows] for name in names}
+    if mode == "release":  # the public code votes at the global σ, whatever it multiplies the margin with
+        column["sigma"] = np.full(len(rows), voted.config.noise.sigma)
     return Claims(
         sets=column["set"],
         indices=column["index"],
@@ -127,7 +128,7 @@ def claims(voted: certification.Voted, inputs: Inputs, *, mode: str) -> Claims:
         prediction=column["prediction"],
         margin=column["margin"],
         radius=column["radius"],
-        sigma=sigma[rows],
+        sigma=column["sigma"],
         classes=voted.classes,
         bound=settings.bound,
         alpha=settings.alpha,
@@ -152,11 +153,13 @@ def votes_needed(claims: Claims, members: int) -> int | None:
 
     None where not even unanimous votes do: then nothing could be found, whatever the claims are worth.
     """
+    if not members:
+        return None
     against = np.arange(members + 1)
     counts = np.zeros((members + 1, claims.classes), dtype=np.int64)
     counts[:, 0], counts[:, 1] = members - against, against
     broken = judge(Poll(counts, counts.astype(np.float64), members), claims, np.zeros(members + 1, int)).broken
-    return int(against[broken].min()) if members and broken.any() else None
+    return int(against[broken].min()) if broken.any() else None
 
 
 def examples(rows: Iterable[dict[str, Any]], most: int = 20) -> list[dict[str, Any]]:

@@ -187,6 +187,8 @@ def _shortfall(part: dict[str, Any]) -> str:
     facts = part["facts"]
     if "asked" not in facts:
         return ""
+    if "reason" in facts:
+        return f"{part['name']}: {facts['reason']}"
     if facts["done"] and not part["trials"]:
         return f"{part['name']}: too few votes to establish any flip; more members are needed"
     if facts["done"] < facts["asked"]:

@@ -144,21 +144,18 @@ def attack_inputs(
     work = ((run.path, steering, *(column[rows] for column in columns), seed, *chunk) for chunk, rows in chunks.items())
     found = {task[-2:]: result for task, result in engine.map(search_points, until(deadline, work))}
     closest = np.zeros_like(claims.images)
-    if not found:
-        return _part(started, count, 0, 0, [], claims, np.empty(0, int), steering, 0), closest
     done = sorted(found)
-    rows = np.concatenate([chunks[chunk] for chunk in done])
+    rows = np.concatenate([np.empty(0, np.int64), *(chunks[chunk] for chunk in done)])
+    if not done or len(steering) == run.config.training.members:
+        return _part(started, count, 0, 0, [], claims, rows, steering, 0), closest
     points, lead = (np.concatenate([found[chunk][part] for chunk in done]) for part in (0, 1))
     best = np.argsort(lead, kind="stable")  # the largest lead of an input is written last
     closest[rows[best]] = points[best] - claims.images[rows[best]]
 
-    polls = []
     tasks = [
         (run.path, shard, steering, points, claims.sigma[rows]) for _, shard in shards.shards(run.path / "members")
     ]
-    for _, poll in engine.map(poll_shard, tasks):
-        polls += [poll] if poll else []
-    poll = reduce(add, polls)
+    poll = reduce(add, [poll for _, poll in engine.map(poll_shard, tasks) if poll])
     change = points.astype(np.float64) - claims.images[rows]
     distance = np.linalg.norm(change.reshape(len(rows), -1), axis=1)
     inside = distance < claims.radius[rows]  # float32 pixels can step over a very small sphere

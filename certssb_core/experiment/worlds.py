@@ -28,6 +28,7 @@ from certssb_core.experiment.searches import ballot, networks, until
 from certssb_core.experiment.tasks import Workbench, noise_levels, workbench
 from certssb_core.smoothing.seeds import generator, key
 
+TITLE = "joint budget: moved training images, retrained members"
 IMAGES = (1, 8, 64)
 """Training images that a world moves."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75)
@@ -194,6 +195,8 @@ def attack_training(
         steering: stored members that lend their gradients.
     """
     started = time.monotonic()
+    if "train" not in run.arrays("sigma"):
+        return _nothing(count, "the members were imported: how they were trained is not known, so nothing is promised")
     planting = [(run.path, number, seed, steering, claims, closest) for number in range(count)]
     worlds = sorted(
         (world for _, world in engine.map(plant, until(deadline, planting)) if world is not None and len(world.rows)),
@@ -220,7 +223,7 @@ def attack_training(
     heard = [world["members"] for world in told]
     return Part(
         name="joint",
-        title="joint budget: moved training images, retrained members",
+        title=TITLE,
         trials=trials,
         flips=flips,
         violations=violations,
@@ -233,6 +236,10 @@ def attack_training(
         },
         examples=examples(shown),
     )
+
+
+def _nothing(asked: int, reason: str) -> Part:
+    return Part("joint", TITLE, 0, 0, 0, 0.0, {"asked": asked, "done": 0, "reason": reason})
 
 
 def _told(world: World, claims: Claims, poll: Poll | None, needed: int | None) -> dict:
