@@ -6,7 +6,7 @@ from certssb_core.certify.bounds import BOUNDS
 from certssb_core.certify.certificate import NOISE_MAPS
 from certssb_core.experiment import certification, comparison
 from certssb_core.figures import curves, theme
-from ui import charts, conditions, controls, derived, state, text
+from ui import charts, conditions, controls, derived, soundness, state, text
 
 FORMULAS = r"""
 **Test radius** $\sigma_x \cdot$ margin, where margin =
@@ -32,8 +32,9 @@ def choose() -> list[derived.Choice]:
     left, right = st.columns([3, 2])
     names = left.multiselect("Runs", list(runs), default=next(iter(runs)), key="runs", bind="query-params")
     modes = right.segmented_control(
-        "Noise of the test inputs",
-        NOISE_MAPS,
+        "Mode: noise of the test inputs",
+        certification.MODES,
+        format_func=certification.label,
         selection_mode="multi",
         default=NOISE_MAPS,
         key="modes",
@@ -72,6 +73,10 @@ def accuracy(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
 
 def budget(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
     st.subheader("If the training images move too", anchor=False)
+    chosen = [choice for choice in chosen if derived.has_joint_budget(choice)]
+    if not chosen:
+        text.empty("Nothing is certified about changes of the training images in what is shown: see above why.")
+        return
     left, right = st.columns(2)
     norm = left.slider("Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params")
     certified = [
@@ -99,4 +104,6 @@ colours = curves.colours([choice.name for choice in chosen]) | {ENVELOPE: theme.
 conditions.warn_of_weak_attacks(chosen)
 accuracy(chosen, colours)
 conditions.promises(chosen, st.session_state["alpha"])
+soundness.checklist(chosen, st.session_state["bound"])
+soundness.attribution(chosen, st.session_state["bound"], st.session_state["alpha"])
 budget(chosen, colours)

@@ -30,8 +30,8 @@ REGRET = {
 def spread(run: Run) -> None:
     st.subheader("How σ* spreads", anchor=False)
     with st.container(horizontal=True):
-        by = controls.choose("Split by", core.GROUPINGS, "set", key="by")
-        of = controls.choose("Of", one_image.SET_NAMES, "clean", key="of") if by == "class" else "train"
+        by = controls.choose("Split by", core.groupings(derived.samples(run)), "set", key="by")
+        of = controls.choose("Of", one_image.set_names(run), "clean", key="of") if by == "class" else "train"
     shown = core.grouped(derived.samples(run), by, of)
     bins = figures.binned(shown["sigma"], shown["group"])
     medians = shown.groupby("group", sort=False)["sigma"].median()

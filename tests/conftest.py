@@ -32,9 +32,9 @@ def make_small_run(runs_dir: Path, name: str, **changes: str) -> Run:
     return Run.create(override(RunConfig(title="small"), SMALL | changes), name, runs_dir)
 
 
-def finish(run: Run) -> Run:
+def finish(run: Run, *, seconds: float = 120) -> Run:
     """Start the run's worker and wait for its end."""
-    assert start(run).wait(timeout=120) == 0, run.status().message
+    assert start(run).wait(timeout=seconds) == 0, run.status().message
     return run
 
 

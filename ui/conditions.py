@@ -8,11 +8,22 @@ from certssb_core.experiment import certification, config
 from ui import state
 from ui.derived import Choice
 
+PARTS = {
+    "test_radius": ":material/open_with: **Test radius",
+    "joint_budget": ":material/groups: **Joint budget",
+    "condition": ":material/gavel: **Condition",
+}
+
 
 def warn_of_weak_attacks(chosen: list[Choice]) -> None:
     for run in {choice.run.name: choice.run for choice in chosen}.values():
         undefended = state.metrics(run)["undefended"]
-        if not undefended["attack_works"]:
+        if undefended is None:
+            st.info(
+                f"**{run.name}** has no undefended model: whether the attack works at all is not known.",
+                icon=":material/help:",
+            )
+        elif not undefended["attack_works"]:
             st.warning(
                 f"**{run.name}: this certificate defends against nothing.** The backdoor works on only "
                 f"{undefended['attack_success_rate']:.1%} of the triggered images even without a defence.",
@@ -22,13 +33,16 @@ def warn_of_weak_attacks(chosen: list[Choice]) -> None:
 
 def promises(chosen: list[Choice], alpha: float) -> None:
     st.subheader("What the numbers promise", anchor=False)
-    held: dict[str, list[str]] = {}
-    for choice in chosen:
-        promise = certification.promise(
-            config.override(choice.run.config, {"certification.alpha": str(alpha)}), choice.mode
-        )
-        held.setdefault(promise.condition, []).append(choice.name)
-    st.markdown(f":material/open_with: **Test radius.** {promise.test_radius}")
-    st.markdown(f":material/groups: **Joint budget.** {promise.joint_budget}")
-    for condition, names in held.items():
-        st.markdown(f":material/gavel: **Condition of {'; '.join(names)}.** {condition}")
+    given = [(choice.name, _promise(choice, alpha)) for choice in chosen]
+    for part, words in PARTS.items():
+        said: dict[str, list[str]] = {}
+        for name, promise in given:
+            said.setdefault(getattr(promise, part), []).append(name)
+        for sentence, names in said.items():
+            whose = f" of {'; '.join(names)}" if len(said) > 1 or part == "condition" else ""
+            st.markdown(f"{words}{whose}.** {sentence}")
+
+
+def _promise(choice: Choice, alpha: float) -> certification.Promise:
+    settings = config.override(choice.run.config, {"certification.alpha": str(alpha)})
+    return certification.promise(settings, choice.mode)

@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from certssb_core.certify import release
 from certssb_core.certify.overlaps import Survey
 from certssb_core.data.datasets import DataError
-from certssb_core.experiment import certification
+from certssb_core.experiment import attribution as steps
+from certssb_core.experiment import certification, inspection
 from certssb_core.experiment import ledger as ledgers
 from certssb_core.experiment import samples as sampling
 from certssb_core.experiment.comparison import Series
@@ -55,10 +57,26 @@ def choices(runs: list[Run], modes: list[str], bound: str, alpha: float) -> list
     for run in runs:
         for mode in modes:
             if mode in state.voted(run).modes:
-                name = f"{run.name}, {mode}" if len(runs) > 1 else mode
+                words = certification.label(mode)
+                name = f"{run.name}, {words}" if len(runs) > 1 else words
                 table = certified(run, mode, bound, alpha)
                 chosen.append(Choice(name, run, mode, Series(name, table, run.config.attack, state.voted(run).classes)))
     return chosen
+
+
+def has_joint_budget(choice: Choice) -> bool:
+    """Whether anything is certified about changes of the training images."""
+    return choice.mode != release.MODE and state.voted(choice.run).sigma_train is not None
+
+
+def findings(run: Run, mode: str, bound: str) -> list[inspection.Finding]:
+    """What the run's certificates in this mode rest on."""
+    return _compute("findings", run, "certificates.csv", mode, bound)
+
+
+def attribution(run: Run, bound: str, alpha: float) -> pd.DataFrame:
+    """From the release's arithmetic to a certificate, step by step."""
+    return _compute("attribution", run, "votes.safetensors", bound, alpha)
 
 
 def ledger(run: Run) -> pd.DataFrame:
@@ -82,11 +100,16 @@ def picture_of(run: Run, set_name: str, index: int) -> Any:
 
 _COMPUTERS: dict[str, Callable[..., Any]] = {
     "samples": lambda run: sampling.samples(
-        state.arrays(run, "sigma"), state.arrays(run, "poison"), state.certificates(run), class_names(run)
+        state.arrays(run, "sigma"),
+        state.arrays(run, "poison") if run.config.origin == "trained" else {},
+        state.certificates(run),
+        class_names(run),
     ),
     "certified": lambda run, mode, bound, alpha: certification.certify(
         state.voted(run), mode=mode, bound=bound, alpha=alpha
     ),
+    "findings": lambda run, mode, bound: inspection.inspect(run, mode=mode, bound=bound),
+    "attribution": lambda run, bound, alpha: steps.attribution(state.voted(run), bound=bound, alpha=alpha),
     "ledger": lambda run: ledgers.table(state.balls_and_ledger(run)[1], class_names(run)),
     "survey": lambda run, after: ledgers.survey_store(state.balls_and_ledger(run)[0], ledger(run), after=after),
 }

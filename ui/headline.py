@@ -27,7 +27,7 @@ def show(run: Run) -> None:
         columns[2],
         "Attack success rate",
         f"{triggered['attack_success_rate']:.1%}",
-        f"undefended: {undefended['attack_success_rate']:.1%}",
+        f"undefended: {undefended['attack_success_rate']:.1%}" if undefended else "undefended: not known",
         f"Of {triggered['n']:,} triggered test images; beside it the same for a model without defence.",
     )
     _share(
@@ -37,7 +37,7 @@ def show(run: Run) -> None:
         triggered["n"],
         "Empirical robust accuracy: triggered images still predicted as their true class.",
     )
-    if not undefended["attack_works"]:
+    if undefended and not undefended["attack_works"]:
         st.warning("The attack fails against an undefended model too: this certificate defends against nothing.")
     promise = certification.promise(run.config, run.config.noise.test_map)
     with st.expander("What these numbers promise", icon=":material/gavel:"):

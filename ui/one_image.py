@@ -13,6 +13,12 @@ from ui import charts, controls, derived, state, text
 SET_NAMES = {"train": "training", "clean": "clean test", "triggered": "triggered test"}
 
 
+def set_names(run: Run) -> dict[str, str]:
+    """The sets whose σ* the run knows: an imported one says nothing of training images."""
+    there = set(derived.samples(run)["set"])
+    return {name: words for name, words in SET_NAMES.items() if name in there}
+
+
 def section(run: Run) -> None:
     """One image of ``run``, chosen by a click on the chart ``sigma-against`` or by the controls."""
     st.subheader("One image", anchor=False)
@@ -21,7 +27,7 @@ def section(run: Run) -> None:
     left, middle, right = st.columns([2, 1, 2])
     table = derived.samples(run)
     with left:
-        name = controls.choose("Set", SET_NAMES, "clean", key="set")
+        name = controls.choose("Set", set_names(run), "clean", key="set")
     with middle:
         kept = core.with_ascent(state.arrays(run, "sigma"), name)
         count = int((table["set"] == name).sum())

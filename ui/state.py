@@ -92,6 +92,7 @@ def run_with_attack(config: RunConfig) -> Run | None:
             run
             for run in runs()
             if run.config.attack == config.attack
+            and run.config.origin == config.origin
             and run.config.data.model_copy(update={"root": None}) == config.data.model_copy(update={"root": None})
             and run.status().state == "done"
         ),

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from certssb_core.certify import release
 from certssb_core.data.sources import DataError
 from certssb_core.data.triggers import PoisonError
 from certssb_core.experiment import config as configuration
@@ -23,6 +24,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs; default: checkpoints/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Mode = Annotated[str | None, typer.Option(help="sample-specific, uniform, or release, which is NOT A CERTIFICATE.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")]
 
 FAILED, MISUSED, DATA, STOPPED = 1, 2, 3, 130
@@ -89,30 +91,78 @@ def certify(
     run: RunName,
     bound: Annotated[str | None, typer.Option(help="clopper-pearson or hoeffding.")] = None,
     alpha: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help="Failure probability.")] = None,
-    mode: Annotated[str | None, typer.Option(help="sample-specific or uniform.")] = None,
+    mode: Mode = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Certify again from the stored votes, under another bound, α or mode; nothing is trained."""
     from certssb_core.experiment import certification
+    from certssb_core.experiment.attribution import attribution
 
     found = Run.open(run, runs_dir)
-    wanted = {"certification.bound": bound, "certification.alpha": alpha, "noise.test_map": mode}
+    wanted = {"certification.bound": bound, "certification.alpha": alpha}
     config = configuration.override(
         found.config, {key: json.dumps(value) for key, value in wanted.items() if value is not None}
     )
-    settings, mode = config.certification, config.noise.test_map
+    settings, mode = config.certification, mode or config.noise.test_map
     voted = certification.voted(found)
+    rule = certification.arithmetic(voted, mode=mode, bound=settings.bound)
     table = certification.certify(voted, mode=mode, bound=settings.bound, alpha=settings.alpha)
     metrics = certification.assess(voted, table, radii=settings.radii)
     promise = certification.promise(config, mode)
-    chosen = {"mode": mode, "bound": settings.bound, "alpha": settings.alpha, "members": voted.members}
+    steps = attribution(voted, bound=settings.bound, alpha=settings.alpha) if mode == release.MODE else None
+    chosen = {"mode": certification.label(mode)}
+    chosen |= {"bound": settings.bound if rule.bound is not release.BOUND else rule.bound.title, "count": rule.count}
+    chosen |= {"alpha": settings.alpha, "members": voted.members}
     if as_json:
-        _print_json(chosen | metrics | {"promise": promise.__dict__})
+        attributed = {} if steps is None else {"attribution": steps.to_dict("records")}
+        _print_json(chosen | metrics | {"promise": promise.__dict__} | attributed)
         return
     print("  ".join(f"{key} {value}" for key, value in chosen.items()))
     _print_metrics(metrics)
     print(f"Promise: {promise.test_radius}\nCondition: {promise.condition}")
+    if steps is not None:
+        print(f"From the release's arithmetic to a certificate:\n{steps.round(4).to_string(index=False)}")
+
+
+@app.command()
+def inspect(
+    run: RunName,
+    mode: Mode = None,
+    bound: Annotated[str | None, typer.Option(help="clopper-pearson or hoeffding.")] = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """What a run's certificates rest on, point by point: green, amber or red, with the reason."""
+    from certssb_core.experiment import inspection
+
+    findings = inspection.inspect(Run.open(run, runs_dir), mode=mode, bound=bound)
+    if as_json:
+        _print_json([finding.__dict__ for finding in findings])
+        return
+    for finding in findings:
+        print(f"{finding.colour.upper():6} {finding.title}: {finding.reason}")
+
+
+@app.command("import-release")
+def import_release(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The release's folder, with model/ and sigma/.")],
+    dataset: Annotated[str, typer.Option(help="mnist.")] = "mnist",
+    classes: Annotated[str, typer.Option(help="0,1.")] = "0,1",
+    trigger: Annotated[str, typer.Option(help="onepixel, fourpixel or blending.")] = "onepixel",
+    sigma: Annotated[float, typer.Option(help="The global σ that names the files.")] = 0.12,
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: setting and time.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Turn the public Cert-SSBD release's members and σ* into a run; prints its folder as the last line."""
+    from certssb_core.experiment import release_import
+
+    name = name or free_name(f"release-{dataset}-{trigger}", runs_dir)
+    _follow(
+        release_import.create(
+            folder, dataset=dataset, classes=classes, trigger=trigger, sigma=sigma, name=name, runs_dir=runs_dir
+        )
+    )
 
 
 @app.command()
@@ -143,7 +193,7 @@ def falsify(
     searches: Annotated[int, typer.Option(min=0, help="Gradient searches inside certified balls.")] = 2000,
     members: Annotated[int | None, typer.Option(min=1, help="At most so many per world; default: the run's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the attack.")] = 0,
-    mode: Annotated[str | None, typer.Option(help="Certificates to attack; default: the run's mode.")] = None,
+    mode: Mode = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -254,7 +304,9 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     print(f"average certified radius {clean['average_certified_radius']:.3f}")
     print(f"triggered  n {triggered['n']}  attack success {triggered['attack_success_rate']:.4f}  ", end="")
     print(f"empirical robust accuracy {triggered['empirical_robust_accuracy']:.4f}")
-    if undefended := metrics.get("undefended"):
+    if "undefended" in metrics and metrics["undefended"] is None:
+        print("undefended not known: this run has no undefended model, so whether the attack works is not known")
+    elif undefended := metrics.get("undefended"):
         success = undefended["attack_success_rate"]
         vacuous = "" if undefended["attack_works"] else "  the attack fails: this certificate defends against nothing"
         print(f"undefended accuracy {undefended['clean_accuracy']:.4f}  attack success {success:.4f}{vacuous}")

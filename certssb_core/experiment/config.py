@@ -45,6 +45,7 @@ PreprocessingName = Literal["none"]
 ModelName = Literal["auto", "small-cnn", "mnist-cnn", "cifar-preact-resnet18", "resnet18"]
 BoundName = Literal["clopper-pearson", "hoeffding"]
 CertificateName = Literal["weighted-l2"]
+Origin = Literal["trained", "cert-ssbd-release"]
 
 
 class DataConfig(Group):
@@ -142,6 +143,9 @@ class RunConfig(Group):
     """Everything that determines a run. ``seed`` is the only source of randomness."""
 
     title: str = Field("", max_length=200, description="A line about this run.")
+    origin: Origin = Field(
+        "trained", description="Where the members come from; imported ones were not trained as the settings say."
+    )
     data: DataConfig = DataConfig()
     attack: AttackConfig = AttackConfig()
     noise: NoiseConfig = NoiseConfig()

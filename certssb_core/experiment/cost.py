@@ -52,6 +52,7 @@ def _comparable(config: RunConfig, known: RunConfig) -> bool:
 
     return (
         images(config) == images(known)
+        and config.origin == known.origin
         and config.training.model in ("auto", known.training.model)
         and config.training.device in ("auto", known.training.device)
         and config.training.batch_size == known.training.batch_size

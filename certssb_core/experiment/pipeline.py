@@ -42,6 +42,9 @@ class Stopped(Exception):
 class Pipeline:
     """One run on its way through the stages."""
 
+    member_task = staticmethod(tasks.train_member)
+    """What makes a member and lets it vote."""
+
     def __init__(self, run: Run) -> None:
         self.run = run
         self._seconds: dict[str, float] = {
@@ -58,12 +61,8 @@ class Pipeline:
         resolve_device(self.run)
         engine = make_engine(self.run.config.training.device, self.run.config.training.workers)
         try:
-            self._stage("data", self._prepare)
-            self._stage("undefended", lambda: self._singles(engine))
-            self._stage("sigma", lambda: self._sigma(engine))
-            self._stage("members", lambda: self._members(engine))
-            self._stage("votes", self._collect_votes)
-            self._stage("store", self._store)
+            for name, work in self._stages(engine).items():
+                self._stage(name, work)
             peak = engine.peak_memory()
         finally:
             engine.close()
@@ -71,18 +70,32 @@ class Pipeline:
 
     # -- stages -------------------------------------------------------------------------------------
 
+    def _stages(self, engine: Engine) -> dict[str, Callable[[], None]]:
+        return {
+            "data": self._prepare,
+            "undefended": lambda: self._singles(engine),
+            "sigma": lambda: self._sigma(engine),
+            "members": lambda: self._members(engine),
+            "votes": self._collect_votes,
+            "store": self._store,
+        }
+
     @cached_property
     def inputs(self) -> Inputs:
         return load_inputs(self.run.config, download=True)
 
     def _prepare(self) -> None:
-        inputs, poisoned = self.inputs, self.inputs.poisoned
-        _, channels, side, _ = inputs.dataset.train_images.shape
-        resolve_model(self.run, channels=channels, side=side)
+        poisoned = self.inputs.poisoned
         self._write("poison", indices=poisoned.indices, norms=poisoned.norms, original_labels=poisoned.original_labels)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Settle the network, and lay the images out for the workers."""
+        _, channels, side, _ = self.inputs.dataset.test_images.shape
+        resolve_model(self.run, channels=channels, side=side)
         for folder in ("models", "members"):
             (self.run.path / folder).mkdir(exist_ok=True)
-        tasks.write_scratch(self.run, inputs)
+        tasks.write_scratch(self.run, self.inputs)
 
     def _singles(self, engine: Engine) -> None:
         """The undefended model, and the base classifier that σ* is found on."""
@@ -165,7 +178,7 @@ class Pipeline:
         missing = [member for member in range(training.members) if member not in there]
         done = training.members - len(missing)
         right = 0.0
-        for new, (_, accuracy) in enumerate(engine.map(tasks.train_member, ((self.run.path, m) for m in missing)), 1):
+        for new, (_, accuracy) in enumerate(engine.map(self.member_task, ((self.run.path, m) for m in missing)), 1):
             done, right = done + 1, right + accuracy
             if done % training.shard_members == 0:
                 self._gather()
@@ -245,7 +258,7 @@ class Pipeline:
             case _:
                 return order
 
-    def _undefended(self) -> dict[str, Any]:
+    def _undefended(self) -> dict[str, Any] | None:
         votes, inputs = self.run.arrays("undefended"), self.inputs
         attacked = votes["triggered"][inputs.counts] == inputs.attacked[inputs.counts]
         success = float(attacked.mean()) if len(attacked) else 0.0
@@ -255,7 +268,7 @@ class Pipeline:
             "attack_works": success >= ATTACK_WORKS,
         }
 
-    def _joint_budget(self, voted: certification.Voted, table: pd.DataFrame) -> dict[str, Any]:
+    def _joint_budget(self, voted: certification.Voted, table: pd.DataFrame) -> dict[str, Any] | None:
         norm = float(self.inputs.poisoned.norms.max(initial=0.0)) or self.run.config.attack.norm
         rows = table[(table["set"] == "clean") & (table["prediction"] == table["label"])]
         images = certification.joint_budget(voted, rows, norm=norm) if len(rows) else np.array([-1])

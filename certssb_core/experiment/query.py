@@ -96,6 +96,8 @@ def ask(run: Run, image: np.ndarray) -> Reply:
 
     sigma = torch.tensor([config.noise.sigma])
     if config.noise.test_map == "sample-specific":
+        if config.origin != "trained":
+            raise RunError(f"{run.name} was imported without its base classifier: σ* of a new image cannot be found")
         base = network(tasks.SINGLES["base"])
         base.load_state_dict(shards.read(tasks.single_path(run, "base")))
         sigma = ascend(base.eval(), x, tasks.search_settings(config), seed=config.seed).sigma

@@ -55,8 +55,8 @@ def samples(
     """Join what the run's files say about each image.
 
     Args:
-        sigma: arrays of ``sigma.safetensors``.
-        poison: arrays of ``poison.safetensors``.
+        sigma: arrays of ``sigma.safetensors``; an imported run's say nothing of training images.
+        poison: arrays of ``poison.safetensors``; not read then.
         certificates: rows of ``certificates.csv``.
         classes: names of the labels.
 
@@ -64,18 +64,27 @@ def samples(
         Columns ``set`` (train, clean, triggered), ``index``, ``label``, ``name`` of the label, ``poisoned``,
         ``sigma``; of test images also ``margin``, ``radius`` and ``right`` (the true class was answered).
     """
-    labels = sigma["train_labels"]
-    train = pd.DataFrame({"set": "train", "index": np.arange(len(labels)), "label": labels, "sigma": sigma["train"]})
-    train["poisoned"] = train["index"].isin(poison["indices"])
+    tables = []
+    if "train" in sigma:
+        columns = {"label": sigma["train_labels"], "sigma": sigma["train"]}
+        train = pd.DataFrame({"set": "train", "index": np.arange(len(sigma["train"]))} | columns)
+        train["poisoned"] = train["index"].isin(poison["indices"])
+        tables.append(train)
     test = certificates[["set", "index", "label", "margin", "radius"]].copy()
     test["right"] = (certificates["prediction"] == certificates["label"]).astype("boolean")
     test["poisoned"] = test["set"] == "triggered"
     for name in ("clean", "triggered"):
         rows = test["set"] == name
         test.loc[rows, "sigma"] = sigma[name][test.loc[rows, "index"]]
-    table = pd.concat([train, test], ignore_index=True)
+    table = pd.concat([*tables, test], ignore_index=True)
     table["name"] = np.array(classes, dtype=object)[table["label"]]
     return table
+
+
+def groupings(table: pd.DataFrame) -> dict[str, str]:
+    """Those of ``GROUPINGS`` that a table of :func:`samples` can be split by."""
+    known = "train" in set(table["set"])
+    return {name: words for name, words in GROUPINGS.items() if known or name != "poisoned"}
 
 
 def grouped(table: pd.DataFrame, by: str, of: str = "clean") -> pd.DataFrame:

@@ -52,7 +52,7 @@ class Workbench:
     seed: int
 
     def network(self, member: int) -> nn.Module:
-        images = self.tensors["train"]
+        images = self.tensors["clean"]
         return build(
             self.config.training.model,
             channels=images.shape[1],
@@ -85,9 +85,12 @@ class Workbench:
             member=member,
         )
 
-    def voter(self, member: int, sigma: torch.Tensor) -> nn.Module:
-        """Member ``member`` as it votes: trained on its noisy copy, its weights rounded to what is stored."""
-        network = self.fit(self.network(member), sigma, member=member, epochs=self.config.training.epochs)
+    def trained(self, member: int, sigma: torch.Tensor) -> nn.Module:
+        """Member ``member``, trained on its noisy copy at ``sigma`` ``(n,)``."""
+        return self.fit(self.network(member), sigma, member=member, epochs=self.config.training.epochs)
+
+    def rounded(self, network: nn.Module) -> nn.Module:
+        """The same network, its weights rounded to what is stored: members vote so."""
         stored = STORAGE[self.config.training.storage]
         network.load_state_dict({name: weight.to(stored) for name, weight in network.state_dict().items()})
         return network
@@ -126,7 +129,7 @@ def base_network(path: Path) -> nn.Module:
 def noise_levels(path: Path) -> dict[str, torch.Tensor]:
     bench = workbench(path)
     levels = bench.run.arrays("sigma")
-    return {name: torch.from_numpy(levels[name]).to(bench.device) for name in ("train", *SETS)}
+    return {name: torch.from_numpy(levels[name]).to(bench.device) for name in ("train", *SETS) if name in levels}
 
 
 def single_path(run: Run, kind: str) -> Path:
@@ -199,10 +202,19 @@ def train_member(path: Path, member: int) -> float:
         its own accuracy on the clean test images under the run's test noise.
     """
     bench = workbench(path)
-    levels = noise_levels(path)
-    network = bench.voter(member, levels["train"])
+    return let_vote(path, bench.trained(member, noise_levels(path)["train"]), member=member)
+
+
+def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
+    """Round ``network`` to the stored precision, let it vote as ``member``, and save weights and votes.
+
+    Returns:
+        its own accuracy on the clean test images under the run's test noise.
+    """
+    bench, levels = workbench(path), noise_levels(path)
+    weights = bench.rounded(network).state_dict()
     stored = STORAGE[bench.config.training.storage]
-    tensors = {shards.WEIGHT + name: weight.to(stored) for name, weight in network.state_dict().items()}
+    tensors = {shards.WEIGHT + name: weight.to(stored) for name, weight in weights.items()}
     law = NOISE_LAWS[bench.config.noise.law]
     for which in SETS:
         images = bench.tensors[which]

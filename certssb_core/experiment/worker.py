@@ -30,8 +30,10 @@ def work(run: Run) -> bool:
         run.log("message", message="worker started")
         try:
             from certssb_core.experiment.pipeline import Pipeline, Stopped
+            from certssb_core.experiment.release_import import ReleaseImport
 
-            Pipeline(run).execute()
+            pipelines = {"trained": Pipeline, "cert-ssbd-release": ReleaseImport}
+            pipelines[run.config.origin](run).execute()
             return True
         except Stopped:
             run.clear_stop()

@@ -173,7 +173,8 @@ def world_votes(path: Path, world: World, member: int) -> Poll:
     images[world.images] += torch.from_numpy(world.changes).to(images)
     bench = workbench(path)
     bench = replace(bench, tensors=bench.tensors | {"train": images}, seed=world.seed)
-    return ballot(bench, bench.voter(member, noise_levels(path)["train"]), member, world.points, world.sigma)
+    network = bench.rounded(bench.trained(member, noise_levels(path)["train"]))
+    return ballot(bench, network, member, world.points, world.sigma)
 
 
 def attack_training(

@@ -21,7 +21,7 @@ COLOURS: dict[str, str] = {
     "triggered": VERMILION,
     "sample-specific": SKY,
     "uniform": ORANGE,
-    "release": GREY,
+    "release, NOT A CERTIFICATE": GREY,
     "published": PURPLE,
     "undefended": GREY,
     "disjoint": SKY,

@@ -109,4 +109,4 @@ def _write_results(run, inputs) -> None:
         "peak_memory_bytes": 1,
     }
     files.write_json(run.path / "metrics.json", metrics)
-    files.write_json(run.path / "manifest.json", {"versions": {}, "device": "cpu"})
+    files.write_json(run.path / "manifest.json", {"versions": {}, "device": "cpu", "seed": run.config.seed})

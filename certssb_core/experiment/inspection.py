@@ -1,0 +1,298 @@
+"""The soundness inspector: what a run's certificates rest on, point by point, each with its reason in words.
+
+What can be checked from the run's files is checked; what only the code that made the run can tell is said of
+that code, by name. Nothing is trained or voted, and torch is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+
+from certssb_core.certify import release
+from certssb_core.experiment.certification import Voted, arithmetic, certify, promise, voted
+from certssb_core.experiment.run import Run, RunError
+
+Colour = Literal["green", "amber", "red"]
+"""Green: sound. Amber: holds under a condition, or cannot be told. Red: what is claimed does not hold."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One point of the checklist."""
+
+    colour: Colour
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the checks look at: a run's files, and the mode and bound its votes are counted in."""
+
+    run: Run
+    voted: Voted
+    mode: str
+    bound: str
+
+    @property
+    def config(self):
+        return self.run.config
+
+    @property
+    def imported(self) -> bool:
+        return self.config.origin != "trained"
+
+    @property
+    def is_release(self) -> bool:
+        return self.mode == release.MODE
+
+    @property
+    def own(self) -> bool:
+        """Whether these are the certificates that the run itself stored."""
+        return (self.mode, self.bound) == (self.config.noise.test_map, self.config.certification.bound)
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return self.run.metrics
+
+    @cached_property
+    def stored(self) -> pd.DataFrame:
+        return self.run.certificates()
+
+
+def inspect(run: Run, *, mode: str | None = None, bound: str | None = None) -> list[Finding]:
+    """The checklist of a finished run, or of its votes counted in another mode or under another bound.
+
+    Raises:
+        RunError: the run is not finished, a file is damaged, or it has no votes in this mode.
+    """
+    config = run.config
+    evidence = Evidence(run, voted(run), mode or config.noise.test_map, bound or config.certification.bound)
+    arithmetic(evidence.voted, mode=evidence.mode, bound=evidence.bound)  # says so where the run has no such votes
+    findings = [check(evidence) for check in (*CHECKS, *(RELEASE_CHECKS if evidence.imported else ()))]
+    return findings
+
+
+def counts(findings: list[Finding]) -> dict[str, int]:
+    """How many findings there are of each colour, worst first."""
+    return {colour: sum(one.colour == colour for one in findings) for colour in ("red", "amber", "green")}
+
+
+def _noise_in_the_radius(evidence: Evidence) -> Finding:
+    title, voted, stored = "Noise in the votes and in the radius", evidence.voted, evidence.stored
+    if evidence.is_release:
+        used = np.concatenate([voted.test_sigma(which, evidence.config.noise.test_map) for which in voted.sigma])
+        drawn = evidence.config.noise.sigma
+        return Finding(
+            "red",
+            title,
+            f"The votes were cast at σ = {drawn:g} for every input, and the radius is scaled by σ*_x, on average "
+            f"{used.mean() / drawn:.2f} times as large. No theorem covers that: {release.LABEL}.",
+        )
+    rule = evidence.config.certification
+    again = certify(voted, mode=evidence.config.noise.test_map, bound=rule.bound, alpha=rule.alpha)
+    shared = [name for name in again.columns if name != "set"]
+    if len(stored) != len(again) or not set(shared) <= set(stored.columns):
+        return Finding("red", title, "certificates.csv does not have the rows and columns that the votes give.")
+    same = np.isclose(stored[shared].to_numpy(float), again[shared].to_numpy(float), rtol=1e-9, atol=1e-12).all(axis=1)
+    if wrong := int((~same).sum()):
+        first = stored[~same].iloc[0]
+        return Finding(
+            "red",
+            title,
+            f"{wrong:,} of {len(stored):,} rows of certificates.csv do not follow from the votes and σ on disk; the "
+            f"first is {first['set']} {first['index']}.",
+        )
+    where = "the global σ" if evidence.mode == "uniform" else "each input's own σ*_x"
+    return Finding(
+        "green",
+        title,
+        f"Votes were cast at {where}, and the same σ scales the radius. All {len(stored):,} rows of certificates.csv "
+        "follow from the votes and σ on disk.",
+    )
+
+
+def _training_noise(evidence: Evidence) -> Finding:
+    title = "Training noise fixed across epochs"
+    if evidence.imported:
+        return Finding(
+            "red",
+            title,
+            "The release redraws it every epoch, so the trainer saw many noisy copies of the training set: nothing is "
+            "certified about changes of the training images. The test radius takes the members as given and does not "
+            "rest on it.",
+        )
+    return Finding(
+        "green",
+        title,
+        "Drawn once per member and image, before the first epoch, and never again; no augmentation mixes images.",
+    )
+
+
+def _count(evidence: Evidence) -> Finding:
+    title, members = "Count of votes in the bound", evidence.voted.members
+    rule = arithmetic(evidence.voted, mode=evidence.mode, bound=evidence.bound)
+    if rule.count != members:
+        return Finding(
+            "red", title, f"{rule.bound.title}: it counts {rule.count:,} votes, but {members:,} members voted."
+        )
+    if members != evidence.config.training.members or (evidence.stored["members"] != members).any():
+        return Finding(
+            "red",
+            title,
+            f"{members:,} members voted, but the configuration or certificates.csv states another number.",
+        )
+    return Finding("green", title, f"{rule.bound.title}, told the {members:,} votes that were cast.")
+
+
+def _selection(evidence: Evidence) -> Finding:
+    title = "Choice of the class"
+    if evidence.is_release:
+        return Finding("red", title, "The top class is chosen from the very votes that bound it, and α is not split.")
+    split = 2 if evidence.voted.classes == 2 else 2 * evidence.voted.classes
+    return Finding(
+        "green",
+        title,
+        f"Chosen from the same votes, and paid for: α is split into {split} parts, over the classes and both bounds.",
+    )
+
+
+def _noise_map(evidence: Evidence) -> Finding:
+    title, mode = "Noise map", evidence.mode
+    if evidence.is_release:
+        return Finding("red", title, release.CONDITION)
+    condition = promise(evidence.config, mode).condition
+    if (evidence.config.noise.train_map, mode) == ("uniform", "uniform"):
+        return Finding("green", title, condition)
+    return Finding("amber", title, f"{condition} σ* is computed from the training data, so an attacker can move it.")
+
+
+def _batch(evidence: Evidence) -> Finding:
+    title, folder = "Batch independence", evidence.run.path / "members"
+    shards = sorted(folder.glob("*.safetensors"))
+    if not shards:
+        return Finding(
+            "amber", title, f"The weights are not here; {evidence.config.training.model} has no batch normalisation."
+        )
+    try:
+        with safe_open(shards[0], framework="numpy") as file:
+            names = list(file.keys())
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{shards[0]} is missing or damaged ({error})") from None
+    if leaking := [name for name in names if name.endswith("running_mean")]:
+        return Finding("amber", title, f"Batch normalisation ({leaking[0]}): sound only while evaluated as such.")
+    return Finding("green", title, "No layer normalises over a batch; members vote in evaluation mode, in float32.")
+
+
+def _seeds(evidence: Evidence) -> Finding:
+    title, seed, made = "Seeds", evidence.config.seed, evidence.run.manifest.get("seed")
+    if made != seed:
+        return Finding("red", title, f"The manifest says the run was made with seed {made}, its configuration {seed}.")
+    if evidence.imported:
+        return Finding(
+            "amber",
+            title,
+            f"Test noise is a pure function of (seed {seed}, member), drawn here. The release's own training noise "
+            "is seeded through NumPy and drawn by torch, hence unseeded: no member can be trained again.",
+        )
+    return Finding(
+        "green",
+        title,
+        f"All noise is a pure function of (seed {seed}, purpose, member, image): a member retrained alone comes out "
+        "the same, and its test noise is independent of every other member's.",
+    )
+
+
+def _store_order(evidence: Evidence) -> Finding:
+    title, order = "Store", evidence.config.certification.store_order
+    if not evidence.own:
+        return Finding(
+            "red" if evidence.is_release else "amber",
+            title,
+            "The run's store holds its own certificates, not these: no later input is answered by them.",
+        )
+    store = evidence.metrics["store"]
+    if moved := store["trimmed"] + store["aligned"]:
+        return Finding(
+            "amber",
+            title,
+            f"Filled {order}: {moved:,} certificates were trimmed or aligned to earlier ones; in another order it "
+            "would be others. What was stored stays answered as it was.",
+        )
+    return Finding(
+        "green", title, f"Filled {order}; no balls of different label met, so any order gives the same certificates."
+    )
+
+
+def _base_classifier(evidence: Evidence) -> Finding:
+    title = "Base classifier not among the voters"
+    if evidence.imported:
+        return Finding("amber", title, "The release's base classifier is not among its files; nothing here can tell.")
+    if "sample-specific" not in (evidence.config.noise.train_map, evidence.config.noise.test_map):
+        return Finding("green", title, "No σ* was searched, so there is none.")
+    members = evidence.voted.members
+    return Finding(
+        "green",
+        title,
+        f"σ* was found on a model of its own, seeded as no member is; the votes are those of members 0 to "
+        f"{members - 1:,}, which never chose σ*.",
+    )
+
+
+def _attack(evidence: Evidence) -> Finding:
+    title, undefended = "Attack", evidence.metrics["undefended"]
+    if undefended is None:
+        return Finding("amber", title, "There is no undefended model, so whether the attack works at all is not known.")
+    success = f"{undefended['attack_success_rate']:.1%} of the triggered test images"
+    if undefended["attack_works"]:
+        return Finding("green", title, f"Without a defence it succeeds on {success}.")
+    return Finding(
+        "red", title, f"It succeeds on only {success} even without a defence: this certificate defends against nothing."
+    )
+
+
+def _released_sigma(evidence: Evidence) -> Finding:
+    saturated = float(np.mean(np.isclose(evidence.voted.sigma["clean"], evidence.voted.sigma["clean"].max())))
+    return Finding(
+        "amber",
+        "σ* of the release",
+        "From an update that detaches the network, so σ can only grow from σ₀: far from each image's best, though no "
+        f"less sound once fixed. {saturated:.0%} of the images sit at the largest value. One σ* serves an image with "
+        "and without trigger.",
+    )
+
+
+def _released_training_set(evidence: Evidence) -> Finding:
+    pattern = (
+        " The release's blended pattern is not ours: the triggered images here do not carry the trigger it planted."
+        if evidence.config.attack.trigger == "blended"
+        else ""
+    )
+    return Finding(
+        "amber",
+        "Training set of the release",
+        "Which images were poisoned, and the noise levels of the training images, are not published: there is no "
+        "joint budget." + pattern,
+    )
+
+
+CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
+    _noise_in_the_radius,
+    _training_noise,
+    _count,
+    _selection,
+    _noise_map,
+    _batch,
+    _seeds,
+    _store_order,
+    _base_classifier,
+    _attack,
+)
+RELEASE_CHECKS: tuple[Callable[[Evidence], Finding], ...] = (_released_sigma, _released_training_set)

@@ -1,0 +1,56 @@
+"""What a certificate rests on: the inspector's checklist, and what each error of the public release is worth."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from certssb_core.certify import release
+from certssb_core.experiment.attribution import LAST_STEP
+from certssb_core.experiment.inspection import counts
+from ui import derived
+
+MARKS = {
+    "red": ":red[:material/cancel: **Red**]",
+    "amber": ":orange[:material/error: **Amber**]",
+    "green": ":green[:material/check_circle: **Green**]",
+}
+COLUMNS = {
+    "step": "step",
+    "votes_at": "votes cast at",
+    "radius_at": "σ in the radius",
+    "bound": "bound",
+    "count": st.column_config.NumberColumn("votes counted", format="localized"),
+    "mean_radius": st.column_config.NumberColumn("mean radius (L2 pixel units)", format="%.4f"),
+    "change": st.column_config.NumberColumn("change", format="%+.4f"),
+    "accuracy": st.column_config.NumberColumn("right and radius > 0.25", format="percent"),
+}
+
+
+def checklist(chosen: list[derived.Choice], bound: str) -> None:
+    """The inspector's findings on every choice, the worst first."""
+    st.subheader("What they rest on", anchor=False)
+    for choice in chosen:
+        findings = derived.findings(choice.run, choice.mode, bound)
+        summary = ", ".join(f"{count} {colour}" for colour, count in counts(findings).items() if count)
+        with st.expander(f"{choice.name}: {summary}", icon=":material/fact_check:", expanded=len(chosen) == 1):
+            for colour, mark in MARKS.items():
+                for finding in findings:
+                    if finding.colour == colour:
+                        st.markdown(f"{mark} **{finding.title}.** {finding.reason}")
+
+
+def attribution(chosen: list[derived.Choice], bound: str, alpha: float) -> None:
+    """From the release's arithmetic to a certificate, for every run shown in mode ``release``."""
+    runs = [choice.run for choice in chosen if choice.mode == release.MODE]
+    if not runs:
+        return
+    st.subheader("From the release's arithmetic to a certificate", anchor=False)
+    for run in runs:
+        table = derived.attribution(run, bound, alpha)
+        first, last = table["mean_radius"].iloc[[0, -1]]
+        st.markdown(
+            f"**{run.name}**, clean test images: the release's arithmetic states a mean radius of **{first:.3f}**, "
+            f"which is {release.LABEL.partition(', ')[2]}; corrected step by step, **{last:.3f}** are certified."
+        )
+        st.dataframe(table, hide_index=True, column_config=COLUMNS)
+    st.caption(f"Only the last row of each table ({LAST_STEP.partition(': ')[0]}) is a certificate.")
