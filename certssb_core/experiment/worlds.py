@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -189,7 +189,7 @@ def attack_training(
     deadline: float,
     seed: int,
 ) -> Part:
-    """Plant ``count`` worlds, train their members in turn until the time is up, and compare the answers.
+    """Plant ``count`` worlds, train members in them until the time is up, and compare the answers.
 
     Args:
         members: at most so many per world.
@@ -203,7 +203,7 @@ def attack_training(
         (world for _, world in engine.map(plant, until(deadline, planting)) if world is not None and len(world.rows)),
         key=lambda world: world.number,
     )
-    work = ((run.path, world, member) for member in range(members) for world in worlds)
+    work = [(run.path, world, member) for world, member in rota(worlds, members, first=enough(claims, members))]
     polls: dict[int, list[Poll]] = defaultdict(list)
     for (_, world, _), poll in engine.map(world_votes, until(deadline, work)):
         polls[world.number].append(poll)
@@ -237,6 +237,21 @@ def attack_training(
         },
         examples=examples(shown),
     )
+
+
+def enough(claims: Claims, members: int) -> int:
+    """The least number of votes, up to ``members``, among which nine in ten establish a flip."""
+    for heard in range(1, members):
+        needed = votes_needed(claims, heard)
+        if needed is not None and needed <= 0.9 * heard:
+            return heard
+    return members
+
+
+def rota(worlds: Sequence[World], members: int, *, first: int) -> Iterator[tuple[World, int]]:
+    """Who is trained when: ``first`` members world by world, as fewer could establish nothing; then all in turn."""
+    yield from ((world, member) for world in worlds for member in range(first))
+    yield from ((world, member) for member in range(first, members) for world in worlds)
 
 
 def _nothing(asked: int, reason: str) -> Part:

@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 
 from certssb_core.ensemble.attack import INSIDE
 from certssb_core.experiment import certification, files, tasks
-from certssb_core.experiment.claims import claims
+from certssb_core.experiment.claims import claims, votes_needed
 from certssb_core.experiment.cli import app
 from certssb_core.experiment.falsification import attack, falsify, table
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.searches import searchers
-from certssb_core.experiment.worlds import STRATEGIES, plant, world_votes
+from certssb_core.experiment.worlds import STRATEGIES, enough, plant, rota, world_votes
 from tests.conftest import finish, make_small_run
 
 BUDGET = {"minutes": 5.0, "worlds": 4, "searches": 150, "members": 14}
@@ -170,3 +170,12 @@ def test_the_command_prints_a_table(run):
     result = CliRunner().invoke(app, ["falsify", str(run.path), "--worlds", "0", "--searches", "40", "--minutes", "2"])
     assert result.exit_code == 0, result.output
     assert "test radius: gradient searches" in result.output
+
+
+def test_worlds_are_heard_one_by_one_until_their_votes_can_tell(claimed):
+    first = enough(claimed, 200)
+    assert votes_needed(claimed, first) <= 0.9 * first
+    assert votes_needed(claimed, first - 1) is None or votes_needed(claimed, first - 1) > 0.9 * (first - 1)
+    assert enough(claimed, 5) == 5
+    turns = list(rota(["a", "b"], 4, first=2))
+    assert turns == [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("a", 2), ("b", 2), ("a", 3), ("b", 3)]
