@@ -8,17 +8,22 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.ensemble.attack import INSIDE
-from certssb_core.experiment import certification, files, tasks
+from certssb_core.experiment import certification, falsification, files, tasks
 from certssb_core.experiment.claims import claims, votes_needed
 from certssb_core.experiment.cli import app
 from certssb_core.experiment.falsification import attack, falsify, table
-from certssb_core.experiment.inputs import load_inputs
+from certssb_core.experiment.inputs import SETS, load_inputs
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.searches import searchers
 from certssb_core.experiment.worlds import STRATEGIES, enough, plant, rota, world_votes
 from tests.conftest import finish, make_small_run
 
-BUDGET = {"minutes": 5.0, "worlds": 4, "searches": 150, "members": 14}
+BUDGET = {"minutes": 5.0, "worlds": 4, "searches": 100, "members": 14}
+
+
+@pytest.fixture(autouse=True)
+def few_replays(monkeypatch):
+    monkeypatch.setattr(falsification, "REPLAYS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ def by_name(parts):
 def test_sound_certificates_hold(run):
     report = falsify(run, **BUDGET)
     parts = {part["name"]: part for part in report["parts"]}
-    assert parts["test"]["trials"] == 150
+    assert parts["test"]["trials"] == 100
     assert parts["joint"]["trials"] > 200
     assert parts["store-invariant"]["trials"] > 1000
     assert parts["store-promises"]["trials"] > 100
@@ -82,12 +87,22 @@ def test_inflated_certificates_break_on_both_sides(run, claimed):
 
 
 def test_radii_scaled_by_another_sigma_break(run):
-    """The public code's way: votes at σ₀, radius multiplied with a larger σ*."""
+    """The public code's way at its worst: votes at σ₀, radius multiplied with a larger σ*."""
     voted, inputs = certification.voted(run), load_inputs(run.config)
     uniform = claims(voted, inputs, mode="uniform")
     grown = replace(uniform, radius=uniform.margin * 4 * run.config.noise.sigma)
     part = by_name(attack(run, grown, **BUDGET | {"worlds": 0})[0])["test"]
     assert part.violations > 0
+
+
+def test_release_mode_attacks_what_the_release_claims(run):
+    """Votes at σ₀, whatever σ the radius was scaled with; the claim's own σ_x is margin's share of the radius."""
+    voted, inputs = certification.voted(run), load_inputs(run.config)
+    released = claims(voted, inputs, mode="release")
+    assert set(released.sigma) == {run.config.noise.sigma}
+    scaled = {(which, i): s for which in SETS for i, s in enumerate(voted.sigma[which])}
+    expected = [scaled[key] for key in zip(released.sets, released.indices.tolist(), strict=True)]
+    assert released.radius / released.margin == pytest.approx(np.array(expected), rel=1e-9)
 
 
 def test_too_few_votes_are_said_to_establish_nothing(small_run):
