@@ -103,7 +103,8 @@ chosen = choose()
 colours = curves.colours([choice.name for choice in chosen]) | {ENVELOPE: theme.GREY}
 conditions.warn_of_weak_attacks(chosen)
 accuracy(chosen, colours)
-conditions.promises(chosen, st.session_state["alpha"])
-soundness.checklist(chosen, st.session_state["bound"])
-soundness.attribution(chosen, st.session_state["bound"], st.session_state["alpha"])
+bound, alpha = st.session_state["bound"], st.session_state["alpha"]
+conditions.promises(chosen, alpha)
+soundness.checklist(chosen, bound, alpha)
+soundness.attribution(chosen, bound, alpha)
 budget(chosen, colours)

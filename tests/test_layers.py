@@ -13,11 +13,16 @@ LIGHT = (
     "certssb_core.certify.store",
     "certssb_core.data.datasets",
     "certssb_core.data.poisoning",
+    "certssb_core.experiment.budget",
+    "certssb_core.experiment.capsule",
+    "certssb_core.experiment.attribution",
     "certssb_core.experiment.certification",
     "certssb_core.experiment.cli",
     "certssb_core.experiment.inputs",
+    "certssb_core.experiment.inspection",
     "certssb_core.experiment.launch",
     "certssb_core.experiment.presets",
+    "certssb_core.experiment.verification",
     "certssb_core.figures.theme",
 )
 

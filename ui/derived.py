@@ -69,9 +69,9 @@ def has_joint_budget(choice: Choice) -> bool:
     return choice.mode != release.MODE and state.voted(choice.run).sigma_train is not None
 
 
-def findings(run: Run, mode: str, bound: str) -> list[inspection.Finding]:
+def findings(run: Run, mode: str, bound: str, alpha: float) -> list[inspection.Finding]:
     """What the run's certificates in this mode rest on."""
-    return _compute("findings", run, "certificates.csv", mode, bound)
+    return _compute("findings", run, "certificates.csv", mode, bound, alpha)
 
 
 def attribution(run: Run, bound: str, alpha: float) -> pd.DataFrame:
@@ -108,7 +108,7 @@ _COMPUTERS: dict[str, Callable[..., Any]] = {
     "certified": lambda run, mode, bound, alpha: certification.certify(
         state.voted(run), mode=mode, bound=bound, alpha=alpha
     ),
-    "findings": lambda run, mode, bound: inspection.inspect(run, mode=mode, bound=bound),
+    "findings": lambda run, mode, bound, alpha: inspection.inspect(run, mode=mode, bound=bound, alpha=alpha),
     "attribution": lambda run, bound, alpha: steps.attribution(state.voted(run), bound=bound, alpha=alpha),
     "ledger": lambda run: ledgers.table(state.balls_and_ledger(run)[1], class_names(run)),
     "survey": lambda run, after: ledgers.survey_store(state.balls_and_ledger(run)[0], ledger(run), after=after),

@@ -16,27 +16,28 @@ MARKS = {
 }
 COLUMNS = {
     "step": "step",
+    "mean_radius": st.column_config.NumberColumn("mean radius", format="%.4f", help="L2 pixel units; 0 where wrong"),
+    "change": st.column_config.NumberColumn("change", format="%+.4f"),
+    "accuracy": st.column_config.NumberColumn("right, radius > 0.25", format="percent"),
+    "count": st.column_config.NumberColumn("votes counted", format="localized"),
     "votes_at": "votes cast at",
     "radius_at": "σ in the radius",
     "bound": "bound",
-    "count": st.column_config.NumberColumn("votes counted", format="localized"),
-    "mean_radius": st.column_config.NumberColumn("mean radius (L2 pixel units)", format="%.4f"),
-    "change": st.column_config.NumberColumn("change", format="%+.4f"),
-    "accuracy": st.column_config.NumberColumn("right and radius > 0.25", format="percent"),
 }
 
 
-def checklist(chosen: list[derived.Choice], bound: str) -> None:
+def checklist(chosen: list[derived.Choice], bound: str, alpha: float) -> None:
     """The inspector's findings on every choice, the worst first."""
     st.subheader("What they rest on", anchor=False)
     for choice in chosen:
-        findings = derived.findings(choice.run, choice.mode, bound)
+        findings = derived.findings(choice.run, choice.mode, bound, alpha)
         summary = ", ".join(f"{count} {colour}" for colour, count in counts(findings).items() if count)
         with st.expander(f"{choice.name}: {summary}", icon=":material/fact_check:", expanded=len(chosen) == 1):
             for colour, mark in MARKS.items():
                 for finding in findings:
                     if finding.colour == colour:
-                        st.markdown(f"{mark} **{finding.title}.** {finding.reason}")
+                        words = f"**{finding.title}.** {finding.reason}"
+                        st.markdown(f"{mark} {words.replace('σ*', 'σ&ast;')}")
 
 
 def attribution(chosen: list[derived.Choice], bound: str, alpha: float) -> None:
@@ -52,5 +53,5 @@ def attribution(chosen: list[derived.Choice], bound: str, alpha: float) -> None:
             f"**{run.name}**, clean test images: the release's arithmetic states a mean radius of **{first:.3f}**, "
             f"which is {release.LABEL.partition(', ')[2]}; corrected step by step, **{last:.3f}** are certified."
         )
-        st.dataframe(table, hide_index=True, column_config=COLUMNS)
+        st.dataframe(table, hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS))
     st.caption(f"Only the last row of each table ({LAST_STEP.partition(': ')[0]}) is a certificate.")

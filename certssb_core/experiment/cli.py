@@ -216,6 +216,81 @@ def falsify(
 
 
 @app.command()
+def budget(
+    run: RunName,
+    images: Annotated[int | None, typer.Option(help="n poisoned training images; default: 253, as published.")] = None,
+    norm: Annotated[float | None, typer.Option(help="Their norm τ and the test input's; default: the run's.")] = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Translate "n poisoned images at norm τ" into certified inputs, and back, in every mode of a run."""
+    from certssb_core.experiment import certification
+    from certssb_core.experiment.budget import PUBLISHED_IMAGES, run_norm, translate
+
+    found = Run.open(run, runs_dir)
+    voted = certification.voted(found)
+    images = min(PUBLISHED_IMAGES, len(voted.sigma_train)) if images is None else images
+    budgets = translate(voted, images=images, norm=run_norm(found) if norm is None else norm)
+    if as_json:
+        _print_json([one.__dict__ | {"promise": one.promise.__dict__} for one in budgets])
+        return
+    for one in budgets:
+        print(f"test noise {one.mode}, training noise {one.train_map}; {one.right} of {one.inputs} clean inputs right")
+        print(f"  {one.images} images at norm {one.norm:g}: {one.certified} inputs certified")
+        print(f"  at norm {one.norm:g}: up to {one.images_max} images (median {one.images_median}; -1: no move at all)")
+        print(f"  {one.images} images: below norm {one.norm_max:.4g} (median {one.norm_median:.4g})")
+        print(f"  Promise: {one.promise.joint_budget}\n  Condition: {one.promise.condition}")
+
+
+@app.command()
+def export(
+    run: RunName,
+    output: Annotated[Path | None, typer.Option(help="File to write; default: RUN.capsule here.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Write a run's capsule: all that its certificates can be verified from, in one file, without weights."""
+    from certssb_core.experiment import capsule
+
+    found = Run.open(run, runs_dir)
+    print(capsule.export(found, output or Path(f"{found.name}.capsule")))
+
+
+@app.command("import")
+def import_run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A capsule.")],
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: its own.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Make a run of a capsule, to look at and to verify; prints its folder."""
+    from certssb_core.experiment import capsule
+
+    print(capsule.import_capsule(file, name, runs_dir).path)
+
+
+@app.command()
+def verify(
+    source: Annotated[str, typer.Argument(metavar="CAPSULE_OR_RUN", help="A capsule's file, or a run.")],
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Recompute votes, bounds, radii, store and metrics, and hash every file; fails naming the first difference."""
+    from certssb_core.experiment import capsule, verification
+
+    if Path(source).is_file():
+        with capsule.opened(Path(source)) as found:
+            findings = verification.verify(found)
+    else:
+        findings = verification.verify(Run.open(source, runs_dir))
+    if as_json:
+        _print_json([finding.__dict__ for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{finding.outcome:14}{finding.check:24}{finding.detail}")
+    if failed := [finding for finding in findings if finding.outcome == "failed"]:
+        _fail(f"{source} does not verify: {failed[0].detail}", FAILED)
+
+
+@app.command()
 def presets(as_json: AsJson = False) -> None:
     """The presets."""
     if as_json:

@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from certssb_core.data.datasets import DATASETS, availability
 from certssb_core.experiment.engine import available_cores
 
+EXTRAS = {
+    "ray": "spreading members over a cluster",
+    "optuna": "sweeps over settings",
+    "diffusers": "denoising of noisy training images",
+    "art": "clean-label attacks of the adversarial-robustness-toolbox",
+}
+"""Optional packages that parts still to come will use, and for what; nothing here needs one."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -40,9 +48,7 @@ def examine() -> list[Finding]:
     for name in DATASETS:
         there = availability(name)
         found.append(Finding(f"data: {name}", there.present, there.message))
+    for package, purpose in EXTRAS.items():
+        installed = importlib.util.find_spec(package) is not None
+        found.append(Finding(f"extra: {package}", installed, f"{purpose} ({'' if installed else 'not '}installed)"))
     return found
-
-
-def has(package: str) -> bool:
-    """Whether an optional package is installed."""
-    return importlib.util.find_spec(package) is not None

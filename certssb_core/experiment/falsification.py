@@ -83,6 +83,7 @@ def falsify(
         report = {
             "run": run.name,
             "mode": mode,
+            "label": certification.label(mode),
             "bound": claimed.bound,
             "alpha": claimed.alpha,
             "confidence": CONFIDENCE,
@@ -169,7 +170,7 @@ def table(report: dict[str, Any]) -> str:
     """A report as a table for people."""
     level = f"{report['confidence']:.0%}"
     lines = [
-        f"{report['run']}: {report['claims']} certificates, mode {report['mode']}, {report['bound']}, "
+        f"{report['run']}: {report['claims']} claims in mode {report['label']}, judged by {report['bound']} at "
         f"α {report['alpha']:g}; {report['minutes']:.1f} of {report['minutes_asked']:g} minutes",
         f"{'':58}{'trials':>10}{'flips':>8}{'violations':>12}{'rate ≤ (' + level + ')':>16}{'allowed':>9}",
     ]

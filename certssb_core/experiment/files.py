@@ -61,3 +61,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(values: dict[str, Any]) -> str:
+    """sha256 of a JSON object without its ``seal``, whatever its layout in the file."""
+    rest = {key: value for key, value in values.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from certssb_core.experiment.launch import start
 from certssb_core.experiment.run import Run, RunError, Status
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 
 
 def follow(run: Run) -> Status:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from certssb_core.certify import release
 from certssb_core.experiment.certification import Voted, arithmetic, certify, promise, voted
+from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.run import Run, RunError
 
 Colour = Literal["green", "amber", "red"]
@@ -34,15 +35,16 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the checks look at: a run's files, and the mode and bound its votes are counted in."""
+    """What the checks look at: a run's files, and the mode, bound and α its votes are counted in."""
 
     run: Run
     voted: Voted
     mode: str
     bound: str
+    alpha: float
 
     @property
-    def config(self):
+    def config(self) -> RunConfig:
         return self.run.config
 
     @property
@@ -56,7 +58,8 @@ class Evidence:
     @property
     def own(self) -> bool:
         """Whether these are the certificates that the run itself stored."""
-        return (self.mode, self.bound) == (self.config.noise.test_map, self.config.certification.bound)
+        rule = self.config.certification
+        return (self.mode, self.bound, self.alpha) == (self.config.noise.test_map, rule.bound, rule.alpha)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -67,17 +70,20 @@ class Evidence:
         return self.run.certificates()
 
 
-def inspect(run: Run, *, mode: str | None = None, bound: str | None = None) -> list[Finding]:
-    """The checklist of a finished run, or of its votes counted in another mode or under another bound.
+def inspect(
+    run: Run, *, mode: str | None = None, bound: str | None = None, alpha: float | None = None
+) -> list[Finding]:
+    """The checklist of a finished run, or of its votes counted in another mode, under another bound or α.
 
     Raises:
         RunError: the run is not finished, a file is damaged, or it has no votes in this mode.
     """
-    config = run.config
-    evidence = Evidence(run, voted(run), mode or config.noise.test_map, bound or config.certification.bound)
+    rule = run.config.certification
+    evidence = Evidence(
+        run, voted(run), mode or run.config.noise.test_map, bound or rule.bound, rule.alpha if alpha is None else alpha
+    )
     arithmetic(evidence.voted, mode=evidence.mode, bound=evidence.bound)  # says so where the run has no such votes
-    findings = [check(evidence) for check in (*CHECKS, *(RELEASE_CHECKS if evidence.imported else ()))]
-    return findings
+    return [check(evidence) for check in (*CHECKS, *(RELEASE_CHECKS if evidence.imported else ()))]
 
 
 def counts(findings: list[Finding]) -> dict[str, int]:

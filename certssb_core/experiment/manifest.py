@@ -1,4 +1,4 @@
-"""The manifest of a finished run: versions, device, seed, and the sha256 of every file."""
+"""The manifest of a finished run: versions, device, seed, the sha256 of every file, and its own."""
 
 from __future__ import annotations
 
@@ -21,19 +21,17 @@ def write_manifest(run: Run) -> None:
     hashed = sorted(
         path for path in run.path.rglob("*") if path.is_file() and path.name not in ("manifest.json", *Run.UNHASHED)
     )
-    files.write_json(
-        run.path / "manifest.json",
-        {
-            "certssb": certssb_core.__version__,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "versions": {name: _version(name) for name in PACKAGES},
-            "device": _device(run),
-            "seed": run.config.seed,
-            "not_hashed": list(Run.UNHASHED),
-            "sha256": {path.relative_to(run.path).as_posix(): files.sha256(path) for path in hashed},
-        },
-    )
+    manifest = {
+        "certssb": certssb_core.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "device": _device(run),
+        "seed": run.config.seed,
+        "not_hashed": list(Run.UNHASHED),
+        "sha256": {path.relative_to(run.path).as_posix(): files.sha256(path) for path in hashed},
+    }
+    files.write_json(run.path / "manifest.json", manifest | {"seal": files.seal(manifest)})
 
 
 def _device(run: Run) -> dict[str, Any]:

@@ -14,6 +14,9 @@
     store.sqlite           the certified balls and the ledger of their insertion
     falsification.json     what an attack on the certificates found, if there was one
 
+A run made by ``import-release`` has ``release.json``, the files it was made of, and none of what the release does not
+hold: ``poison``, ``models``, ``undefended``, σ of the training images; their figures in metrics.json are null.
+
 Whether a worker is alive is told by the lock it holds on ``run.lock``: the operating system lets go of
 it when the process dies, so neither a recycled process number nor a clock can fool it.
 """
@@ -63,7 +66,8 @@ class Status:
 
 
 def default_runs_dir() -> Path:
-    return Path("checkpoints")
+    """``CERTSSB_RUNS``, else ``checkpoints/``."""
+    return Path(os.environ.get("CERTSSB_RUNS") or "checkpoints")
 
 
 class Run:
@@ -84,11 +88,7 @@ class Run:
         Raises:
             RunError: the name is not a plain file name, is taken, or the folder cannot be written.
         """
-        if not _NAME.fullmatch(name):
-            raise RunError(
-                f"{name!r} is not a name for a run: letters, digits, '_', '.', '-', at most 80, no leading dot"
-            )
-        path = (runs_dir or default_runs_dir()) / name
+        path = place(name, runs_dir)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir()
@@ -270,6 +270,17 @@ class Run:
 
     def clear_stop(self) -> None:
         (self.path / "stop").unlink(missing_ok=True)
+
+
+def place(name: str, runs_dir: Path | None = None) -> Path:
+    """Where a run of this name lies.
+
+    Raises:
+        RunError: the name is not a plain file name.
+    """
+    if not _NAME.fullmatch(name):
+        raise RunError(f"{name!r} is not a name for a run: letters, digits, '_', '.', '-', at most 80, no leading dot")
+    return (runs_dir or default_runs_dir()) / name
 
 
 def free_name(stem: str, runs_dir: Path | None = None) -> str:

@@ -30,6 +30,9 @@ from certssb_core.smoothing.sigma import Search, ascend, leading_class, probabil
 SINGLES = {"undefended": -1, "base": -2}
 """The two models outside the ensemble, and the member numbers that seed them. They never vote."""
 
+SEARCH_PIXELS = 64 * 28 * 28
+"""Pixels of the images that the σ* search holds at once (times its draws): 64 of MNIST, one at 224×224."""
+
 STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -153,12 +156,14 @@ def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
 def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.ndarray]:
     """σ* of images ``start`` to ``stop`` of a set, with their ascent paths."""
     bench = workbench(path)
+    images = bench.tensors[which][start:stop]
     with bench.autocast():
         ascent = ascend(
             base_network(path),
-            bench.tensors[which][start:stop],
+            images,
             search_settings(bench.config),
             seed=bench.seed,
+            batch_size=max(1, SEARCH_PIXELS // images[0].numel()),
         )
     return {
         "sigma": ascent.sigma.cpu().numpy(),

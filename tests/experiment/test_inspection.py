@@ -59,6 +59,8 @@ def test_release_mode_is_red_where_the_method_says(small_run):
 def test_certificates_that_never_met_the_store_are_amber(small_run):
     assert finding(small_run, "Store", mode="uniform").colour == "amber"
     assert finding(small_run, "Store", bound="hoeffding").colour == "amber"
+    assert "not these" in finding(small_run, "Store", alpha=0.05).reason
+    assert "not these" not in finding(small_run, "Store", alpha=small_run.config.certification.alpha).reason
 
 
 @pytest.mark.parametrize(("column", "factor"), [("sigma", 2.0), ("radius", 1.0001), ("votes_0", 2.0), ("margin", 1.01)])

@@ -15,6 +15,8 @@ from certssb_core.ensemble import released
 from certssb_core.experiment import certification, cli, inspection, release_import
 from certssb_core.experiment.config import ConfigError
 from certssb_core.experiment.cost import estimate
+from certssb_core.experiment.inputs import load_inputs
+from certssb_core.experiment.query import ask
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.smoothing.seeds import standard_normal
 from tests.conftest import finish
@@ -87,8 +89,6 @@ def test_it_is_a_run_like_any_other(imported):
 
 def test_votes_are_the_release_s_network_under_our_noise(imported, places):
     """The network written out with one logit, noise from the seeds alone; every vote, softmax to 1e-6."""
-    from certssb_core.experiment.inputs import load_inputs
-
     inputs, votes = load_inputs(imported.config), imported.arrays("votes")
     star = released.read_sigma(released.sigma_path(places["folder"], trigger="one-pixel", sigma=0.12), count=TESTED)
     levels = {"uniform": np.full(TESTED, 0.12), "sample-specific": star}
@@ -127,6 +127,11 @@ def test_what_the_release_does_not_hold_is_absent(imported):
         "nothing is certified about changes of the training"
         in certification.promise(imported.config, "sample-specific").joint_budget
     )
+
+
+def test_a_new_image_cannot_be_asked_about_without_the_base_classifier(imported):
+    with pytest.raises(RunError, match="without its base classifier"):
+        ask(imported, np.zeros((1, 28, 28), np.float32))
 
 
 def test_the_inspector_says_what_is_wrong_with_it(imported):

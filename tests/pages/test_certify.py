@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from certssb_core.experiment import inspection
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -95,3 +97,61 @@ def test_a_damaged_file_is_told_in_a_sentence(finished_run):
     app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/certify.py").run()
     assert not app.exception
     assert "votes.safetensors is missing or damaged" in app.error[0].value
+
+
+def choose_modes(page, *modes):
+    (control,) = [group for group in page.get("button_group") if group.key == "modes"]
+    control.set_value(list(modes)).run()
+    assert not page.exception
+
+
+def test_the_three_modes_are_one_click_apart_and_release_is_labelled(page, finished_run):
+    page.run()
+    assert "NOT A CERTIFICATE" not in texts(page)
+    choose_modes(page, "uniform", "sample-specific", "release")
+    assert "release, NOT A CERTIFICATE **" in texts(page), "in the summary"
+    assert "**Test radius of release, NOT A CERTIFICATE.** NOT A CERTIFICATE." in texts(page)
+    columns = {str(column) for frame in page.dataframe for column in frame.value.columns}
+    assert "release, NOT A CERTIFICATE" in columns
+    assert "release" not in columns
+    series = {name for frame in page.dataframe if "series" in frame.value for name in frame.value["series"]}
+    assert "release, NOT A CERTIFICATE" in series
+    assert "release" not in series
+
+
+def test_a_pasted_link_to_the_release_s_mode_says_what_it_is(page, finished_run):
+    page.query_params["modes"] = ["uniform", "release, NOT A CERTIFICATE"]
+    page.run()
+    assert not page.exception
+    assert page.session_state["modes"] == ["uniform", "release"]
+
+
+def test_release_has_no_joint_budget(page, finished_run):
+    page.run()
+    choose_modes(page, "sample-specific", "release")
+    budget = texts(page).rpartition("Up to n =")[2]
+    assert "sample-specific **" in budget
+    assert "release" not in budget
+    choose_modes(page, "release")
+    assert "Nothing is certified about changes of the training images" in page.info[-1].value
+
+
+def test_every_choice_has_its_checklist(page, finished_run):
+    page.run()
+    found = inspection.counts(inspection.inspect(finished_run))
+    assert found["red"] == 0
+    summary = f"sample-specific: {found['amber']} amber, {found['green']} green"
+    assert summary in [box.label for box in page.expander]
+    assert "**Choice of the class.**" in texts(page)
+    choose_modes(page, "release")
+    assert any("release, NOT A CERTIFICATE: 5 red" in box.label for box in page.expander)
+    assert "α is not split" in texts(page)
+
+
+def test_the_steps_end_at_the_certificate_of_the_bound_chosen(page, finished_run):
+    page.run()
+    assert not [frame for frame in page.dataframe if "step" in frame.value]
+    choose_modes(page, "release")
+    (steps,) = [frame.value for frame in page.dataframe if "step" in frame.value]
+    assert steps["mean_radius"].iloc[-1] == pytest.approx(finished_run.metrics["clean"]["average_certified_radius"])
+    assert steps["step"].iloc[0] == "release, NOT A CERTIFICATE"

@@ -1,0 +1,93 @@
+"""Checks of what everything else rests on: the files' hashes, the members' votes, the data, the noise levels."""
+
+from __future__ import annotations
+
+import numpy as np
+from safetensors import safe_open
+
+from certssb_core.experiment import files
+from certssb_core.experiment.inputs import SETS
+from certssb_core.experiment.verification.evidence import Differs, Evidence, NotPossible, same
+
+NOT_CARRIED = ("members/", "models/")
+"""Folders of weights, which no capsule carries."""
+CORE = ("config.json", "certificates.csv", "metrics.json", "store.sqlite")
+
+
+def hashes(evidence: Evidence) -> str:
+    folder, recorded = evidence.run.path, evidence.run.manifest["sha256"]
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    expected = {*CORE, *(name for name in present if name.endswith(".safetensors"))}
+    if unnamed := sorted(expected - set(recorded)):
+        raise Differs(f"{unnamed[0]}: the manifest has no hash of it")
+    if evidence.imported:  # a capsule's store is made anew, from a ledger with a hash of its own
+        recorded = {name: digest for name, digest in recorded.items() if not _left_out(name)}
+    for name, digest in recorded.items():
+        if name not in present:
+            raise Differs(f"{name}: the file is missing")
+        if files.sha256(folder / name) != digest:
+            raise Differs(f"{name}: its sha256 is not the one in the manifest")
+    return f"{len(recorded)} files have the sha256 of the manifest"
+
+
+def not_carried(evidence: Evidence) -> str:
+    count = sum(map(_left_out, evidence.run.manifest["sha256"]))
+    raise NotPossible(f"{count} files of the original run cannot be hashed: weights, and the store as a file")
+
+
+def _left_out(name: str) -> bool:
+    return name == "store.sqlite" or name.startswith(NOT_CARRIED)
+
+
+def manifest(evidence: Evidence) -> str:
+    found, config = evidence.run.manifest, evidence.config
+    same("seed", [found["seed"]], [config.seed], ["manifest.json"])
+    same("device", [found["device"]["kind"]], [config.training.device], ["manifest.json"])
+    if "seal" not in found:
+        raise NotPossible("this manifest has no hash of itself (it was made by an earlier version)")
+    same("seal", [found["seal"]], [files.seal(found)], ["manifest.json"])
+    return "seed and device are the config's, and the manifest has its own sha256"
+
+
+def member_votes(evidence: Evidence) -> str:
+    shards = sorted((evidence.run.path / "members").glob("shard-*.safetensors"))
+    if not shards:
+        raise NotPossible("the members' own files are not here: votes are held by their hash and by the counts below")
+    members = 0
+    for name in (name for name in evidence.votes if name.startswith(("votes/", "softmax/"))):
+        parts = []
+        for path in shards:
+            with safe_open(path, framework="numpy") as file:
+                parts.append(file.get_tensor(name))
+        if name.startswith("votes/"):
+            cast = np.concatenate(parts)
+            members = len(cast)
+            same(name, evidence.votes[name], cast, [f"member {member}" for member in range(members)])
+        else:
+            mean = sum(parts) / evidence.config.training.members
+            same(name, evidence.votes[name], mean, [f"input {index}" for index in range(len(mean))])
+    same("members", [members], [evidence.config.training.members], ["votes.safetensors"])
+    return f"votes and mean softmax are those in the files of {members} members"
+
+
+def dataset(evidence: Evidence) -> str:
+    poison, poisoned = evidence.run.arrays("poison"), evidence.inputs.poisoned
+    labels = evidence.inputs.dataset.test_labels
+    same("label", evidence.votes["labels"], labels, [f"test image {index}" for index in range(len(labels))])
+    for name in ("indices", "norms", "original_labels"):
+        rows = [f"poisoned image {place}" for place in range(len(poisoned.indices))]
+        same(name, poison[name], getattr(poisoned, name), rows)
+    if "train_labels" in evidence.sigma:
+        rows = [f"training image {index}" for index in range(len(poisoned.labels))]
+        same("label", evidence.sigma["train_labels"], poisoned.labels, rows)
+    return f"{len(labels)} test labels, {len(poisoned.indices)} poisoned images and all training labels are the data's"
+
+
+def noise_levels(evidence: Evidence) -> str:
+    noise, sigma = evidence.config.noise, evidence.sigma
+    for which, noise_map in {"train": noise.train_map, **dict.fromkeys(SETS, noise.test_map)}.items():
+        low, high = (noise.sigma, noise.sigma) if noise_map == "uniform" else (noise.sigma_min, noise.sigma_max)
+        rows = [f"{which} {index}" for index in range(len(sigma[which]))]
+        same("σ", sigma[which], np.clip(sigma[which], low, high), rows, tolerance=1e-6)
+    same("sigma", evidence.table["sigma"], np.concatenate(evidence.both_sets(sigma, "{}")), evidence.rows)
+    return "σ of every row is the one that was voted at; all lie in the config's range"

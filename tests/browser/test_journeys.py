@@ -1,0 +1,67 @@
+"""What people do: from the first start to the first insight, and from a preset to a finished run."""
+
+import pytest
+
+from certssb_core.experiment.run import Run
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+expect.set_options(timeout=60_000)
+
+pytestmark = pytest.mark.browser
+
+
+def assert_no_error(page) -> None:
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+
+
+def button(page, name: str):
+    """A button of the page itself; Streamlit has a Stop of its own in the header."""
+    return page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True)
+
+
+def go(page, title: str) -> None:
+    """Through the navigation, as a reader does."""
+    page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+
+
+def test_first_start_to_first_insight(page, runs_folder):
+    page.goto("/")
+    metrics = Run(runs_folder / "digits").metrics
+    expect(page.get_by_text(f"{metrics['clean']['accuracy']:.1%}").first).to_be_visible()
+    assert_no_error(page)
+    for title in ("Poison", "Noise σ*", "Certify", "Overlaps"):
+        go(page, title)
+        expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
+        assert_no_error(page)
+    share = metrics["store"]["disjoint"]
+    expect(page.get_by_text(str(share)).first).to_be_attached()
+
+
+def test_a_link_opens_the_same_view_in_a_fresh_session(page):
+    page.goto("/certify?bound=Hoeffding+on+mean+softmax")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Certify")
+    chosen = page.get_by_role("radio", name="Hoeffding on mean softmax")
+    expect(chosen).to_be_checked()
+    assert_no_error(page)
+
+
+def test_launch_reload_stop_resume_and_finish(page, runs_folder):
+    page.goto("/train?preset=digits-quick&training.members=60")
+    page.get_by_role("textbox", name="Name").fill("journey")
+    page.get_by_role("textbox", name="Name").press("Tab")
+    button(page, "Start").click()
+    expect(button(page, "Stop")).to_be_visible()
+    page.reload()
+    button(page, "Stop").click()
+    expect(button(page, "Resume")).to_be_visible()
+    run = Run(runs_folder / "journey")
+    assert run.status().state == "stopped"
+    button(page, "Resume").click()
+    expect(page.get_by_text("Attack success rate").first).to_be_visible(timeout=120_000)
+    assert run.status().state == "done"
+    assert len(run.certificates()) == 2 * 108
+    assert_no_error(page)
