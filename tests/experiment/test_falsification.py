@@ -29,7 +29,8 @@ def few_replays(monkeypatch):
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory) -> Run:
     """The small run with 40 members."""
-    return finish(make_small_run(tmp_path_factory.mktemp("attacked"), "forty", **{"training.members": "40"}))
+    changes = {"training.members": "40", "certification.alpha": "0.01"}
+    return finish(make_small_run(tmp_path_factory.mktemp("attacked"), "forty", **changes))
 
 
 @pytest.fixture
@@ -105,8 +106,9 @@ def test_release_mode_attacks_what_the_release_claims(run):
     assert released.radius / released.margin == pytest.approx(np.array(expected), rel=1e-9)
 
 
-def test_too_few_votes_are_said_to_establish_nothing(small_run):
-    """Nine of twelve members judge, and nine unanimous votes do not establish a flip among three classes."""
+def test_too_few_votes_are_said_to_establish_nothing(small_run, monkeypatch):
+    """Nine of twelve members judge, and nine unanimous votes do not establish a flip at α 0.001."""
+    monkeypatch.setattr(falsification, "claims", lambda *given, **mode: replace(claims(*given, **mode), alpha=0.001))
     report = falsify(small_run, minutes=1, worlds=0, searches=20)
     part = next(part for part in report["parts"] if part["name"] == "test")
     assert (part["trials"], part["facts"]["votes_needed"], part["facts"]["judging_members"]) == (0, None, 9)
