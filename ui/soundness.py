@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from certssb_core.certify import release
-from certssb_core.experiment.attribution import LAST_STEP
 from certssb_core.experiment.inspection import counts
 from ui import derived
 
@@ -54,4 +53,6 @@ def attribution(chosen: list[derived.Choice], bound: str, alpha: float) -> None:
             f"which is {release.LABEL.partition(', ')[2]}; corrected step by step, **{last:.3f}** are certified."
         )
         st.dataframe(table, hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS))
-    st.caption(f"Only the last row of each table ({LAST_STEP.partition(': ')[0]}) is a certificate.")
+    st.caption(
+        "In each table only the last two rows are certificates: true noise, true count, α split over the classes."
+    )

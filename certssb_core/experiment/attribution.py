@@ -9,8 +9,6 @@ from certssb_core.certify.bounds import BOUNDS
 from certssb_core.certify.metrics import clean_metrics
 from certssb_core.experiment.certification import Arithmetic, Voted, computed
 
-LAST_STEP = "other bound: the certificate"
-
 
 def attribution(voted: Voted, *, bound: str, alpha: float, radius: float = 0.25) -> pd.DataFrame:
     """What each error of the release is worth: the arithmetic after each correction, and what it certifies.
@@ -24,7 +22,7 @@ def attribution(voted: Voted, *, bound: str, alpha: float, radius: float = 0.25)
     Returns:
         One row per step: ``step``, the noise of the votes (``votes_at``) and that in the radius (``radius_at``),
         ``bound``, ``count``, ``mean_radius`` of the clean test images (0 where wrong or abstaining), its ``change``
-        against the step before, ``accuracy`` (clean, radius > ``radius``). Only the last row is a certificate.
+        against the step before, ``accuracy`` (clean, radius > ``radius``). Only the last two are certificates.
     """
     own, members = voted.config.noise.test_map, voted.members
     steps = {
@@ -32,7 +30,7 @@ def attribution(voted: Voted, *, bound: str, alpha: float, radius: float = 0.25)
         "other noise: votes cast at the σ in the radius": Arithmetic(own, own, release.BOUND, release.COUNT),
         "other count: the members that voted": Arithmetic(own, own, release.BOUND, members),
         "α split: the choice of the class paid for": Arithmetic(own, own, BOUNDS["hoeffding"], members),
-        LAST_STEP: Arithmetic(own, own, BOUNDS[bound], members),
+        "other bound: the one chosen": Arithmetic(own, own, BOUNDS[bound], members),
     }
     rows = []
     for step, rule in steps.items():

@@ -26,7 +26,7 @@ from safetensors.numpy import load, save
 
 from certssb_core.experiment import files, store_columns
 from certssb_core.experiment.run import Run, RunError, place
-from certssb_core.experiment.verification.evidence import CAPSULE
+from certssb_core.experiment.verification.evidence import CAPSULE, CARRIED
 
 FORMAT = 1
 LEDGER = "ledger.safetensors"
@@ -44,6 +44,8 @@ LIMITS = {
     LEDGER: 1024 * _MEGABYTE,
 }
 """All entries in their order, with the most bytes that each may unpack to."""
+OPTIONAL = ("poison.safetensors", "undefended.safetensors")
+"""Entries that a run of imported members does not have."""
 LARGEST = 1024 * _MEGABYTE
 """Most bytes of a capsule's file."""
 _SEAL = 64
@@ -67,12 +69,15 @@ def export(run: Run, path: Path) -> Path:
         ledger = store_columns.read(run.store_path)
         described = {"format": FORMAT, "name": run.name, "ledger_sha256": store_columns.digest(ledger)}
         contents = {CAPSULE: (json.dumps(described, indent=2) + "\n").encode(), LEDGER: save(ledger)}
-        contents |= {name: (run.path / name).read_bytes() for name in LIMITS if name not in contents}
+        contents["manifest.json"] = (run.path / "manifest.json").read_bytes()
+        for name in CARRIED:
+            if name not in OPTIONAL or (run.path / name).exists():
+                contents[name] = (run.path / name).read_bytes()
     except (OSError, ValueError) as error:
         raise CapsuleError(f"{run.name} cannot be exported: {error}") from None
-    for name, limit in LIMITS.items():
-        if len(contents[name]) > limit:
-            raise CapsuleError(f"{name} has {len(contents[name]) / _MEGABYTE:.0f} MB, more than a capsule may hold")
+    for name, content in contents.items():
+        if len(content) > LIMITS[name]:
+            raise CapsuleError(f"{name} has {len(content) / _MEGABYTE:.0f} MB, more than a capsule may hold")
     try:
         files.write_atomically(path, lambda partial: partial.write_bytes(_pack(contents)))
     except OSError as error:
@@ -115,7 +120,7 @@ def opened(path: Path) -> Iterator[Run]:
 def _pack(contents: dict[str, bytes]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        for name in LIMITS:
+        for name in (name for name in LIMITS if name in contents):
             entry = zipfile.ZipInfo(name, date_time=_TIME)
             entry.external_attr, entry.create_system = (stat.S_IFREG | 0o644) << 16, 3
             file.writestr(entry, contents[name], compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)
@@ -158,11 +163,10 @@ def _bounded(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
-    if sorted(names) != sorted(LIMITS):
-        odd = next((name for name in names if name not in LIMITS or names.count(name) > 1), None)
-        missing = next((name for name in LIMITS if name not in names), None)
-        what = f"holds {odd!r}, which is no part of a capsule or there twice" if odd else f"lacks {missing}"
-        raise CapsuleError(f"{path} {what}")
+    if odd := [name for name in names if name not in LIMITS or names.count(name) > 1]:
+        raise CapsuleError(f"{path} holds {odd[0]!r}, which is no part of a capsule or there twice")
+    if missing := [name for name in LIMITS if name not in (*names, *OPTIONAL)]:
+        raise CapsuleError(f"{path} lacks {missing[0]}")
     for entry in entries:
         if entry.file_size > LIMITS[entry.filename]:
             raise CapsuleError(f"{path}: {entry.filename} would unpack to {entry.file_size / _MEGABYTE:.0f} MB")
@@ -181,8 +185,9 @@ def _unpack(contents: dict[str, bytes], folder: Path, source: Path) -> Path:
     try:
         columns = {name: np.array(values) for name, values in load(contents[LEDGER]).items()}
         store_columns.restore(run.store_path, columns)
-        json.loads(contents["manifest.json"]), json.loads(contents["metrics.json"])
-        _ = run.config, run.certificates(), *(run.arrays(name) for name in ("poison", "sigma", "undefended", "votes"))
+        _ = run.config, run.manifest["sha256"].items(), run.metrics.items(), run.certificates()
+        for name in (name for name in contents if name.endswith(".safetensors")):
+            load(contents[name])
     except Exception as error:
         shutil.rmtree(folder)
         raise CapsuleError(f"{source} holds no run that can be read ({type(error).__name__}: {error})") from None

@@ -122,7 +122,8 @@ def certify(
     _print_metrics(metrics)
     print(f"Promise: {promise.test_radius}\nCondition: {promise.condition}")
     if steps is not None:
-        print(f"From the release's arithmetic to a certificate:\n{steps.round(4).to_string(index=False)}")
+        print("From the release's arithmetic to a certificate, which only the last two rows are:")
+        print(steps.round(4).to_string(index=False))
 
 
 @app.command()

@@ -79,6 +79,8 @@ def ask(run: Run, image: np.ndarray) -> Reply:
     """
     if run.status().state != "done":
         raise RunError(f"{run.name} is not finished; resume it first")
+    if not (run.path / "members").is_dir():
+        raise RunError(f"{run.name} came as a capsule, without its members, so nobody can vote on a new image")
     config = run.config
     names = load_inputs(config).dataset.classes
     x = torch.from_numpy(image[None])

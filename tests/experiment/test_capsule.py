@@ -97,6 +97,8 @@ def test_the_ledger_survives_to_the_bit(small_run, tmp_path):
         ({"capsule.json": b'{"format": 99, "name": "x", "ledger_sha256": ""}'}, "format 99, this program reads 1"),
         ({"capsule.json": b'{"format": 1, "name": 7, "ledger_sha256": ""}'}, "damaged or no capsule"),
         ({"capsule.json": b"[]"}, "damaged or no capsule"),
+        ({"metrics.json": b"[]"}, "no run that can be read"),
+        ({"manifest.json": b"{}"}, "no run that can be read"),
         ({"config.json": b" " * (2**20 + 1)}, r"config\.json would unpack to 1 MB"),
     ],
 )

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
 from certssb_core.certify.store import Store
@@ -145,6 +146,16 @@ def test_votes_are_the_same_whatever_the_number_of_workers(small_run, tmp_path):
             assert np.array_equal(array, other.arrays("votes")[name]), name
 
 
+@pytest.fixture
+def one_thread():
+    """As every worker of the engine has it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_member_retrained_alone_is_the_same_member(small_run, tmp_path):
     run = make_small_run(tmp_path, "again")
     run.replace_config(small_run.config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from certssb_core.certify.certificate import NOISE_MAPS
 from certssb_core.experiment.inputs import SETS
 from certssb_core.experiment.verification import recompute
 from certssb_core.experiment.verification.evidence import Evidence, NotPossible, same
@@ -11,6 +12,7 @@ from certssb_core.experiment.verification.evidence import Evidence, NotPossible,
 
 def vote_counts(evidence: Evidence) -> str:
     table, labels = evidence.table, evidence.votes["labels"]
+    _known_map(evidence)
     votes = np.hstack(evidence.both_sets(evidence.votes, f"votes/{{}}/{evidence.config.noise.test_map}"))  # (M, rows)
     keys = [f"{which} {index}" for which in SETS for index in range(len(labels))]
     same("row", evidence.rows, np.array(keys, object), keys)
@@ -23,6 +25,7 @@ def vote_counts(evidence: Evidence) -> str:
 
 def bounds(evidence: Evidence) -> str:
     table, settings, members = evidence.table, evidence.config.certification, evidence.config.training.members
+    _known_map(evidence)
     if settings.bound not in recompute.BOUNDS:
         raise NotPossible(f"the bound {settings.bound} has no second implementation: bounds are taken as recorded")
     if settings.bound == "hoeffding":
@@ -42,3 +45,8 @@ def radii(evidence: Evidence) -> str:
     same("margin", table["margin"], margin, evidence.rows)
     same("radius", table["radius"], table["margin"] * table["sigma"], evidence.rows)
     return f"{len(table)} rows"
+
+
+def _known_map(evidence: Evidence) -> None:
+    if (test_map := evidence.config.noise.test_map) not in NOISE_MAPS:
+        raise NotPossible(f"the noise map {test_map} has no second implementation: rows are taken as recorded")

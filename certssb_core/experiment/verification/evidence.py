@@ -19,6 +19,12 @@ from certssb_core.experiment.run import Run
 CAPSULE = "capsule.json"
 """Lies in the folder of a run that came as a capsule: what a capsule leaves out is not missing there."""
 
+CARRIED = (
+    *("config.json", "metrics.json", "certificates.csv"),
+    *("poison.safetensors", "sigma.safetensors", "undefended.safetensors", "votes.safetensors"),
+)
+"""The files of a run that a capsule carries as they are; no weights, and of the store only its ledger."""
+
 TOLERANCE = 1e-9
 """Absolute and relative; the two ways of computing agree to about 1e-12."""
 
@@ -68,6 +74,10 @@ class Evidence:
     @property
     def config(self) -> RunConfig:
         return self.run.config
+
+    def hashed(self, name: str) -> bool:
+        """Whether the manifest names this file, so that it has to be here."""
+        return name in self.run.manifest["sha256"]
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

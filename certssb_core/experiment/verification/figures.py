@@ -39,9 +39,12 @@ def _recomputed(evidence: Evidence) -> dict[str, Any]:
     found["store"] = {"stored": int(ledger["stored"].sum())} | {
         case: int(cases.get(case, 0)) for case in ("disjoint", "same_label", "trimmed", "aligned")
     }
-    if "undefended" in evidence.metrics or "undefended.safetensors" in evidence.run.manifest["sha256"]:
+    # A run of imported members has neither an undefended model nor levels of training noise, and says null.
+    if evidence.metrics.get("undefended", {}) is not None or evidence.hashed("undefended.safetensors"):
         found["undefended"] = _undefended(evidence, **aim)
-    return found | {"joint_budget": _joint_budget(evidence)}
+    if evidence.metrics.get("joint_budget", {}) is not None or "train" in evidence.sigma:
+        found["joint_budget"] = _joint_budget(evidence)
+    return found
 
 
 def _undefended(evidence: Evidence, *, label_mode: str, target: int) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from safetensors import safe_open
 
+from certssb_core.certify.certificate import NOISE_MAPS
 from certssb_core.experiment import files
 from certssb_core.experiment.inputs import SETS
-from certssb_core.experiment.verification.evidence import Differs, Evidence, NotPossible, same
+from certssb_core.experiment.verification.evidence import CARRIED, Differs, Evidence, NotPossible, same
 
-NOT_CARRIED = ("members/", "models/")
-"""Folders of weights, which no capsule carries."""
 CORE = ("config.json", "certificates.csv", "metrics.json", "store.sqlite")
 
 
@@ -21,7 +20,7 @@ def hashes(evidence: Evidence) -> str:
     if unnamed := sorted(expected - set(recorded)):
         raise Differs(f"{unnamed[0]}: the manifest has no hash of it")
     if evidence.imported:  # a capsule's store is made anew, from a ledger with a hash of its own
-        recorded = {name: digest for name, digest in recorded.items() if not _left_out(name)}
+        recorded = {name: digest for name, digest in recorded.items() if name in CARRIED}
     for name, digest in recorded.items():
         if name not in present:
             raise Differs(f"{name}: the file is missing")
@@ -31,12 +30,8 @@ def hashes(evidence: Evidence) -> str:
 
 
 def not_carried(evidence: Evidence) -> str:
-    count = sum(map(_left_out, evidence.run.manifest["sha256"]))
+    count = len(set(evidence.run.manifest["sha256"]) - set(CARRIED))
     raise NotPossible(f"{count} files of the original run cannot be hashed: weights, and the store as a file")
-
-
-def _left_out(name: str) -> bool:
-    return name == "store.sqlite" or name.startswith(NOT_CARRIED)
 
 
 def manifest(evidence: Evidence) -> str:
@@ -71,11 +66,13 @@ def member_votes(evidence: Evidence) -> str:
 
 
 def dataset(evidence: Evidence) -> str:
-    poison, poisoned = evidence.run.arrays("poison"), evidence.inputs.poisoned
+    poisoned = evidence.inputs.poisoned
     labels = evidence.inputs.dataset.test_labels
     same("label", evidence.votes["labels"], labels, [f"test image {index}" for index in range(len(labels))])
+    if not evidence.hashed("poison.safetensors"):
+        return f"{len(labels)} test labels are the data's; which training images were poisoned is not recorded"
+    poison, rows = evidence.run.arrays("poison"), [f"poisoned image {place}" for place in range(len(poisoned.indices))]
     for name in ("indices", "norms", "original_labels"):
-        rows = [f"poisoned image {place}" for place in range(len(poisoned.indices))]
         same(name, poison[name], getattr(poisoned, name), rows)
     if "train_labels" in evidence.sigma:
         rows = [f"training image {index}" for index in range(len(poisoned.labels))]
@@ -85,9 +82,12 @@ def dataset(evidence: Evidence) -> str:
 
 def noise_levels(evidence: Evidence) -> str:
     noise, sigma = evidence.config.noise, evidence.sigma
-    for which, noise_map in {"train": noise.train_map, **dict.fromkeys(SETS, noise.test_map)}.items():
+    maps = {"train": noise.train_map, **dict.fromkeys(SETS, noise.test_map)}
+    for which, noise_map in ((which, noise_map) for which, noise_map in maps.items() if which in sigma):
         low, high = (noise.sigma, noise.sigma) if noise_map == "uniform" else (noise.sigma_min, noise.sigma_max)
         rows = [f"{which} {index}" for index in range(len(sigma[which]))]
         same("σ", sigma[which], np.clip(sigma[which], low, high), rows, tolerance=1e-6)
+    if noise.test_map not in NOISE_MAPS:
+        raise NotPossible(f"the noise map {noise.test_map} has no second implementation: σ is taken as recorded")
     same("sigma", evidence.table["sigma"], np.concatenate(evidence.both_sets(sigma, "{}")), evidence.rows)
     return "σ of every row is the one that was voted at; all lie in the config's range"

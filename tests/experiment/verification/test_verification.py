@@ -291,6 +291,29 @@ def test_a_moved_centre_and_a_wrong_partner_are_found(copy):
     assert f"ledger entry {decided} " in found
 
 
+def test_a_run_of_imported_members_lacks_some_files_and_verifies(copy, tmp_path):
+    """No undefended model, no record of the poison, no training noise: null in the metrics, and nothing is missing."""
+    for name in ("poison", "undefended"):
+        (copy.path / f"{name}.safetensors").unlink()
+    assert any("poison.safetensors: the file is missing" in detail for detail in failures(copy))
+    sigma = copy.arrays("sigma")
+    files.write_arrays(copy.path / "sigma.safetensors", {which: sigma[which] for which in ("clean", "triggered")})
+    files.write_json(copy.path / "metrics.json", copy.metrics | {"undefended": None, "joint_budget": None})
+    manifest = copy.manifest
+    named = {name: digest for name, digest in manifest["sha256"].items() if (copy.path / name).exists()}
+    files.write_json(copy.path / "manifest.json", manifest | {"sha256": named})
+    hash_again(copy)
+    assert failures(copy) == []
+    with capsule.opened(capsule.export(copy, tmp_path / "imported.capsule")) as run:
+        assert failures(run) == []
+
+
+def test_figures_cannot_be_hidden_behind_null(copy):
+    files.write_json(copy.path / "metrics.json", copy.metrics | {"undefended": None})
+    hash_again(copy)
+    assert any("undefended.clean_accuracy is missing" in detail for detail in failures(copy))
+
+
 def test_the_command_line_prints_a_table_and_fails_naming_the_difference(crowded, crowded_capsule, copy):
     runner = CliRunner()
     for source in (crowded.path, crowded_capsule):
