@@ -190,6 +190,36 @@ def query(
 
 
 @app.command()
+def falsify(
+    run: RunName,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time for all of it.")] = 10.0,
+    worlds: Annotated[int, typer.Option(min=0, help="Worlds to retrain.")] = 20,
+    searches: Annotated[int, typer.Option(min=0, help="Gradient searches inside certified balls.")] = 2000,
+    members: Annotated[int | None, typer.Option(min=1, help="At most so many per world; default: the run's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the attack.")] = 0,
+    mode: Mode = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Try to break what a finished run certified; exits with 1 where more breaks than the certificates admit to."""
+    from certssb_core.experiment import falsification
+
+    report = falsification.falsify(
+        Run.open(run, runs_dir),
+        minutes=minutes,
+        worlds=worlds,
+        searches=searches,
+        members=members,
+        seed=seed,
+        mode=mode,
+        announce=lambda part: print(f"{part.title}: {part.seconds:.0f} s", file=sys.stderr),
+    )
+    print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else falsification.table(report))
+    if any(part["violations"] and not part["within"] for part in report["parts"]):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def budget(
     run: RunName,
     images: Annotated[int | None, typer.Option(help="n poisoned training images; default: 253, as published.")] = None,

@@ -87,18 +87,15 @@ class Pipeline:
     def _prepare(self) -> None:
         poisoned = self.inputs.poisoned
         self._write("poison", indices=poisoned.indices, norms=poisoned.norms, original_labels=poisoned.original_labels)
-        self._lay_out(train=poisoned.images, labels=poisoned.labels)
+        self._lay_out()
 
-    def _lay_out(self, **training_set: np.ndarray) -> None:
+    def _lay_out(self) -> None:
         """Settle the network, and lay the images out for the workers."""
-        dataset = self.inputs.dataset
-        _, channels, side, _ = dataset.test_images.shape
+        _, channels, side, _ = self.inputs.dataset.test_images.shape
         resolve_model(self.run, channels=channels, side=side)
         for folder in ("models", "members"):
             (self.run.path / folder).mkdir(exist_ok=True)
-        arrays = {which: self.inputs.test_images(which) for which in SETS}
-        arrays |= {"test_labels": dataset.test_labels, "classes": np.array(len(dataset.classes))}
-        files.write_arrays(tasks.scratch_path(self.run), arrays | training_set)
+        tasks.write_scratch(self.run, self.inputs)
 
     def _singles(self, engine: Engine) -> None:
         """The undefended model, and the base classifier that σ* is found on."""

@@ -12,6 +12,7 @@
     certificates.csv       one row per certified input
     metrics.json           the run's figures
     store.sqlite           the certified balls and the ledger of their insertion
+    falsification.json     what an attack on the certificates found, if there was one
 
 A run made by ``import-release`` has ``release.json``, the files it was made of, and none of what the release does not
 hold: ``poison``, ``models``, ``undefended``, σ of the training images; their figures in metrics.json are null.
@@ -72,7 +73,7 @@ def default_runs_dir() -> Path:
 class Run:
     """Handle on a run's folder; holds no state of its own beyond what is on disk."""
 
-    UNHASHED = ("events.jsonl", "run.lock", "worker.log")
+    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json")
     """Files of a run that live on after it: its manifest does not hash them."""
 
     def __init__(self, path: Path) -> None:

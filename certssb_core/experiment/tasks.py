@@ -22,7 +22,7 @@ from certssb_core.ensemble.training import train
 from certssb_core.ensemble.voting import vote
 from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig
-from certssb_core.experiment.inputs import SETS
+from certssb_core.experiment.inputs import SETS, Inputs
 from certssb_core.experiment.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.preprocessing import PREPROCESSING
@@ -44,16 +44,16 @@ def scratch_path(run: Run) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Workbench:
-    """What the tasks of one run share: its config and its tensors, on its device."""
+    """What the tasks of one run share: its config and its tensors, on its device.
+
+    The world of a run is its images and its seed: another world is a copy with other ones.
+    """
 
     run: Run
     config: RunConfig
     device: torch.device
     tensors: dict[str, torch.Tensor]
-
-    @property
-    def seed(self) -> int:
-        return self.config.seed
+    seed: int
 
     def network(self, member: int) -> nn.Module:
         images = self.tensors["clean"]
@@ -89,13 +89,36 @@ class Workbench:
             member=member,
         )
 
+    def trained(self, member: int, sigma: torch.Tensor) -> nn.Module:
+        """Member ``member``, trained on its noisy copy at ``sigma`` ``(n,)``."""
+        return self.fit(self.network(member), sigma, member=member, epochs=self.config.training.epochs)
+
+    def rounded(self, network: nn.Module) -> nn.Module:
+        """The same network, its weights rounded to what is stored: members vote so."""
+        stored = STORAGE[self.config.training.storage]
+        network.load_state_dict({name: weight.to(stored) for name, weight in network.state_dict().items()})
+        return network
+
+
+def write_scratch(run: Run, inputs: Inputs) -> None:
+    """Lay the run's images out for its workers."""
+    arrays = {
+        "train": inputs.poisoned.images,
+        "labels": inputs.poisoned.labels,
+        "clean": inputs.dataset.test_images,
+        "triggered": inputs.triggered,
+        "test_labels": inputs.dataset.test_labels,
+        "classes": np.array(len(inputs.dataset.classes)),
+    }
+    files.write_arrays(scratch_path(run), arrays)
+
 
 @lru_cache(maxsize=1)
 def workbench(path: Path) -> Workbench:
     run = Run(path)
     device = torch.device(run.config.training.device)
     tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
-    return Workbench(run=run, config=run.config, device=device, tensors=tensors)
+    return Workbench(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
 
 
 @lru_cache(maxsize=1)
@@ -184,9 +207,8 @@ def train_member(path: Path, member: int) -> float:
     Returns:
         its own accuracy on the clean test images under the run's test noise.
     """
-    bench, sigma = workbench(path), noise_levels(path)["train"]
-    network = bench.fit(bench.network(member), sigma, member=member, epochs=bench.config.training.epochs)
-    return let_vote(path, network, member=member)
+    bench = workbench(path)
+    return let_vote(path, bench.trained(member, noise_levels(path)["train"]), member=member)
 
 
 def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
@@ -196,10 +218,9 @@ def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
         its own accuracy on the clean test images under the run's test noise.
     """
     bench, levels = workbench(path), noise_levels(path)
+    weights = bench.rounded(network).state_dict()
     stored = STORAGE[bench.config.training.storage]
-    weights = {name: weight.to(stored) for name, weight in network.state_dict().items()}
-    network.load_state_dict(weights)
-    tensors = {shards.WEIGHT + name: weight for name, weight in weights.items()}
+    tensors = {shards.WEIGHT + name: weight.to(stored) for name, weight in weights.items()}
     law = NOISE_LAWS[bench.config.noise.law]
     for which in SETS:
         images = bench.tensors[which]

@@ -159,11 +159,7 @@ def one_thread():
 def test_a_member_retrained_alone_is_the_same_member(small_run, tmp_path):
     run = make_small_run(tmp_path, "again")
     run.replace_config(small_run.config)
-    inputs = load_inputs(run.config)
-    arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "classes": np.array(3)}
-    arrays["test_labels"] = inputs.dataset.test_labels
-    arrays |= {which: inputs.test_images(which) for which in ("clean", "triggered")}
-    files.write_arrays(tasks.scratch_path(run), arrays)
+    tasks.write_scratch(run, load_inputs(run.config))
     (run.path / "members").mkdir()
     (run.path / "sigma.safetensors").write_bytes((small_run.path / "sigma.safetensors").read_bytes())
     tasks.train_member(run.path, 9)

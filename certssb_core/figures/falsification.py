@@ -1,0 +1,61 @@
+"""How often certificates broke under attack: the rate found and its upper confidence bound, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from certssb_core.figures import theme
+
+
+def violation_rates(parts: Sequence[Mapping[str, Any]], *, alpha: float, confidence: float) -> go.Figure:
+    """One line per part, from the rate found up to its bound, on a log axis; a rate of 0 starts at the left edge.
+
+    Args:
+        parts: of ``falsification.json``; those without a trial are named, and drawn as knowing nothing.
+        alpha: the rate that certificates admit to, drawn as a line.
+        confidence: of the upper bounds.
+    """
+    shown = list(parts)[::-1]
+    titles = [part["title"].replace(": ", ":<br>", 1) for part in shown]
+    least = min([alpha, *(part["rate_upper"] for part in shown)]) / 10
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[x for part in shown for x in (max(part["rate"] or 0.0, least), part["rate_upper"], None)],
+        y=[y for title in titles for y in (title, title, None)],
+        mode="lines",
+        line={"color": theme.INK, "width": 4},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=[part["rate_upper"] for part in shown],
+        y=titles,
+        name=f"upper bound at {confidence:.0%}",
+        mode="markers+text",
+        marker={"color": theme.SKY, "size": 14, "symbol": "line-ns", "line": {"width": 4, "color": theme.SKY}},
+        text=[f"{part['violations']:,} of {part['trials']:,}" for part in shown],
+        textposition="top center",
+        hovertemplate="%{y}: at most %{x:.2g}<extra></extra>",
+    )
+    broken = [(part, title) for part, title in zip(shown, titles, strict=True) if part["violations"]]
+    if broken:
+        figure.add_scatter(
+            x=[part["rate"] for part, _ in broken],
+            y=[title for _, title in broken],
+            name="violations found",
+            mode="markers",
+            marker={"color": theme.VERMILION, "size": 14, "symbol": "x"},
+            hovertemplate="%{y}: %{x:.2g} of the trials<extra></extra>",
+        )
+    theme.styled(figure, x="share of trials in which a certificate broke", height=110 + 80 * max(1, len(shown)))
+    figure.add_vline(
+        alpha,
+        line={"color": theme.INK, "dash": "dash", "width": 2},
+        annotation={"text": f"α = {alpha:g}", "font_size": theme.FONT_SIZE - 1},
+        annotation_position="bottom right",
+    )
+    figure.update_xaxes(type="log", exponentformat="power")
+    return figure
