@@ -94,7 +94,7 @@ def counts(findings: list[Finding]) -> dict[str, int]:
 def _noise_in_the_radius(evidence: Evidence) -> Finding:
     title, voted, stored = "Noise in the votes and in the radius", evidence.voted, evidence.stored
     if evidence.is_release:
-        used = np.concatenate([voted.test_sigma(which, evidence.config.noise.test_map) for which in voted.sigma])
+        used = np.concatenate([voted.test_sigma(which, voted.own_map) for which in voted.sigma])
         drawn = evidence.config.noise.sigma
         return Finding(
             "red",

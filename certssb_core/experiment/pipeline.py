@@ -159,6 +159,7 @@ class Pipeline:
         work = [
             (self.run.path, which, tuple(part.tolist()), tuple(grid.tolist()))
             for which, index in kept.items()
+            if len(index)
             for part in np.array_split(index, max(1, len(index) // 16))
         ]
         curves: dict[str, dict[int, np.ndarray]] = {which: {} for which in kept}
