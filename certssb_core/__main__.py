@@ -1,6 +1,6 @@
 """``python -m certssb_core``: the command line."""
 
-from certssb_core.experiment.cli import main
+from certssb_core.cli import main
 
 if __name__ == "__main__":
     main()

@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from certssb_core.audit import attribution as steps
+from certssb_core.audit import inspection
 from certssb_core.certify import release
 from certssb_core.certify.overlaps import Survey
 from certssb_core.data.datasets import DataError
-from certssb_core.experiment import attribution as steps
-from certssb_core.experiment import certification, inspection
+from certssb_core.experiment import certification
 from certssb_core.experiment import ledger as ledgers
 from certssb_core.experiment import samples as sampling
 from certssb_core.experiment.comparison import Series

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from certssb_core.audit.inspection import counts
 from certssb_core.certify import release
-from certssb_core.experiment.inspection import counts
 from ui import derived
 
 MARKS = {

@@ -21,6 +21,7 @@ from certssb_core.experiment.voted import Voted, voted
 
 __all__ = [
     "MODES",
+    "NO_JOINT_BUDGET",
     "Arithmetic",
     "Promise",
     "Voted",

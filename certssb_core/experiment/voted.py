@@ -47,9 +47,13 @@ class Voted:
     def modes(self) -> tuple[str, ...]:
         """What the run's votes can be counted in: the noise maps they were cast at, choices among candidates, and
         the release's arithmetic."""
+        return (*self.sound_modes, release.MODE)
+
+    @property
+    def sound_modes(self) -> tuple[str, ...]:
+        """The modes whose numbers are certificates."""
         maps = tuple(dict.fromkeys(noise_map for _, noise_map in self.votes))
-        chosen = ("voted", "set-aside") if self.candidate_votes else ()
-        return (*maps, *chosen, release.MODE)
+        return (*maps, "voted", "set-aside") if self.candidate_votes else maps
 
     @property
     def own_map(self) -> str:

@@ -25,6 +25,7 @@ def voted_run(tmp_path_factory):
         "noise.test_map": "voted",
         "noise.test_candidates": str(list(SIGMAS)),
         "noise.train_map": "uniform",
+        "noise.sigma": str(SIGMAS[0]),
         "training.members": "20",
         "training.epochs": "4",
         "training.single_epochs": "5",
@@ -58,7 +59,7 @@ def test_every_member_votes_at_every_candidate_in_one_byte(voted_run):
         assert votes[f"votes/{which}/candidates"].dtype == np.uint8
         assert votes[f"softmax/{which}/candidates"].shape == (3, 108, 3)
         np.testing.assert_allclose(votes[f"softmax/{which}/candidates"].sum(axis=2), 1, atol=1e-5)
-    assert certification.voted(voted_run).modes == ("uniform", "voted", "set-aside")
+    assert certification.voted(voted_run).sound_modes == ("uniform", "voted", "set-aside")
     assert voted_run.config.noise.sigma == SIGMAS[0]
     np.testing.assert_array_equal(votes["votes/clean/candidates"][:, 0], votes["votes/clean/uniform"])
 

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import norm
 from typer.testing import CliRunner
 
+from certssb_core.audit.attribution import attribution
+from certssb_core.cli import app
 from certssb_core.experiment import certification
-from certssb_core.experiment.attribution import attribution
-from certssb_core.experiment.cli import app
 from certssb_core.experiment.run import RunError
 
 
@@ -38,7 +38,8 @@ def test_release_takes_votes_at_one_sigma_and_radii_at_another_and_counts_a_thou
 
 
 def test_all_three_modes_are_offered_and_no_other(voted):
-    assert sorted(voted.modes) == sorted(certification.MODES) == ["release", "sample-specific", "uniform"]
+    assert sorted(voted.modes) == ["release", "sample-specific", "uniform"]
+    assert set(voted.modes) <= set(certification.MODES)
     with pytest.raises(RunError, match="no votes in mode 'published'"):
         certification.certify(voted, mode="published", bound="hoeffding", alpha=0.01)
 
@@ -53,7 +54,7 @@ def test_release_promises_nothing_and_is_labelled(small_run):
 
 def test_attribution_goes_from_the_release_to_the_run_s_own_certificates(voted, small_run):
     table = attribution(voted, bound="clopper-pearson", alpha=small_run.config.certification.alpha)
-    clean = release(voted)[lambda rows: rows["set"] == "clean"]
+    clean = release(voted, small_run.config.certification.alpha)[lambda rows: rows["set"] == "clean"]
     stated = np.where(clean["prediction"] == clean["label"], clean["radius"], 0).mean()
     assert table["mean_radius"].iloc[0] == pytest.approx(stated)
     metrics = small_run.metrics["clean"]

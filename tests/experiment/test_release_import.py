@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from certssb_core import cli
+from certssb_core.audit import inspection
 from certssb_core.data.sources import DataError
 from certssb_core.ensemble import released
-from certssb_core.experiment import certification, cli, inspection, release_import
+from certssb_core.experiment import certification, release_import
 from certssb_core.experiment.config import ConfigError
 from certssb_core.experiment.cost import estimate
 from certssb_core.experiment.inputs import load_inputs

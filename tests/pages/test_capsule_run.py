@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.experiment.capsule import export, import_capsule
+from certssb_core.audit.capsule import export, import_capsule
 from certssb_core.experiment.query import ask
 from certssb_core.experiment.run import RunError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.experiment import inspection
+from certssb_core.audit import inspection
 
 ROOT = Path(__file__).parents[2]
 

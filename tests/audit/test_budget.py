@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from certssb_core.audit.budget import PUBLISHED_IMAGES, both_ways, run_norm, translate
+from certssb_core.cli import app
 from certssb_core.experiment import certification
-from certssb_core.experiment.budget import PUBLISHED_IMAGES, both_ways, run_norm, translate
-from certssb_core.experiment.cli import app
 from certssb_core.experiment.run import Run, RunError
 
 

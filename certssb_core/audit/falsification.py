@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from certssb_core.audit.claims import CONFIDENCE, Claims, Part, claims
+from certssb_core.audit.searches import attack_inputs, searchers
+from certssb_core.audit.worlds import attack_training
 from certssb_core.certify.replay import ORDERS, Replay, replay
 from certssb_core.experiment import certification, files, tasks
-from certssb_core.experiment.claims import CONFIDENCE, Claims, Part, claims
 from certssb_core.experiment.engine import make_engine
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.run import Run, RunError
-from certssb_core.experiment.searches import attack_inputs, searchers
-from certssb_core.experiment.worlds import attack_training
 from certssb_core.smoothing.seeds import generator
 
 REPLAYS = 20

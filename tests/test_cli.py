@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certssb_core.experiment import cli
+from certssb_core import cli
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run
 from tests.conftest import SMALL
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture

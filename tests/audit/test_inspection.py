@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from certssb_core.audit.inspection import counts, inspect
+from certssb_core.cli import app
 from certssb_core.experiment import files
-from certssb_core.experiment.cli import app
-from certssb_core.experiment.inspection import counts, inspect
 from certssb_core.experiment.run import Run, RunError
 
 

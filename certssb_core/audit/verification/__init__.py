@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from certssb_core.audit.verification import certificates, figures, sources, store
+from certssb_core.audit.verification.evidence import Differs, Evidence, NotPossible
 from certssb_core.experiment.run import Run, RunError
-from certssb_core.experiment.verification import certificates, figures, sources, store
-from certssb_core.experiment.verification.evidence import Differs, Evidence, NotPossible
 
 CHECKS: dict[str, Callable[[Evidence], str]] = {
     "files": sources.hashes,

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from certssb_core.audit.claims import Claims, Part, Poll, examples, judge, votes_needed
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.attack import Voter, search
 from certssb_core.ensemble.voting import vote
-from certssb_core.experiment.claims import Claims, Part, Poll, examples, judge, votes_needed
 from certssb_core.experiment.engine import Engine, Task
 from certssb_core.experiment.run import Run
 from certssb_core.experiment.tasks import Workbench, workbench

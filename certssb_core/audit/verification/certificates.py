@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from certssb_core.audit.verification import recompute
+from certssb_core.audit.verification.evidence import Evidence, NotPossible, same
 from certssb_core.certify.certificate import NOISE_MAPS
 from certssb_core.experiment.inputs import SETS
-from certssb_core.experiment.verification import recompute
-from certssb_core.experiment.verification.evidence import Evidence, NotPossible, same
 
 
 def vote_counts(evidence: Evidence) -> str:

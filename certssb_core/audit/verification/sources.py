@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from safetensors import safe_open
 
+from certssb_core.audit.verification.evidence import CARRIED, Differs, Evidence, NotPossible, same
 from certssb_core.certify.certificate import NOISE_MAPS
 from certssb_core.experiment import files
 from certssb_core.experiment.inputs import SETS
-from certssb_core.experiment.verification.evidence import CARRIED, Differs, Evidence, NotPossible, same
 
 CORE = ("config.json", "certificates.csv", "metrics.json", "store.sqlite")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from certssb_core.audit import store_columns
+from certssb_core.audit.verification import recompute
+from certssb_core.audit.verification.evidence import TOLERANCE, Differs, Evidence, NotPossible, same
 from certssb_core.certify.store import CASES
-from certssb_core.experiment import store_columns
 from certssb_core.experiment.inputs import SETS
-from certssb_core.experiment.verification import recompute
-from certssb_core.experiment.verification.evidence import TOLERANCE, Differs, Evidence, NotPossible, same
 
 
 def as_exported(evidence: Evidence) -> str:

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from certssb_core.audit import falsification
+from certssb_core.audit.claims import claims, votes_needed
+from certssb_core.audit.falsification import attack, falsify, table
+from certssb_core.audit.searches import searchers
+from certssb_core.audit.worlds import STRATEGIES, enough, plant, rota, world_votes
+from certssb_core.cli import app
 from certssb_core.ensemble.attack import INSIDE
-from certssb_core.experiment import certification, falsification, files, tasks
-from certssb_core.experiment.claims import claims, votes_needed
-from certssb_core.experiment.cli import app
-from certssb_core.experiment.falsification import attack, falsify, table
+from certssb_core.experiment import certification, files, tasks
 from certssb_core.experiment.inputs import SETS, load_inputs
 from certssb_core.experiment.run import Run, RunError
-from certssb_core.experiment.searches import searchers
-from certssb_core.experiment.worlds import STRATEGIES, enough, plant, rota, world_votes
 from tests.conftest import finish, make_small_run
 
 BUDGET = {"minutes": 5.0, "worlds": 4, "searches": 100, "members": 14}

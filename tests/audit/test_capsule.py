@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from certssb_core.audit import capsule, store_columns
+from certssb_core.audit.capsule import LEDGER, LIMITS, CapsuleError, export, import_capsule
 from certssb_core.certify.store import Store
-from certssb_core.experiment import capsule, store_columns
-from certssb_core.experiment.capsule import LEDGER, LIMITS, CapsuleError, export, import_capsule
-from certssb_core.experiment.cli import app
+from certssb_core.cli import app
 from certssb_core.experiment.run import Run, RunError
 from tests.conftest import make_small_run
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from certssb_core.audit.claims import Claims, Part, Poll, claims, judge, votes_needed
 from certssb_core.experiment import certification
-from certssb_core.experiment.claims import Claims, Part, Poll, claims, judge, votes_needed
 from certssb_core.experiment.inputs import load_inputs
 
 

@@ -53,22 +53,25 @@ def run_norm(run: Run) -> float:
     return float(run.arrays("poison")["norms"].max(initial=0.0)) or run.config.attack.norm
 
 
-def translate(voted: Voted, *, images: int, norm: float) -> list[Translation]:
+def translate(voted: Voted, *, images: int | None, norm: float) -> list[Translation]:
     """The budget of ``images`` at ``norm`` in every mode that a run was voted in.
 
     Args:
         voted: the run's votes; they are certified by the bound and α of its config.
-        images: n, from 0 to the number of training images.
+        images: n, from 0 to the number of training images; None: as published, 253, or all there are.
         norm: τ ≥ 0, L2 pixel units.
 
     Raises:
-        RunError: a number outside its range.
+        RunError: a number outside its range, or the noise of the training images is not known.
     """
+    if voted.sigma_train is None:
+        raise RunError(certification.NO_JOINT_BUDGET)
+    images = min(PUBLISHED_IMAGES, len(voted.sigma_train)) if images is None else images
     if not 0 <= images <= len(voted.sigma_train):
         raise RunError(f"images must lie between 0 and the {len(voted.sigma_train)} training images, not {images}")
     if not 0 <= norm < np.inf:
         raise RunError(f"norm must be a finite number of at least 0, not {norm}")
-    return [_translation(voted, mode, images, norm) for mode in voted.modes]
+    return [_translation(voted, mode, images, norm) for mode in voted.sound_modes]
 
 
 def _translation(voted: Voted, mode: str, images: int, norm: float) -> Translation:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from certssb_core.audit.verification import recompute
+from certssb_core.audit.verification.evidence import Differs, Evidence, NotPossible, same
 from certssb_core.certify.store import CASES
-from certssb_core.experiment.verification import recompute
-from certssb_core.experiment.verification.evidence import Differs, Evidence, NotPossible, same
 
 ATTACK_WORKS = 0.5
 """Undefended attack success rate from which an attack is said to work."""

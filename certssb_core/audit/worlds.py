@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from certssb_core.audit.claims import Claims, Part, Poll, Verdict, examples, judge, votes_needed
+from certssb_core.audit.searches import ballot, networks, until
 from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble.attack import INSIDE, alignment, unit
-from certssb_core.experiment.claims import Claims, Part, Poll, Verdict, examples, judge, votes_needed
 from certssb_core.experiment.engine import Engine
 from certssb_core.experiment.inputs import trigger_settings
 from certssb_core.experiment.run import Run
-from certssb_core.experiment.searches import ballot, networks, until
 from certssb_core.experiment.tasks import Workbench, noise_levels, workbench
 from certssb_core.smoothing.seeds import generator, key
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from certssb_core.experiment.verification import recompute
+from certssb_core.audit.verification import recompute
 
 
 def test_clopper_pearson_has_the_methods_check_values():

@@ -98,8 +98,8 @@ def certify(
     runs_dir: RunsDir = None,
 ) -> None:
     """Certify again from the stored votes, under another bound, α or mode; nothing is trained."""
+    from certssb_core.audit.attribution import attribution
     from certssb_core.experiment import certification
-    from certssb_core.experiment.attribution import attribution
 
     found = Run.open(run, runs_dir)
     wanted = {"certification.bound": bound, "certification.alpha": alpha}
@@ -138,7 +138,7 @@ def inspect(
     runs_dir: RunsDir = None,
 ) -> None:
     """What a run's certificates rest on, point by point: green, amber or red, with the reason."""
-    from certssb_core.experiment import inspection
+    from certssb_core.audit import inspection
 
     findings = inspection.inspect(Run.open(run, runs_dir), mode=mode, bound=bound)
     if as_json:
@@ -202,7 +202,7 @@ def falsify(
     runs_dir: RunsDir = None,
 ) -> None:
     """Try to break what a finished run certified; exits with 1 where more breaks than the certificates admit to."""
-    from certssb_core.experiment import falsification
+    from certssb_core.audit import falsification
 
     report = falsification.falsify(
         Run.open(run, runs_dir),
@@ -228,12 +228,11 @@ def budget(
     runs_dir: RunsDir = None,
 ) -> None:
     """Translate "n poisoned images at norm τ" into certified inputs, and back, in every mode of a run."""
+    from certssb_core.audit.budget import run_norm, translate
     from certssb_core.experiment import certification
-    from certssb_core.experiment.budget import PUBLISHED_IMAGES, run_norm, translate
 
     found = Run.open(run, runs_dir)
     voted = certification.voted(found)
-    images = min(PUBLISHED_IMAGES, len(voted.sigma_train)) if images is None else images
     budgets = translate(voted, images=images, norm=run_norm(found) if norm is None else norm)
     if as_json:
         _print_json([one.__dict__ | {"promise": one.promise.__dict__} for one in budgets])
@@ -253,7 +252,7 @@ def export(
     runs_dir: RunsDir = None,
 ) -> None:
     """Write a run's capsule: all that its certificates can be verified from, in one file, without weights."""
-    from certssb_core.experiment import capsule
+    from certssb_core.audit import capsule
 
     found = Run.open(run, runs_dir)
     print(capsule.export(found, output or Path(f"{found.name}.capsule")))
@@ -266,7 +265,7 @@ def import_run(
     runs_dir: RunsDir = None,
 ) -> None:
     """Make a run of a capsule, to look at and to verify; prints its folder."""
-    from certssb_core.experiment import capsule
+    from certssb_core.audit import capsule
 
     print(capsule.import_capsule(file, name, runs_dir).path)
 
@@ -278,7 +277,7 @@ def verify(
     runs_dir: RunsDir = None,
 ) -> None:
     """Recompute votes, bounds, radii, store and metrics, and hash every file; fails naming the first difference."""
-    from certssb_core.experiment import capsule, verification
+    from certssb_core.audit import capsule, verification
 
     if Path(source).is_file():
         with capsule.opened(Path(source)) as found:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from certssb_core.audit import store_columns
 from certssb_core.data.sources import DataError
-from certssb_core.experiment import store_columns
 from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.inputs import SETS, Inputs, load_inputs
 from certssb_core.experiment.run import Run

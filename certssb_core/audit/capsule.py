@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, save
 
-from certssb_core.experiment import files, store_columns
+from certssb_core.audit import store_columns
+from certssb_core.audit.verification.evidence import CAPSULE, CARRIED
+from certssb_core.experiment import files
 from certssb_core.experiment.run import Run, RunError, place
-from certssb_core.experiment.verification.evidence import CAPSULE, CARRIED
 
 FORMAT = 1
 LEDGER = "ledger.safetensors"

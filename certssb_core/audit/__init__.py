@@ -1,0 +1,1 @@
+"""Audit: what doubts a finished run: inspection, re-verification, falsification, capsules, budgets."""
