@@ -32,7 +32,7 @@ def failures(run: Run) -> list[str]:
 
 @pytest.fixture(scope="session")
 def crowded(small_run, tmp_path_factory) -> Run:
-    """The small run, certified again with sevenfold σ*_x and α 0.5: its balls meet, and all cases of the store occur."""
+    """The small run, certified again with seven times σ*_x and α 0.5: its balls meet, all cases of the store occur."""
     run = Run(shutil.copytree(small_run.path, tmp_path_factory.mktemp("runs") / "crowded"))
     wider = {"certification.alpha": "0.5", "noise.sigma_max": "6.0", "certification.store_order": "triggered-first"}
     run.replace_config(override(run.config, wider))
