@@ -31,18 +31,21 @@ def choose() -> list[derived.Choice]:
         st.stop()
     left, right = st.columns([3, 2])
     names = left.multiselect("Runs", list(runs), default=next(iter(runs)), key="runs", bind="query-params")
-    modes = right.segmented_control(
+    offered = derived.modes([runs[name] for name in names])
+    modes = right.pills(
         "Mode: noise of the test inputs",
-        certification.MODES,
+        offered,
         format_func=certification.label,
         selection_mode="multi",
-        default=TEST_MAPS,
+        default=[mode for mode in offered if mode in TEST_MAPS],
         key="modes",
         bind="query-params",
     )
     left, right = st.columns([3, 2])
     with left:
-        bound = controls.choose("Bound on the votes", BOUND_TITLES, "clopper-pearson", key="bound")
+        bound = st.selectbox(
+            "Bound on the votes", list(BOUND_TITLES), format_func=BOUND_TITLES.get, key="bound", bind="query-params"
+        )
     alpha = right.select_slider("Failure probability α", ALPHAS, 0.001, key="alpha", bind="query-params")
     chosen = derived.choices([runs[name] for name in names], modes, bound, alpha)
     if not chosen:

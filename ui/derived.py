@@ -52,6 +52,12 @@ class Choice:
     series: Series
 
 
+def modes(runs: list[Run]) -> list[str]:
+    """The modes that any of ``runs`` was voted in; all there are where no run is chosen."""
+    found = {mode for run in runs for mode in state.voted(run).modes} or set(certification.MODES)
+    return [mode for mode in certification.MODES if mode in found]
+
+
 def choices(runs: list[Run], modes: list[str], bound: str, alpha: float) -> list[Choice]:
     """Every run in each of ``modes`` it was voted in."""
     chosen = []
