@@ -13,6 +13,7 @@ classes. For 3 an answer is decided only if the winner beats the runner-up in th
 X_A + X_R votes at level alpha_3; by Hung and Fithian (1610.03944, "Rank verification for exponential families",
 multinomial case) that unadjusted test of the two leaders bounds the probability of 3 by alpha_3. The shares are
 0.6, 0.3 and 0.1 of alpha; p_b_upper is the smaller of max U_c and 1 - p_a_lower, both valid outside 1 and 2.
+The step from the test to 3 is taken from that paper and not proved here; simulated coverage stays within alpha.
 
 **Two classes.** p_B = 1 - p_A, so 2 is void, and 1 and 3 are added exactly. Let d be the fewest votes that decide,
 2 P_{1/2}(X >= d) <= alpha. With true p = p_0 >= 1/2 the answer k is wrong if class 0 has k >= d votes and L(k) > p, or
