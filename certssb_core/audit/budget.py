@@ -64,8 +64,10 @@ def translate(voted: Voted, *, images: int | None, norm: float) -> list[Translat
     Raises:
         RunError: a number outside its range, or the noise of the training images is not known.
     """
+    if not voted.kind.weighs:
+        raise RunError(f"This certificate counts {voted.kind.unit}, not norms. {voted.kind.joint}")
     if voted.sigma_train is None:
-        raise RunError(certification.NO_JOINT_BUDGET)
+        raise RunError(certification.no_joint_budget(voted))
     images = min(PUBLISHED_IMAGES, len(voted.sigma_train)) if images is None else images
     if not 0 <= images <= len(voted.sigma_train):
         raise RunError(f"images must lie between 0 and the {len(voted.sigma_train)} training images, not {images}")
@@ -78,7 +80,9 @@ def _translation(voted: Voted, mode: str, images: int, norm: float) -> Translati
     settings = voted.config.certification
     table = certification.certify(voted, mode=mode, bound=settings.bound, alpha=settings.alpha)
     clean = table[table["set"] == "clean"]
-    budgets = both_ways(clean[clean["prediction"] == clean["label"]], voted.sigma_train, images=images, norm=norm)
+    right = clean[clean["prediction"] == clean["label"]]
+    right = right.assign(sigma=voted.kind.moving(right["sigma"].to_numpy()))
+    budgets = both_ways(right, voted.sigma_train, images=images, norm=norm)
     none = not len(budgets)
     return Translation(
         mode=mode,
@@ -100,7 +104,7 @@ def both_ways(certificates: pd.DataFrame, sigma_train: np.ndarray, *, images: in
     """Per certificate: ``images``, the largest n at ``norm``; ``norm``, below which ``images`` are certified.
 
     Args:
-        certificates: rows with ``set, index, margin, sigma``.
+        certificates: rows with ``set, index, margin, sigma``; σ infinite where the test input does not move.
         sigma_train: ``(N,)`` σ_i of all training images.
         images: n in [0, N]; norm: τ ≥ 0, L2 pixel units.
     """

@@ -19,15 +19,19 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load, save
 
 from certssb_core.audit import store_columns
-from certssb_core.audit.verification.evidence import CAPSULE, CARRIED
-from certssb_core.experiment import files
+from certssb_core.audit.inspection import inspect
+from certssb_core.audit.verification.evidence import CAPSULE, CARRIED, INSPECTION
+from certssb_core.experiment import files, limits
+from certssb_core.experiment.files import SOURCES
 from certssb_core.experiment.run import Run, RunError, place
+from certssb_core.experiment.voted import voted
 
 FORMAT = 1
 LEDGER = "ledger.safetensors"
@@ -37,6 +41,8 @@ LIMITS = {
     "config.json": _MEGABYTE,
     "manifest.json": 16 * _MEGABYTE,
     "metrics.json": _MEGABYTE,
+    INSPECTION: _MEGABYTE,
+    SOURCES: _MEGABYTE,
     "certificates.csv": 256 * _MEGABYTE,
     "poison.safetensors": 64 * _MEGABYTE,
     "sigma.safetensors": 256 * _MEGABYTE,
@@ -45,8 +51,8 @@ LIMITS = {
     LEDGER: 1024 * _MEGABYTE,
 }
 """All entries in their order, with the most bytes that each may unpack to."""
-OPTIONAL = ("poison.safetensors", "undefended.safetensors")
-"""Entries that a run of imported members does not have."""
+OPTIONAL = ("poison.safetensors", "undefended.safetensors", SOURCES, LEDGER)
+"""Entries that a run of imported members does not have, or it alone, or a run whose certificates are no balls."""
 LARGEST = 1024 * _MEGABYTE
 """Most bytes of a capsule's file."""
 _SEAL = 64
@@ -67,14 +73,19 @@ def export(run: Run, path: Path) -> Path:
     if run.status().state != "done":
         raise CapsuleError(f"{run.name} is not finished: resume it, then export it")
     try:
-        ledger = store_columns.read(run.store_path)
-        described = {"format": FORMAT, "name": run.name, "ledger_sha256": store_columns.digest(ledger)}
-        contents = {CAPSULE: (json.dumps(described, indent=2) + "\n").encode(), LEDGER: save(ledger)}
+        ledger = store_columns.read(run.store_path) if voted(run).kind.balls else None
+        digest = "" if ledger is None else store_columns.digest(ledger)
+        contents = {CAPSULE: _json({"format": FORMAT, "name": run.name, "ledger_sha256": digest})}
+        if ledger is not None:
+            contents[LEDGER] = save(ledger)
         contents["manifest.json"] = (run.path / "manifest.json").read_bytes()
+        contents[INSPECTION] = _checklist(run)
+        if (run.path / SOURCES).exists():  # without the folder, which is of this machine
+            contents[SOURCES] = _json({"sha256": json.loads((run.path / SOURCES).read_bytes())["sha256"]})
         for name in CARRIED:
             if name not in OPTIONAL or (run.path / name).exists():
                 contents[name] = (run.path / name).read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, RunError) as error:
         raise CapsuleError(f"{run.name} cannot be exported: {error}") from None
     for name, content in contents.items():
         if len(content) > LIMITS[name]:
@@ -93,6 +104,7 @@ def import_capsule(path: Path, name: str | None = None, runs_dir: Path | None = 
         CapsuleError: the file is no whole capsule.
         RunError: the name is no name for a run, or is taken.
     """
+    limits.check_writable()
     contents = _read(path)
     target = place(name or json.loads(contents[CAPSULE])["name"], runs_dir)
     if target.exists():
@@ -116,6 +128,17 @@ def opened(path: Path) -> Iterator[Run]:
     contents = _read(path)
     with tempfile.TemporaryDirectory(prefix="capsule-") as folder:
         yield Run(_unpack(contents, Path(folder) / "run", path))
+
+
+def _checklist(run: Run) -> bytes:
+    """The inspector's findings, made where the weights were: an imported run passes on those it came with."""
+    if (run.path / INSPECTION).exists():
+        return (run.path / INSPECTION).read_bytes()
+    return _json([asdict(finding) for finding in inspect(run)])
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _pack(contents: dict[str, bytes]) -> bytes:
@@ -184,8 +207,9 @@ def _unpack(contents: dict[str, bytes], folder: Path, source: Path) -> Path:
             (folder / name).write_bytes(content)
     run = Run(folder)
     try:
-        columns = {name: np.array(values) for name, values in load(contents[LEDGER]).items()}
-        store_columns.restore(run.store_path, columns)
+        if LEDGER in contents:
+            columns = {name: np.array(values) for name, values in load(contents[LEDGER]).items()}
+            store_columns.restore(run.store_path, columns)
         _ = run.config, run.manifest["sha256"].items(), run.metrics.items(), run.certificates()
         for name in (name for name in contents if name.endswith(".safetensors")):
             load(contents[name])

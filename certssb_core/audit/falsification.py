@@ -18,9 +18,9 @@ from certssb_core.audit.claims import CONFIDENCE, Claims, Part, claims
 from certssb_core.audit.searches import attack_inputs, searchers
 from certssb_core.audit.worlds import attack_training
 from certssb_core.certify.replay import ORDERS, Replay, replay
-from certssb_core.experiment import certification, files, tasks
+from certssb_core.experiment import certification, files, workbench
 from certssb_core.experiment.engine import make_engine
-from certssb_core.experiment.inputs import load_inputs
+from certssb_core.experiment.inputs import run_inputs
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.smoothing.seeds import generator
 
@@ -39,6 +39,8 @@ def falsify(
     members: int | None = None,
     seed: int = 0,
     mode: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
     announce: Callable[[Part], None] = lambda part: None,
 ) -> dict[str, Any]:
     """Attack a finished run and write ``falsification.json`` into its folder.
@@ -49,6 +51,7 @@ def falsify(
         members: at most so many per world; default: as many as the run has.
         seed: of the attack; with ``members`` and time enough, its result is a function of it.
         mode: of the certificates attacked; default: the run's own.
+        engine, address: where the work is done, as in :class:`~certssb_core.experiment.config.TrainingConfig`.
         announce: told of each part as it ends.
 
     Returns:
@@ -63,10 +66,12 @@ def falsify(
     if not any((run.path / "members").glob("shard-*")):
         raise RunError(f"{run.path / 'members'} holds no members: they are needed to attack this run")
     voted = certification.voted(run)
-    inputs = load_inputs(run.config)
+    if not voted.kind.balls:
+        raise RunError(f"{run.name} certifies {voted.kind.unit}: only L2 balls can be attacked so far")
+    inputs = run_inputs(run)
     claimed = claims(voted, inputs, mode=mode)
     with run.lock():
-        tasks.write_scratch(run, inputs)
+        workbench.write_scratch(run, inputs)
         try:
             parts, seconds = attack(
                 run,
@@ -76,10 +81,12 @@ def falsify(
                 searches=searches,
                 members=members,
                 seed=seed,
+                engine=engine,
+                address=address,
                 announce=announce,
             )
         finally:
-            tasks.scratch_path(run).unlink(missing_ok=True)
+            workbench.scratch_path(run).unlink(missing_ok=True)
         report = {
             "run": run.name,
             "mode": mode,
@@ -106,6 +113,8 @@ def attack(
     searches: int,
     members: int | None = None,
     seed: int = 0,
+    engine: str = "local",
+    address: str | None = None,
     announce: Callable[[Part], None] = lambda part: None,
 ) -> tuple[list[Part], float]:
     """The three parts against ``claimed``, in order, and the seconds they took; the run's scratch must lie there."""
@@ -119,15 +128,16 @@ def attack(
             announce(part)
 
     training = run.config.training
-    engine = make_engine(training.device, training.workers)
+    place = training.model_copy(update={"engine": engine, "address": address})
+    workers = make_engine(place, reads=["members/shard-*"])
     try:
         finish(*attack_store(claimed, deadline=ends["store"], seed=seed))
-        part, closest = attack_inputs(run, engine, claimed, count=searches, deadline=ends["test"], seed=seed)
+        part, closest = attack_inputs(run, workers, claimed, count=searches, deadline=ends["test"], seed=seed)
         finish(part)
         finish(
             attack_training(
                 run,
-                engine,
+                workers,
                 claimed,
                 closest,
                 count=worlds,
@@ -138,7 +148,7 @@ def attack(
             )
         )
     finally:
-        engine.close()
+        workers.close()
     return parts, time.monotonic() - started
 
 

@@ -18,7 +18,7 @@ from certssb_core.ensemble.attack import Voter, search
 from certssb_core.ensemble.voting import vote
 from certssb_core.experiment.engine import Engine, Task
 from certssb_core.experiment.run import Run
-from certssb_core.experiment.tasks import Workbench, workbench
+from certssb_core.experiment.workbench import Workbench, open_bench
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.seeds import generator
 
@@ -47,7 +47,7 @@ def searchers(members: int, *, seed: int) -> tuple[int, ...]:
 @lru_cache(maxsize=1)
 def networks(path: Path, members: tuple[int, ...]) -> list[nn.Module]:
     """Stored members of a run, ready to be differentiated with respect to their input."""
-    bench, wanted, loaded = workbench(path), set(members), []
+    bench, wanted, loaded = open_bench(path), set(members), []
     for member, weights in shards.iterate(path / "members", shards.WEIGHT):
         if member in wanted:
             network = bench.network(member)
@@ -71,7 +71,7 @@ def search_points(
 
     The first ``lap`` starts at the inputs themselves, later ones on their spheres; ``begin`` names the chunk.
     """
-    bench = workbench(path)
+    bench = open_bench(path)
     start = np.zeros_like(images)
     if lap:
         drawn = generator(seed, "falsification starts", lap, begin).standard_normal(images.shape, dtype=np.float32)
@@ -105,11 +105,11 @@ def ballot(bench: Workbench, network: nn.Module, member: int, points: np.ndarray
 
 def poll_shard(path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray, sigma: np.ndarray) -> Poll | None:
     """Task: the votes of a shard's members, without those in ``but``; None if none is left."""
-    bench = workbench(path)
+    bench = open_bench(path)
     network = bench.network(0).eval()
     polls = []
     for members, found in shards.shards(path / "members"):
-        if found == shard:
+        if found == shard and members:
             stacked = shards.read(shard, (shards.WEIGHT,))
             for row, member in enumerate(members):
                 if member not in but:

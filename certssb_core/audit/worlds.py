@@ -22,10 +22,11 @@ from certssb_core.audit.claims import Claims, Part, Poll, Verdict, examples, jud
 from certssb_core.audit.searches import ballot, networks, until
 from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble.attack import INSIDE, alignment, unit
+from certssb_core.ensemble.training import Diverged
 from certssb_core.experiment.engine import Engine
 from certssb_core.experiment.inputs import trigger_settings
 from certssb_core.experiment.run import Run
-from certssb_core.experiment.tasks import Workbench, noise_levels, workbench
+from certssb_core.experiment.workbench import Workbench, noise_levels, open_bench
 from certssb_core.smoothing.seeds import generator, key
 
 TITLE = "joint budget: moved training images, retrained members"
@@ -123,7 +124,7 @@ def plant(
         members: stored members that lend their gradients.
         closest: ``(n, C, H, W)`` per claim, a change of the test input that comes close to a flip.
     """
-    bench, levels = workbench(path), noise_levels(path)["train"].double().cpu().numpy()
+    bench, levels = open_bench(path), noise_levels(path)["train"].double().cpu().numpy()
     draws = generator(seed, "falsification world", number)
     name = list(STRATEGIES)[number % len(STRATEGIES)]
     strategy = STRATEGIES[name]
@@ -169,11 +170,15 @@ def plant(
 
 def world_votes(path: Path, world: World, member: int) -> Poll:
     """Task: train member ``member`` of a world, under its fresh noise, and let it vote on the world's points."""
-    images = workbench(path).tensors["train"].clone()
+    images = open_bench(path).tensors["train"].clone()
     images[world.images] += torch.from_numpy(world.changes).to(images)
-    bench = workbench(path)
+    bench = open_bench(path)
     bench = replace(bench, tensors=bench.tensors | {"train": images}, seed=world.seed)
-    network = bench.rounded(bench.trained(member, noise_levels(path)["train"]))
+    try:
+        network = bench.rounded(bench.trained(member, noise_levels(path)["train"]))
+    except Diverged:  # left out, as in the run itself
+        shape = len(world.points), int(bench.tensors["classes"])
+        return Poll(np.zeros(shape, np.int64), np.zeros(shape), 0)
     return ballot(bench, network, member, world.points, world.sigma)
 
 

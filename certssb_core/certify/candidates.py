@@ -6,7 +6,9 @@ choose one of them per input, and still to hold with probability >= 1 - α:
 * the votes that certify choose: bounds at α/K for each of the K candidates hold together with probability
   >= 1 - α (Bonferroni; the candidates share members and noise, so nothing about independence is used), hence
   so does the chosen one, by whatever rule it was chosen;
-* members set aside choose: the other members' votes are independent of the choice, and need no correction.
+* members set aside choose: the other members' votes are independent of the choice, and need no correction. They may
+  also leave the last word to the others and keep the few most promising candidates, J of K, bounded at α/J each: most
+  of what is left to gain is between near neighbours, and a few members suffice to see which neighbours.
 """
 
 from __future__ import annotations
@@ -14,26 +16,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from certssb_core.certify.bounds import ClassBounds
 
 
-def largest_radius(at: Sequence[ClassBounds], sigmas: Sequence[float], anchor: np.ndarray) -> np.ndarray:
-    """The candidate with the largest certified radius for the anchored class, per input.
+def largest_radius(at: Sequence[ClassBounds], sigmas: ArrayLike, anchor: np.ndarray, *, kept: int = 1) -> np.ndarray:
+    """The candidates with the largest certified radii for the anchored class, per input.
 
     Args:
         at: bounds on ``n`` inputs at each of K candidates.
-        sigmas: the K noise levels, pixel units.
+        sigmas: the K noise levels, pixel units: ``(K,)``, or ``(K, n)`` where every input has its own.
         anchor: ``(n,)`` the class that is to be certified. Under very large noise every input gets one and the
             same answer, at an unbounded radius; the anchor keeps the choice from rewarding that.
+        kept: how many to name, in [1, K].
 
     Returns:
-        ``(n,)`` positions in ``sigmas``; the first where no candidate certifies the anchored class.
+        ``(kept, n)`` positions among the candidates, the best first; the first ones where none certifies the
+        anchored class.
     """
     margins = np.stack([ndtri(bounds.p_a_lower) - ndtri(bounds.p_b_upper) for bounds in at])  # (K, n)
     anchored = np.stack([bounds.prediction == anchor for bounds in at])
-    return np.where(anchored, np.asarray(sigmas)[:, None] * margins, 0.0).argmax(axis=0)
+    sigmas = np.asarray(sigmas, dtype=np.float64).reshape(len(at), -1)
+    radii = np.where(anchored, sigmas * margins, 0.0)
+    return np.argsort(-radii, axis=0, kind="stable")[:kept]
 
 
 def take(at: Sequence[ClassBounds], chosen: np.ndarray) -> ClassBounds:
@@ -57,8 +64,8 @@ def forecast(counts: np.ndarray, members: int) -> np.ndarray:
         ``(n, C)`` int64 summing to ``members``: the Krichevsky–Trofimov shares, (votes + 1/2) over the total,
         the rounding charged to the leading class. A forecast, not a bound: it chooses, and certifies nothing.
     """
-    shares = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)
-    expected = np.floor(shares * members).astype(np.int64)
+    counts = np.asarray(counts, dtype=np.int64)
+    expected = (2 * counts + 1) * members // (2 * counts + 1).sum(axis=1, keepdims=True)  # whole numbers: no rounding
     rows, top = np.arange(len(counts)), counts.argmax(axis=1)
     others = expected.sum(axis=1) - expected[rows, top]
     expected[rows, top] = members - others

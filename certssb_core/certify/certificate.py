@@ -12,7 +12,6 @@ Notes:
     that alone is not a certificate (arXiv 2110.05365), so every result carries its condition in words.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +28,23 @@ PROMISE = (
     "The prediction stays the same for any change of the test input of L2 norm below the radius, "
     "the training set as given."
 )
+JOINT_BUDGET = (
+    "The prediction stays the same although n training images, whichever they are, and the test input "
+    "each change by at most the stated norm; labels and number of images as given."
+)
+DENOISED = (
+    "The denoiser is part of how members are trained: it is fixed, and was made from images that the attacker cannot "
+    "touch."
+)
 
 _BY_VOTES = (
     "The votes chose the test input's noise level, and the failure probability pays for the choice; the certificate "
     "is about that level as fixed; for later inputs in the ball the store fixes it."
 )
 _BY_MEMBERS_ASIDE = (
-    "Members that did not certify chose the test input's noise level; the certificate is about that level as fixed; "
-    "for later inputs in the ball the store fixes it."
+    "Members that certify nothing kept a few noise levels for the test input, the votes of the others chose among "
+    "those, and the failure probability pays for that choice; the certificate is about that level as fixed; for later "
+    "inputs in the ball the store fixes it."
 )
 _TRAINING_FIXED = (
     "Holds for the training noise levels as fixed: an attacker who can move them through the training data is outside "
@@ -70,9 +78,11 @@ class Certificates:
         prediction: ``(n,)`` int64.
         p_a_lower: ``(n,)`` lower bound on the predicted class's probability.
         p_b_upper: ``(n,)`` upper bound on every other class's probability.
-        margin: ``(n,)`` the theorem's right-hand side, in units of sigma.
-        radius: ``(n,)`` test radius ``sigma * margin``, in L2 pixel units.
-        sigma: ``(n,)`` noise level of each test input, in pixel units.
+        margin: ``(n,)`` the theorem's right-hand side: here in units of sigma; where changes are counted, how far
+            the leading class's probability or share is ahead.
+        radius: ``(n,)`` changes below it are certified: here test radius ``sigma * margin``, in L2 pixel units; its
+            unit is that of the kind of certificate.
+        sigma: ``(n,)`` level of the noise law at each test input, here in pixel units.
         promise: what ``radius`` promises, in words.
         condition: what the promise rests on, in words.
     """
@@ -85,21 +95,6 @@ class Certificates:
     sigma: np.ndarray
     promise: str
     condition: str
-
-
-@dataclass(frozen=True)
-class CertificateKind:
-    """An entry of the registry.
-
-    Attributes:
-        title: for people.
-        certify: from class bounds to certificates.
-        condition: from training map and test map to the condition, in words, under which they hold.
-    """
-
-    title: str
-    certify: Callable[..., Certificates]
-    condition: Callable[[str, str], str]
 
 
 def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_map: str) -> Certificates:
@@ -134,7 +129,7 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
         radius=sigma * margin,
         sigma=sigma,
         promise=PROMISE,
-        condition=_CONDITIONS[training_map, test_map],
+        condition=condition(training_map, test_map),
     )
 
 
@@ -177,13 +172,9 @@ def norm_certified(margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayL
         return np.where(margin > 0, margin / np.sqrt(weight_test + worst[images]), 0.0)
 
 
-CERTIFICATES: dict[str, CertificateKind] = {
-    "weighted-l2": CertificateKind(
-        "Weighted L2 norm over test input and training images",
-        certify,
-        condition=lambda training_map, test_map: _CONDITIONS[training_map, test_map],
-    ),
-}
+def condition(training_map: str, test_map: str) -> str:
+    """What certificates rest on when noise levels were chosen so, in words."""
+    return _CONDITIONS[training_map, test_map]
 
 
 def _worst_weights(sigma_train: ArrayLike) -> np.ndarray:

@@ -10,13 +10,13 @@ With the gap ``d_j - r_j`` from a new input of radius ``r`` to the edge of ball 
 * ``none``: the input abstains and is never stored; the ball it lies in, if any, answers for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from certssb_core.certify.ball_index import BallIndex, Nearest
+from certssb_core.certify.ball_index import BallIndex, Near
 
 CASES = ("disjoint", "same_label", "trimmed", "aligned", "none")
 
@@ -60,14 +60,33 @@ class Entry:
         return self.case != "none" and self.radius_after > 0
 
 
-def decide(
-    position: int,
-    key: Key,
-    prediction: int,
-    radius: float,
+def update(
     index: BallIndex,
-    nearest: Callable[[np.ndarray], Nearest | None],
-) -> Entry:
+    start: int,
+    keys: Iterable[Key],
+    predictions: np.ndarray,
+    radii: np.ndarray,
+    centres: np.ndarray,
+) -> Iterator[Entry]:
+    """Certify inputs in the order given; each that is stored has become a ball of ``index`` when its entry comes.
+
+    Args:
+        index: the balls before them.
+        start: place of the first input in the order of arrival.
+        keys: n of them, where the inputs come from.
+        predictions: ``(n,)`` predicted classes, -1 for ABSTAIN.
+        radii: ``(n,)`` test radii, L2 pixel units.
+        centres: ``(n, d)`` float32.
+    """
+    columns = zip(keys, predictions.tolist(), radii.tolist(), centres, index.scan(centres, radii), strict=True)
+    for position, (key, prediction, radius, centre, near) in enumerate(columns, start):
+        entry = decide(position, key, prediction, radius, near)
+        if entry.stored:
+            index.append(position, centre, entry.label, entry.radius_after)
+        yield entry
+
+
+def decide(position: int, key: Key, prediction: int, radius: float, near: Near) -> Entry:
     """The case of one input, by the gap to the nearest ball of another label.
 
     Args:
@@ -75,24 +94,24 @@ def decide(
         key: where it comes from.
         prediction: its predicted class, -1 for ABSTAIN.
         radius: its test radius, L2 pixel units.
-        index: the balls before it.
-        nearest: from a choice of those balls to the one with the smallest gap to the input.
+        near: the balls before it that come within its radius.
     """
-    rival = nearest(index.labels != prediction)  # to an abstaining input (-1) every ball is one
+    rival = near.nearest(near.labels != prediction)  # to an abstaining input (-1) every ball is one
     inside = rival is not None and rival.gap < 0
     partner, label, after = rival, prediction, radius
     if inside:
-        label, after = int(index.labels[rival.row]), -rival.gap
+        label, after = rival.label, -rival.gap
     if prediction == -1:
         case, partner = "none", rival if inside else None
     elif inside:
-        case, others = "aligned", nearest(index.labels != label)
+        wide = near.within(after)
+        case, others = "aligned", wide.nearest(wide.labels != label)
         # Disjoint from the rival's ball and so from ours inside it, except for rounding.
         after = others.room(after) if others else after
     elif rival and (after := rival.room(radius)) < radius:
         case = "trimmed"
     else:
-        partner = nearest(index.labels == prediction)
+        partner = near.nearest(near.labels == prediction)
         case, partner = ("same_label", partner) if partner and partner.gap < radius else ("disjoint", None)
     return Entry(
         position=position,
@@ -102,6 +121,6 @@ def decide(
         label=label,
         radius_before=radius,
         radius_after=after,
-        partner=int(index.ids[partner.row]) if partner else None,
+        partner=partner.ball if partner else None,
         distance=partner.distance if partner else None,
     )

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from certssb_core.certify.ball_index import BallIndex
-from certssb_core.certify.storage_update import CASES, Entry, Key, decide
+from certssb_core.certify.storage_update import CASES, Entry, Key, update
 
 __all__ = ["CASES", "Answer", "Balls", "Entry", "Key", "Store", "StoreError"]
 
@@ -65,13 +65,16 @@ class Store:
     Points are flat float32 vectors; anything finer is rounded on entry, stored or queried alike.
     """
 
-    def __init__(self, path: str, *, dim: int | None = None) -> None:
+    def __init__(self, path: str, *, dim: int | None = None, read_only: bool = False) -> None:
         self.path = path
         self._index = None if dim is None else BallIndex(dim)
+        address = _read_only_address(Path(path)) if read_only else path
         with self._plainly():
-            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._connection = sqlite3.connect(address, timeout=60, isolation_level=None, uri=read_only)
         try:
-            self._prepare()
+            if not read_only:
+                self._prepare()
+            self._check()
             self._catch_up()
         except StoreError:
             self.close()
@@ -85,6 +88,15 @@ class Store:
             StoreError: the file is damaged, is no store, or cannot be written.
         """
         return cls(str(path))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Open the store at ``path`` to look at: nothing is written, not even beside it, and none is made.
+
+        Raises:
+            StoreError: the file is missing, damaged or no store.
+        """
+        return cls(str(path), read_only=True)
 
     @classmethod
     def in_memory(cls, dim: int) -> Self:
@@ -131,15 +143,9 @@ class Store:
             index = self._index_for(centres)
             [[position]] = self._rows("SELECT COALESCE(MAX(position) + 1, 0) FROM ledger")
             keys = (Key(str(name), int(number)) for name, number in zip(sets, indices, strict=True))
-            columns = zip(keys, predictions.tolist(), radii.tolist(), sigmas.tolist(), centres, strict=True)
-            entries = []
-            for column, nearest in zip(columns, index.scan(centres), strict=True):
-                key, prediction, radius, sigma, centre = column
-                entry = decide(position + len(entries), key, prediction, radius, index, nearest)
+            entries = list(update(index, position, keys, predictions, radii, centres))
+            for entry, sigma, centre in zip(entries, sigmas.tolist(), centres, strict=True):
                 self._write(entry, sigma, centre)
-                if entry.stored:
-                    index.append(entry.position, centre, entry.label, entry.radius_after)
-                entries.append(entry)
         return entries
 
     def query(self, x: ArrayLike) -> Answer | None:
@@ -149,11 +155,10 @@ class Store:
         if self._index is None:
             return None
         index = self._index_for(point)
-        nearest = next(index.scan(point))(slice(None))
+        nearest = index.near(point[0], 0.0).nearest()
         if nearest is None or nearest.gap >= 0:
             return None
-        label, ball = index.labels[nearest.row], index.ids[nearest.row]
-        return Answer(label=int(label), radius=-nearest.gap, ball=int(ball))
+        return Answer(label=nearest.label, radius=-nearest.gap, ball=nearest.ball)
 
     def balls(self) -> Balls:
         """All stored balls, in order of arrival."""
@@ -164,7 +169,7 @@ class Store:
         )
         return Balls(
             ids=index.ids.copy(),
-            centres=index.centres.copy(),
+            centres=index.centres,
             radii=index.radii.copy(),
             labels=index.labels.copy(),
             sigmas=np.array([sigma for sigma, _, _ in rows], np.float64),
@@ -196,7 +201,7 @@ class Store:
         self.close()
 
     def _prepare(self) -> None:
-        """Check that the file is a whole store, or make it one."""
+        """Make an empty file a store."""
         self._rows("PRAGMA journal_mode = WAL")
         with self._transaction():
             unmarked = self._rows("PRAGMA application_id") == [(0,)]
@@ -204,12 +209,15 @@ class Store:
                 self._rows(_LEDGER)
                 self._rows(f"PRAGMA application_id = {_APPLICATION}")
                 self._rows(f"PRAGMA user_version = {_VERSION}")
-            [[application]] = self._rows("PRAGMA application_id")
-            [[version]] = self._rows("PRAGMA user_version")
-            if application != _APPLICATION:
-                raise StoreError(f"{self.path} is a database, but not a store of certified balls")
-            if version != _VERSION:
-                raise StoreError(f"{self.path} has version {version}, this program reads {_VERSION}")
+
+    def _check(self) -> None:
+        """See that the file is a whole store."""
+        [[application]] = self._rows("PRAGMA application_id")
+        [[version]] = self._rows("PRAGMA user_version")
+        if application != _APPLICATION:
+            raise StoreError(f"{self.path} is a database, but not a store of certified balls")
+        if version != _VERSION:
+            raise StoreError(f"{self.path} has version {version}, this program reads {_VERSION}")
         [[state]] = self._rows("PRAGMA quick_check(1)")
         if state != "ok":
             raise StoreError(f"{self.path} is damaged: {state}")
@@ -217,7 +225,7 @@ class Store:
     def _catch_up(self) -> None:
         """Read the balls that other stores appended to the file since the last look."""
         last = int(self._index.ids[-1]) if self._index else -1  # an empty index counts as none
-        for ball, label, radius, blob in self._rows(
+        for ball, label, radius, blob in self._stream(
             "SELECT position, label, radius_after, centre FROM ledger "
             f"WHERE position > {last} AND centre IS NOT NULL ORDER BY position"
         ):
@@ -254,8 +262,12 @@ class Store:
         )
 
     def _rows(self, statement: str) -> list[tuple]:
+        return list(self._stream(statement))
+
+    def _stream(self, statement: str) -> Iterator[tuple]:
+        """Row by row: all centres at once would lie in memory twice."""
         with self._plainly():
-            return self._connection.execute(statement).fetchall()
+            yield from self._connection.execute(statement)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -279,6 +291,13 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise StoreError(f"{self.path} cannot be used as a store: {error}") from error
+
+
+def _read_only_address(path: Path) -> str:
+    """A database that nobody has open is read as a file that does not change: SQLite then makes no file beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    still = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    return f"{path.resolve().as_uri()}?mode=ro{still}"
 
 
 def _points(values: ArrayLike) -> np.ndarray:

@@ -14,6 +14,29 @@ LABEL_MODES: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Method:
+    """How poisons are made: its name, its arXiv number, and whether it aims at single test images as they are, rather
+    than at every image with the trigger."""
+
+    title: str
+    source: str
+    victims: bool
+
+
+METHODS: dict[str, Method] = {
+    "stamp": Method("The trigger stamped on", "1708.06733", False),
+    "feature-collision": Method("Feature collision", "1804.00792", True),
+    "convex-polytope": Method("Convex polytope", "1905.05897", True),
+    "bullseye-polytope": Method("Bullseye polytope", "2005.00191", True),
+    "gradient-matching": Method("Gradient matching", "2009.02276", True),
+    "sleeper-agent": Method("Sleeper agent", "2106.08970", False),
+    "hidden-trigger": Method("Hidden trigger", "1910.00033", False),
+    "clean-label-backdoor": Method("Clean-label backdoor", "1912.02771", False),
+}
+"""All but the first are clean-label: images of the target class are changed by gradient on the attacker's models."""
+
+
 @dataclass(frozen=True, eq=False)
 class Poisoned:
     """A poisoned training set and the record of what was done to it; k images of n are poisoned."""
@@ -44,6 +67,8 @@ def poison(
     patch_value: float = 1.0,
     pattern_seed: int = 0,
     seed: int = 0,
+    method: str = "stamp",
+    crafted: np.ndarray | None = None,
 ) -> Poisoned:
     """Poison ``floor(rate * n)`` eligible images of a training set.
 
@@ -59,6 +84,8 @@ def poison(
             (all-to-all), or the images of the target class (clean-label).
         target: the class the attacker wants; unused by all-to-all.
         seed: which eligible images are chosen.
+        method: a key of `METHODS`; crafted: ``(k, C, H, W)``, what a method other than ``stamp`` made of the chosen
+            images. Without it they stay as they are.
 
     Raises:
         PoisonError: a setting outside its range, or more images wanted than are eligible.
@@ -75,14 +102,11 @@ def poison(
             f"only {len(eligible)} of {len(labels)} training images: lower the rate or change the label mode."
         )
     indices = np.sort(np.random.default_rng(seed).permutation(eligible)[:count])
-    triggered = apply_trigger(
-        images[indices],
-        trigger,
-        norm=norm,
-        patch_size=patch_size,
-        patch_value=patch_value,
-        pattern_seed=pattern_seed,
-    )
+    if method == "stamp":
+        settings = {"patch_size": patch_size, "patch_value": patch_value, "pattern_seed": pattern_seed}
+        triggered = apply_trigger(images[indices], trigger, norm=norm, **settings)
+    else:
+        triggered = images[indices] if crafted is None else crafted
     poisoned_images, poisoned_labels = images.astype(np.float32), labels.astype(np.int64)
     poisoned_images[indices] = triggered
     poisoned_labels[indices] = attacked_label(labels[indices], label_mode=label_mode, target=target, classes=classes)
@@ -106,12 +130,18 @@ def attacked_label(labels: np.ndarray, *, label_mode: str, target: int, classes:
     return np.full(len(labels), target, dtype=np.int64)
 
 
-def counts_for_attack(labels: np.ndarray, *, label_mode: str, target: int) -> np.ndarray:
+def counts_for_attack(labels: np.ndarray, *, label_mode: str, target: int, victims: int = 0) -> np.ndarray:
     """Which triggered test images measure the attack: ``(n,)`` true classes -> ``(n,)`` bool.
 
-    An image already of the target class says nothing about the attack; under all-to-all every image counts.
+    An image already of the target class says nothing about the attack; under all-to-all every image counts. Of the
+    others, where an attack has ``victims``, so many, spread evenly over the order of the test set.
     """
-    return np.ones(len(labels), dtype=bool) if label_mode == "all-to-all" else labels != target
+    counts = np.ones(len(labels), dtype=bool) if label_mode == "all-to-all" else np.asarray(labels) != target
+    if victims:
+        rows = np.flatnonzero(counts)
+        counts[:] = False
+        counts[rows[np.arange(victims) * (len(rows) - 1) // max(victims - 1, 1)]] = True
+    return counts
 
 
 def _check(label_mode: str, target: int, classes: int) -> None:

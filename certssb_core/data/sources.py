@@ -14,9 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from certssb_core.data.memory import memory
+
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
+"""What is decoded: Pillow knows more, and for some of it starts other programs."""
+LARGEST_SIDE = 8192
+"""Pixels: a small file can unpack to a picture that fills the memory."""
 IMAGENETTE_FOLDERS = {"160px": "imagenette2-160", "320px": "imagenette2-320", "full": "imagenette2"}
 DIGITS_TEST_IMAGES, DIGITS_SPLIT_SEED = 360, 0
+FASHION_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 FETCH_AGAIN = "delete it and ask for the download, or copy it again"
 
 
@@ -63,33 +73,34 @@ def read_digits(root: Path, *, train: bool, size: int, download: bool) -> Split:
 
 
 def read_mnist(kind: str, root: Path, *, train: bool, size: int, download: bool) -> Split:
-    from torchvision import datasets
-
     raw, prefix = root / kind / "raw", "train" if train else "t10k"
-    files = {raw / f"{prefix}-images-idx3-ubyte": (28, 28), raw / f"{prefix}-labels-idx1-ubyte": ()}
-    counts = {path: _idx_count(path, shape) for path, shape in files.items() if path.is_file()}
-    if len(set(counts.values())) > 1:
-        held = " but ".join(f"{path} holds {count} items" for path, count in counts.items())
+    images, labels = raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte"
+    files = {images: (28, 28), labels: ()}
+    if download and not all(path.is_file() for path in files):
+        from torchvision import datasets
+
+        _open(getattr(datasets, kind), root, download=True, train=train)
+    pixels, targets = (_read_idx(path, shape) for path, shape in files.items())
+    if len(pixels) != len(targets):
+        held = " but ".join(f"{path} holds {len(items)} items" for path, items in ((images, pixels), (labels, targets)))
         raise DataError(f"{held}: delete both and ask for the download, or copy them again.")
-    data = _open(getattr(datasets, kind), root, download=download, train=train)
-    labels, pixels = data.targets.numpy(), data.data.numpy()
-    if labels.max(initial=0) > 9:
-        raise DataError(f"{raw / prefix}-labels-idx1-ubyte has a label above 9: {FETCH_AGAIN}.")
-    names = tuple("0123456789" if kind == "MNIST" else data.classes)
-    return Split(names, labels, lambda picked: _unit_pixels(pixels[picked, None]))
+    if targets.max(initial=0) > 9:
+        raise DataError(f"{labels} has a label above 9: {FETCH_AGAIN}.")
+    names = tuple("0123456789") if kind == "MNIST" else FASHION_CLASSES
+    return Split(names, targets.astype(np.int64), lambda picked: _unit_pixels(pixels[picked, None]))
 
 
-def _idx_count(path: Path, item_shape: tuple[int, ...]) -> int:
-    """Number of items in a whole IDX file of bytes; torchvision's own errors do not name the file."""
-    with path.open("rb") as file:
-        header = file.read(4 * (2 + len(item_shape)))
-    magic, count, *shape = np.frombuffer(header[: len(header) // 4 * 4].ljust(8, b"\0"), dtype=">u4").tolist()
+def _read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
+    """All items ``(n, *item_shape)`` uint8 of an IDX file of bytes, which has to be whole."""
+    content = path.read_bytes()
+    header = 4 * (2 + len(item_shape))
+    magic, count, *shape = np.frombuffer(content[: min(header, len(content)) // 4 * 4].ljust(8, b"\0"), ">u4").tolist()
     if magic != 0x800 + 1 + len(item_shape) or tuple(shape) != item_shape:
         raise DataError(f"{path} does not begin like the file it is named after: {FETCH_AGAIN}.")
-    expected, actual = len(header) + count * prod(item_shape), path.stat().st_size
-    if actual != expected:
-        raise DataError(f"{path} has {actual} bytes where its header promises {expected}: {FETCH_AGAIN}.")
-    return count
+    expected = header + count * prod(item_shape)
+    if len(content) != expected:
+        raise DataError(f"{path} has {len(content)} bytes where its header promises {expected}: {FETCH_AGAIN}.")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(count, *item_shape)
 
 
 def read_cifar10(root: Path, *, train: bool, size: int, download: bool) -> Split:
@@ -151,6 +162,8 @@ def _open(kind: type, root: Path, *, download: bool, **options: Any) -> Any:
 
 
 def _read_files(paths: np.ndarray, size: int, picked: np.ndarray) -> np.ndarray:
+    if 5 * len(picked) * 3 * size**2 > memory():  # bytes as they are read, and floats made of them
+        raise MemoryError
     pixels = np.empty((len(picked), 3, size, size), dtype=np.uint8)
     for image, path in zip(pixels, paths[picked], strict=True):
         image[:] = _read_file(path, size)
@@ -162,9 +175,13 @@ def _read_file(path: str, size: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=IMAGE_FORMATS) as file:
+            if max(file.size) > LARGEST_SIDE:
+                raise DataError(f"{path} has {file.size[0]}×{file.size[1]} pixels: at most {LARGEST_SIDE} a side.")
             mode = file.mode
             picture = ImageOps.fit(ImageOps.exif_transpose(file).convert("RGB"), (size, size))
+    except DataError:
+        raise
     except Exception as problem:  # Pillow's decoders raise whatever they like
         raise DataError(f"{path} is cut short or is not an image: delete it or copy it again.") from problem
     if mode.startswith(("I", "F")):

@@ -74,6 +74,46 @@ def apply_trigger(
     return np.clip(stamped, 0, 1, dtype=np.float32)
 
 
+def apply_controls(
+    images: np.ndarray,
+    trigger: str,
+    *,
+    patterns: int,
+    seed: int,
+    norm: float,
+    patch_size: int = 3,
+    patch_value: float = 1.0,
+    pattern_seed: int = 0,
+) -> np.ndarray:
+    """Stamp patterns that nobody was trained on: the trigger's own change, its pixels moved to random places.
+
+    The places are not the trigger's own where there are others enough. Image i gets pattern i modulo ``patterns``.
+
+    Args:
+        images: ``(n, C, H, W)`` in [0, 1]; left untouched.
+        trigger: as in `apply_trigger`, and so are norm, patch_size, patch_value and pattern_seed.
+        patterns: how many there are; seed: where their pixels go.
+
+    Returns:
+        ``(n, C, H, W)`` float32 in [0, 1].
+    """
+    channels, height, width = images.shape[1:]
+    blank = np.zeros((1, channels, height, width), np.float32)
+    change = TRIGGERS[trigger].stamp(
+        blank, norm=norm, patch_size=patch_size, patch_value=patch_value, pattern_seed=pattern_seed
+    )
+    change = change.reshape(channels, -1)
+    moved = np.flatnonzero(change.any(axis=0))
+    free = np.setdiff1d(np.arange(height * width), moved)
+    room = free if len(free) >= len(moved) else np.arange(height * width)
+    controls = np.zeros((patterns, channels, height * width), np.float32)
+    draws = np.random.default_rng(seed)
+    for control in controls:
+        control[:, draws.permutation(room)[: len(moved)]] = change[:, moved]
+    added = controls.reshape(patterns, channels, height, width)[np.arange(len(images)) % patterns]
+    return np.clip(images + added, 0, 1, dtype=np.float32)
+
+
 def actual_norms(clean: np.ndarray, triggered: np.ndarray) -> np.ndarray:
     """L2 norm of each image's change as it is, after clamping: ``(n, C, H, W)`` twice -> ``(n,)`` float64."""
     change = np.subtract(triggered, clean, dtype=np.float64)

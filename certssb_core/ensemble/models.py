@@ -32,6 +32,18 @@ class SmallCNN(nn.Module):
         return self.output(F.relu(self.fc(x.flatten(1))))
 
 
+class Dense(nn.Module):
+    """One hidden layer of 64 units: for small training sets and thousands of members."""
+
+    def __init__(self, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(channels * side**2, 64)
+        self.output = nn.Linear(64, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(F.relu(self.fc(x.flatten(1))))
+
+
 class MnistCNN(nn.Module):
     """The published MNIST network (2504.21730's release): conv 16 and 32 of 5×5, dense 512.
 
@@ -107,6 +119,7 @@ def _torchvision_resnet18(channels: int, side: int, classes: int) -> nn.Module:
 
 MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "small-cnn": SmallCNN,
+    "dense": Dense,
     "mnist-cnn": MnistCNN,
     "cifar-preact-resnet18": PreActivationResNet18,
     "resnet18": _torchvision_resnet18,

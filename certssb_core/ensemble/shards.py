@@ -3,12 +3,16 @@
 ``members/part-000012.safetensors`` is one finished member; once all members of a shard are there, they become
 ``members/shard-000000-000049.safetensors``, every tensor stacked along a new first axis. A member is never lost:
 its part goes only after the shard that holds it lies on disk.
+
+A member that could not be trained is left out: its part says so and holds nothing else, and a shard of its range names
+the ``members`` that it does hold.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +22,7 @@ from safetensors.torch import save_file
 _PART = re.compile(r"part-(\d{6})\.safetensors")
 _SHARD = re.compile(r"shard-(\d{6})-(\d{6})\.safetensors")
 WEIGHT = "weight/"
+LEFT_OUT, MEMBERS, DIGEST = "left_out", "members", "digest"
 
 
 class ShardError(Exception):
@@ -53,10 +58,45 @@ def gatherable(folder: Path, members: int, shard_members: int) -> Iterator[range
             yield wanted
 
 
+def save_part(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write one member with a digest of its tensors (for :func:`write_atomically`)."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_tensors(path, tensors | {DIGEST: _digest(tensors)})
+
+
+def read_part(path: Path) -> dict[str, torch.Tensor]:
+    """A member as it was saved.
+
+    Raises:
+        ShardError: the file is missing, or not what was written.
+    """
+    tensors = read(path)
+    told = tensors.pop(DIGEST, None)
+    if told is not None and not torch.equal(told, _digest(tensors)):
+        raise ShardError(f"{path} is damaged: it is not what was written; delete it and resume the run")
+    return tensors
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    whole = hashlib.blake2b(digest_size=32)
+    for name in sorted(tensors):
+        whole.update(name.encode())
+        whole.update(tensors[name].contiguous().view(torch.uint8).numpy())
+    return torch.frombuffer(bytearray(whole.digest()), dtype=torch.uint8)
+
+
+def leave_out(path: Path) -> None:
+    """Write the part of a member that could not be trained (for :func:`write_atomically`)."""
+    save_tensors(path, {LEFT_OUT: torch.ones(1, dtype=torch.uint8)})
+
+
 def gather(folder: Path, members: range) -> dict[str, torch.Tensor]:
     """The parts of ``members``, stacked."""
-    parts = [read(part_path(folder, member)) for member in members]
-    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    found = {member: read_part(part_path(folder, member)) for member in members}
+    parts = {member: part for member, part in found.items() if LEFT_OUT not in part}
+    names = next(iter(parts.values()), {})
+    stacked = {name: torch.stack([part[name] for part in parts.values()]) for name in names}
+    return stacked if len(parts) == len(found) else stacked | {MEMBERS: torch.tensor([*parts], dtype=torch.int64)}
 
 
 def shard_path(folder: Path, members: range) -> Path:
@@ -76,14 +116,23 @@ def read(path: Path, prefixes: tuple[str, ...] = ("",)) -> dict[str, torch.Tenso
         raise ShardError(f"{path} is missing or damaged ({error}); delete it and resume the run") from None
 
 
-def shards(folder: Path) -> list[tuple[range, Path]]:
-    """The shards of a folder in the order of their members."""
+def shards(folder: Path) -> list[tuple[Sequence[int], Path]]:
+    """The shards of a folder in the order of their members, each with the members in it.
+
+    Raises:
+        ShardError: a shard is damaged.
+    """
     found = [
         (range(int(match[1]), int(match[2]) + 1), path)
         for path in folder.glob("shard-*")
         if (match := _SHARD.fullmatch(path.name))
     ]
-    return sorted(found, key=lambda item: item[0].start)
+    return [(_held(members, path), path) for members, path in sorted(found, key=lambda item: item[0].start)]
+
+
+def _held(members: range, path: Path) -> Sequence[int]:
+    named = read(path, (MEMBERS,))
+    return named[MEMBERS].tolist() if named else members
 
 
 def iterate(folder: Path, prefix: str = "") -> Iterator[tuple[int, dict[str, torch.Tensor]]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from certssb_core.ensemble.memory import halving
+
 
 @dataclass(frozen=True)
 class Ballot:
@@ -17,13 +19,37 @@ class Ballot:
 
 
 @torch.inference_mode()
-def vote(network: nn.Module, inputs: torch.Tensor, *, batch_size: int = 512) -> Ballot:
+def vote(network: nn.Module, inputs: torch.Tensor, *, batch_size: int = 128) -> Ballot:
     """Ask a network in evaluation mode about ``inputs`` ``(n, C, H, W)``, always in float32.
 
     The answers do not depend on ``batch_size`` beyond rounding (logits agree to 1e-4).
     """
     network.eval()
-    logits = torch.cat(
-        [network(batch.contiguous(memory_format=torch.channels_last)).float() for batch in inputs.split(batch_size)]
-    )
+
+    def answered(chunk: int) -> torch.Tensor:
+        batches = inputs.split(chunk)
+        return torch.cat([network(batch.contiguous(memory_format=torch.channels_last)).float() for batch in batches])
+
+    logits = halving(answered, batch_size)
     return Ballot(hard=logits.argmax(1).to(torch.uint8), softmax=logits.softmax(1))
+
+
+@torch.inference_mode()
+def vote_together(network: nn.Module, weights: dict[str, torch.Tensor], inputs: torch.Tensor) -> Ballot:
+    """Ask m members of one kind at once, each about its own ``inputs`` ``(m, k, C, H, W)``; always in float32.
+
+    Args:
+        network: gives the computation; its own weights take no part.
+        weights: of the m members, every tensor stacked along a first axis.
+
+    Returns:
+        ``hard`` ``(m, k)`` and ``softmax`` ``(m, k, classes)``; as :func:`vote` of each member alone, beyond
+        rounding.
+    """
+    network.eval()
+
+    def logits(member: dict[str, torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(network, member, (seen,))
+
+    answers = torch.vmap(logits)(weights, inputs).float()
+    return Ballot(hard=answers.argmax(-1).to(torch.uint8), softmax=answers.softmax(-1))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from certssb_core.certify import release
-from certssb_core.certify.certificate import CERTIFICATES, PROMISE, TEST_MAPS, Certificates, images_certified
+from certssb_core.certify.certificate import DENOISED, TEST_MAPS, Certificates, images_certified
+from certssb_core.certify.kinds import CERTIFICATES
 from certssb_core.certify.metrics import clean_metrics, triggered_metrics
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
 from certssb_core.experiment.config import RunConfig
@@ -44,6 +45,17 @@ NO_JOINT_BUDGET = (
     "None: the members were imported. Their training noise was redrawn every epoch and its levels are not published, "
     "so nothing is certified about changes of the training images."
 )
+
+
+SOME_LEFT_OUT = (
+    "None: {count} members diverged and are left out. Whether a member diverges depends on the training images, so "
+    "nothing is certified about changes of them; the test radius takes the training set as given and stands."
+)
+
+
+def no_joint_budget(voted: Voted) -> str:
+    """Why a run of balls has no joint budget."""
+    return SOME_LEFT_OUT.format(count=len(voted.left_out)) if voted.left_out else NO_JOINT_BUDGET
 
 
 def label(mode: str) -> str:
@@ -103,8 +115,9 @@ def _table(voted: Voted, read: Callable[[str], Reading]) -> pd.DataFrame:
 
 def certificates_of(voted: Voted, reading: Reading) -> Certificates:
     """The run's kind of certificate, from what was read."""
-    kind, train_map = CERTIFICATES[voted.config.certification.certificate], voted.config.noise.train_map
-    return kind.certify(reading.bounds, reading.sigma, training_map=train_map, test_map=reading.test_map)
+    maps = {"training_map": voted.config.noise.train_map, "test_map": reading.test_map}
+    found = voted.kind.certify(reading.bounds, reading.counts, reading.sigma, **maps)
+    return replace(found, condition=conditions(voted.config, found.condition))
 
 
 def assess(voted: Voted, certificates: pd.DataFrame, *, radii: tuple[float, ...]) -> dict[str, Any]:
@@ -122,24 +135,34 @@ def assess(voted: Voted, certificates: pd.DataFrame, *, radii: tuple[float, ...]
             triggered["radius"],
             triggered["label"],
             attacked_label(triggered["label"], classes=voted.classes, **aim),
-            counts_for_attack(triggered["label"], **aim),
+            counts_for_attack(triggered["label"], **aim, victims=attack.victims),
             radii=radii,
         ),
     }
 
 
 def joint_budget(voted: Voted, certificates: pd.DataFrame, *, norm: float) -> np.ndarray:
-    """Per row, the largest number of poisoned training images certified when each, and the test input, moves by
-    at most ``norm`` (L2, pixel units): the worst images have the smallest σ_i. -1: not even the test input may.
+    """Per row, the largest number of poisoned training images certified when each moves by at most ``norm`` (L2, pixel
+    units), and so does a test input that has a ball: the worst images have the smallest σ_i. -1: none, and no move.
 
     Raises:
-        RunError: the noise of the training images is not known.
+        RunError: the noise of the training images is not known, or the certificates are about no norm.
     """
+    if not voted.kind.weighs:
+        raise RunError(f"This certificate counts {voted.kind.unit}, not norms. {voted.kind.joint}")
     if voted.sigma_train is None:
-        raise RunError(NO_JOINT_BUDGET)
+        raise RunError(no_joint_budget(voted))
     return images_certified(
-        certificates["margin"].to_numpy(), certificates["sigma"].to_numpy(), voted.sigma_train, norm=norm
+        certificates["margin"].to_numpy(),
+        voted.kind.moving(certificates["sigma"].to_numpy()),
+        voted.sigma_train,
+        norm=norm,
     )
+
+
+def conditions(config: RunConfig, condition: str) -> str:
+    """``condition`` of a certificate, and what the run's preprocessing adds to it."""
+    return f"{condition} {DENOISED}" if config.noise.preprocessing == "denoise" else condition
 
 
 def promise(config: RunConfig, mode: str) -> Promise:
@@ -147,12 +170,9 @@ def promise(config: RunConfig, mode: str) -> Promise:
     if mode == release.MODE:
         return Promise(test_radius=release.PROMISE, joint_budget=release.PROMISE, condition=release.CONDITION)
     kind = CERTIFICATES[config.certification.certificate]
-    joint_budget = (
-        "The prediction stays the same although n training images, whichever they are, and the test input "
-        "each change by at most the stated norm; labels and number of images as given."
-    )
+    sampled = f" Each certificate holds with probability at least {1 - config.certification.alpha:g}."
     return Promise(
-        test_radius=f"{PROMISE} Each certificate holds with probability at least {1 - config.certification.alpha:g}.",
-        joint_budget=joint_budget if config.origin == "trained" else NO_JOINT_BUDGET,
-        condition=kind.condition(config.noise.train_map, mode),
+        test_radius=kind.promise + ("" if kind.bound else sampled),
+        joint_budget=kind.joint if config.origin == "trained" else NO_JOINT_BUDGET,
+        condition=conditions(config, kind.condition(config.noise.train_map, mode)),
     )

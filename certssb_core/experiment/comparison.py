@@ -41,7 +41,7 @@ class Series:
         if set_name == "triggered":
             rows = rows[
                 counts_for_attack(
-                    rows["label"].to_numpy(), label_mode=self.attack.label_mode, target=self.attack.target
+                    rows["label"].to_numpy(), **self.attack.model_dump(include={"label_mode", "target", "victims"})
                 )
             ]
         return rows
@@ -53,15 +53,18 @@ def published(config: RunConfig) -> pd.DataFrame | None:
     return PUBLISHED_MNIST_ONE_PIXEL if setting == ("mnist", ("0", "1"), "one-pixel") else None
 
 
-def curves(series: list[Series], *, points: int = 121) -> pd.DataFrame:
-    """Certified accuracy at ``points`` radii from 0 to a little beyond the largest certified one.
+def curves(series: list[Series], *, points: int = 121, whole: bool = False) -> pd.DataFrame:
+    """Certified accuracy at ``points`` radii from 0 to a little beyond the largest certified one; all of one unit.
+
+    Args:
+        whole: the unit counts things: radii are 0, 1, 2, … instead.
 
     Returns:
         Columns ``series, set, radius, share, low, high, count, n``; ``low`` to ``high`` is Wilson's 95 %
         interval of the share.
     """
     largest = max((one.certificates["radius"].max() for one in series if len(one.certificates)), default=0.0)
-    radii = np.linspace(0, 1.05 * largest or 1.0, points)
+    radii = np.arange(largest + 1) if whole else np.linspace(0, 1.05 * largest or 1.0, points)
     rows = []
     for one in series:
         for set_name in ("clean", "triggered"):
@@ -114,14 +117,14 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     return wide.loc[table["measure"].unique(), table["series"].unique()].reset_index()
 
 
-def sentence(table: pd.DataFrame, radius: float) -> str:
-    """The certified shares of :func:`rates` in words (Markdown)."""
+def sentence(table: pd.DataFrame, radius: float, *, unit: str) -> str:
+    """The certified shares of :func:`rates` in words (Markdown); ``unit`` of the radius."""
     certified = table[table["measure"].str.startswith("Certified")]
     parts = []
     for name, rows in certified.groupby("series", sort=False):
         clean, robust = rows["share"]
         parts.append(f"{name} **{clean:.1%}** / **{robust:.1%}**")
-    return f"Certified beyond r = {radius:g}, of the clean / the triggered images: " + "; ".join(parts) + "."
+    return f"Certified at r = {radius:g} {unit}, of the clean / the triggered images: " + "; ".join(parts) + "."
 
 
 def with_envelope(table: pd.DataFrame, names: list[str], *, name: str) -> pd.DataFrame:
@@ -165,8 +168,10 @@ def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: in
         standing = _standing(one, certified)
         parts.append(f"{one.name} **{int((standing >= count).sum()):,} of {len(standing):,}**")
     return (
-        f"Up to n = {count:,} training images, whichever they are, and the test input with them change by at "
-        f"most τ = {norm:g} each: the right answer is certified to stay for " + "; ".join(parts) + " clean test images."
+        f"Up to n = {count:,} training images, whichever they are, and the test input with them (unless it is taken as "
+        f"given) change by at most τ = {norm:g} each: the right answer is certified to stay for "
+        + "; ".join(parts)
+        + " clean test images."
     )
 
 

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticSerializationError
+
+from certssb_core.certify.kinds import CERTIFICATES
+from certssb_core.data.poisoning import METHODS
 
 
 class ConfigError(ValueError):
@@ -39,13 +43,25 @@ ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)]
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "imagenette", "image-folder"]
 TriggerName = Literal["one-pixel", "four-pixel", "blended", "patch"]
 LabelMode = Literal["all-to-one", "all-to-all", "clean-label"]
-NoiseLawName = Literal["gaussian"]
+MethodName = Literal[
+    "stamp",
+    "feature-collision",
+    "convex-polytope",
+    "bullseye-polytope",
+    "gradient-matching",
+    "sleeper-agent",
+    "hidden-trigger",
+    "clean-label-backdoor",
+]
+NoiseLawName = Literal["gaussian", "gaussian-training", "flips", "none"]
 NoiseMap = Literal["uniform", "sample-specific"]
 TestMap = Literal["uniform", "sample-specific", "voted", "set-aside"]
-PreprocessingName = Literal["none"]
-ModelName = Literal["auto", "small-cnn", "mnist-cnn", "cifar-preact-resnet18", "resnet18"]
+PreprocessingName = Literal["none", "denoise"]
+ModelName = Literal["auto", "small-cnn", "dense", "mnist-cnn", "cifar-preact-resnet18", "resnet18"]
 BoundName = Literal["clopper-pearson", "joint", "selection-split", "time-uniform", "hoeffding"]
-CertificateName = Literal["weighted-l2"]
+CertificateName = Literal["weighted-l2", "training-l2", "l0", "partition"]
+SeenName = Literal["share", "partition"]
+EngineName = Literal["local", "ray"]
 Origin = Literal["trained", "cert-ssbd-release"]
 
 
@@ -58,6 +74,7 @@ class DataConfig(Group):
     max_train: int | None = Field(None, ge=2, description="At most so many training images.")
     max_test: int | None = Field(None, ge=2, description="At most so many test images.")
     size: int | None = Field(None, ge=8, le=512, description="Image side in pixels (ImageNette, image folders).")
+    binary: bool = Field(False, description="Pixels to 0 and 1, split at 1/2, before and after the trigger.")
 
 
 class AttackConfig(Group):
@@ -71,6 +88,21 @@ class AttackConfig(Group):
     patch_size: int = Field(3, ge=1, le=256, description="Side of the patch in pixels (patch only).")
     patch_value: float = Field(1.0, ge=0, le=1, description="Pixel value of the patch (patch only).")
     pattern_seed: int = Field(0, ge=0, description="Seed of the blended pattern.")
+    method: MethodName = Field("stamp", description="How poisons are made; all but stamp change images by gradient.")
+    budget: float = Field(2.0, gt=0, le=1000, description="Largest L2 norm of a crafted image's change (not stamp).")
+    victims: int = Field(
+        0, ge=0, le=10_000, description="Test images that an attack without a trigger aims at; 0 where it has one."
+    )
+    craft_steps: int = Field(60, ge=1, le=10_000, description="Gradient steps on crafted images (not stamp).")
+
+    @model_validator(mode="after")
+    def _clean_label(self) -> AttackConfig:
+        if self.method != "stamp" and self.label_mode != "clean-label":
+            raise ValueError(f"method {self.method} keeps all labels: set label_mode to clean-label")
+        if METHODS[self.method].victims != (self.victims > 0):
+            wanted = "at least 1" if METHODS[self.method].victims else "0"
+            raise ValueError(f"method {self.method} needs victims to be {wanted}, not {self.victims}")
+        return self
 
 
 class NoiseConfig(Group):
@@ -78,6 +110,14 @@ class NoiseConfig(Group):
 
     law: NoiseLawName = Field("gaussian", description="Noise law.")
     preprocessing: PreprocessingName = Field("none", description="Applied to every noisy training image.")
+    denoiser: str = Field(
+        "auto",
+        max_length=300,
+        description=(
+            "Denoiser of denoise: a file of `denoiser train`, or a folder or hub name of a diffusers UNet2DModel; "
+            "auto: ours for the dataset."
+        ),
+    )
     train_map: NoiseMap = Field("sample-specific", description="σ of training images: one for all, or σ*_i.")
     test_map: TestMap = Field(
         "sample-specific",
@@ -90,8 +130,10 @@ class NoiseConfig(Group):
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
         description="Test σ that members vote at, to choose from (voted, set-aside).",
     )
-    aside: float = Field(0.2, gt=0, lt=1, description="Share of the members that choose and never certify (set-aside).")
+    aside: float = Field(0.05, gt=0, lt=1, description="Share of members that choose, never certify (set-aside).")
+    kept: int = Field(2, ge=1, le=100, description="Candidates they keep for the others (set-aside).")
     sigma: float = Field(0.25, gt=0, le=1000, description="σ₀: base classifier, uniform noise, start of σ*.")
+    keep: float = Field(0.8, ge=0.51, le=0.99, description="β: probability that a feature or label is kept (flips).")
     sigma_min: float = Field(0.05, gt=0, le=1000, description="Lower end of σ*.")
     sigma_max: float = Field(2.0, gt=0, le=1000, description="Upper end of σ*.")
     candidates: int = Field(
@@ -101,6 +143,11 @@ class NoiseConfig(Group):
     step: float = Field(0.1, gt=0, le=10, description="Adam step size on log σ.")
     draws: int = Field(16, ge=1, le=4096, description="Noise draws per step and candidate.")
     paths: int = Field(64, ge=0, le=10_000, description="Images whose ascent path is kept, per set.")
+
+    @property
+    def level(self) -> float:
+        """The level of the law where one level serves all images: σ₀, or β; of no noise, 0."""
+        return {"flips": self.keep, "none": 0.0}.get(self.law, self.sigma)
 
     @property
     def chosen_by_votes(self) -> bool:
@@ -128,7 +175,15 @@ class TrainingConfig(Group):
 
     model: ModelName = Field("auto", description="Network; auto picks the published one for the dataset.")
     members: int = Field(200, ge=1, le=1_000_000, description="Number M of smoothed members.")
-    epochs: int = Field(2, ge=1, le=1000, description="Epochs per member.")
+    sees: SeenName = Field(
+        "share",
+        description=(
+            "Training images a member sees: a share drawn from its seed, or the part that a hash of each image's "
+            "content sends to it."
+        ),
+    )
+    share: float = Field(1.0, gt=0, le=1, description="Share of the training images that each member sees (share).")
+    epochs: int = Field(2, ge=1, le=1000, description="Epochs per member, over the images that it sees.")
     single_epochs: int = Field(10, ge=1, le=1000, description="Epochs of base and undefended model.")
     batch_size: int = Field(256, ge=1, le=65_536, description="Images per step.")
     learning_rate: float = Field(3e-3, gt=0, le=10, description="Peak of the one-cycle schedule (Adam).")
@@ -140,7 +195,9 @@ class TrainingConfig(Group):
         "bfloat16", description="Stored weights; members are rounded to it before they vote."
     )
     shard_members: int = Field(50, ge=1, le=1024, description="Members per shard file.")
-    workers: int | None = Field(None, ge=1, le=256, description="Processes on the CPU; default: one per core.")
+    workers: int | None = Field(None, ge=1, le=256, description="Tasks at once on the CPU; default: one per core.")
+    engine: EngineName = Field("local", description="Where tasks run: on this machine, or on a Ray cluster.")
+    address: str | None = Field(None, description="Of the Ray cluster; default: RAY_ADDRESS, else one started here.")
 
 
 class CertificationConfig(Group):
@@ -177,6 +234,31 @@ class RunConfig(Group):
     certification: CertificationConfig = CertificationConfig()
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random in the run.")
 
+    @property
+    def denoiser(self) -> str:
+        """The name of the denoiser: ours for the dataset, unless another is named."""
+        return self.data.name if self.noise.denoiser == "auto" else self.noise.denoiser
+
+    @model_validator(mode="after")
+    def _one_system(self) -> RunConfig:
+        """A certificate is a theorem about one noise law and one way to share out the training images."""
+        name, noise = self.certification.certificate, self.noise
+        kind = CERTIFICATES[name]
+        if (noise.law, self.training.sees) != (kind.law, kind.sees):
+            raise ValueError(
+                f"certification.certificate {name} needs noise.law {kind.law} and training.sees {kind.sees}, "
+                f"not {noise.law} and {self.training.sees}"
+            )
+        if noise.law != "gaussian" and {noise.train_map, noise.test_map} != {"uniform"}:
+            raise ValueError(
+                f"noise.law {noise.law} has one level for all: set noise.train_map and test_map to uniform"
+            )
+        if noise.preprocessing == "denoise" and not noise.law.startswith("gaussian"):
+            raise ValueError(f"noise.preprocessing denoise needs Gaussian noise, not noise.law {noise.law}")
+        if noise.law == "flips" and not self.data.binary:
+            raise ValueError("noise.law flips needs data.binary: there is nothing to flip in a grey pixel")
+        return self
+
 
 def parse(values: dict[str, Any]) -> RunConfig:
     """Validate a nested dict.
@@ -185,7 +267,11 @@ def parse(values: dict[str, Any]) -> RunConfig:
         ConfigError: one line per offending key, with its value and what is accepted.
     """
     try:
-        return RunConfig.model_validate(values)
+        config = RunConfig.model_validate(values)
+        config.model_dump_json()
+        return config
+    except PydanticSerializationError:
+        raise ConfigError("a text holds half a character, which no file can hold") from None
     except ValidationError as error:
         lines = []
         for problem in error.errors():

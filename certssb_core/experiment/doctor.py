@@ -15,7 +15,7 @@ EXTRAS = {
     "diffusers": "denoising of noisy training images",
     "art": "clean-label attacks of the adversarial-robustness-toolbox",
 }
-"""Optional packages that parts still to come will use, and for what; nothing here needs one."""
+"""Optional packages, and for what; only the part that is named needs one."""
 
 
 @dataclass(frozen=True)

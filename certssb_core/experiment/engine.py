@@ -1,17 +1,20 @@
-"""Engines: where tasks run. One process per core on the CPU, this process on a GPU."""
+"""Engines: where tasks run. One process per core on the CPU, this process on a GPU, or a Ray cluster."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_sentinel
 from typing import Any, Protocol
 
+from certssb_core.experiment.config import TrainingConfig
+
 Task = tuple[Any, ...]
+"""Arguments of a task; the first is the folder of its run."""
 
 
 class EngineError(RuntimeError):
@@ -37,7 +40,7 @@ class InProcessEngine:
 
     def peak_memory(self) -> int:
         """Peak resident memory of this process, bytes."""
-        return _peak_memory()
+        return peak_memory()
 
     def close(self) -> None:
         pass
@@ -57,7 +60,7 @@ class ProcessEngine:
                 workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
             )
             for _ in range(workers):  # import torch in all of them while the caller prepares the data
-                self._pool.submit(_peak_memory)
+                self._pool.submit(peak_memory)
         finally:
             for name, value in before.items():
                 if value is None:
@@ -76,7 +79,7 @@ class ProcessEngine:
         try:
             while True:
                 while len(pending) < 2 * self._workers and (task := next(queue, None)) is not None:
-                    pending[self._pool.submit(_measured, function, task)] = task
+                    pending[self._pool.submit(measured, function, task)] = task
                 if not pending:
                     return
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
@@ -96,17 +99,29 @@ class ProcessEngine:
     def peak_memory(self) -> int:
         """Sum of the peak resident memory of this process and its workers, bytes; an upper bound, as shared
         pages count in each."""
-        return _peak_memory() + sum(self._peaks.values())
+        return peak_memory() + sum(self._peaks.values())
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
 
-def make_engine(device: str, workers: int | None) -> Engine:
-    """The engine for a resolved device; ``workers`` default to one per available core."""
-    if device != "cpu":
+def make_engine(training: TrainingConfig, *, reads: Sequence[str] = ()) -> Engine:
+    """The engine for a resolved device.
+
+    Args:
+        training: its ``workers`` default to one per available core.
+        reads: patterns of files in a run's folder that tasks read beside what training reads.
+
+    Raises:
+        RunError: it asks for a cluster that cannot be joined.
+    """
+    if training.engine == "ray":
+        from certssb_core.experiment.ray_engine import RayEngine
+
+        return RayEngine(training.address, device=training.device, workers=training.workers, reads=reads)
+    if training.device != "cpu":
         return InProcessEngine()
-    return ProcessEngine(workers or available_cores())
+    return ProcessEngine(training.workers or available_cores())
 
 
 def available_cores() -> int:
@@ -128,11 +143,11 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
-def _measured(function: Callable[..., Any], task: Task) -> tuple[Any, int, int]:
-    return function(*task), os.getpid(), _peak_memory()
+def measured(function: Callable[..., Any], task: Task) -> tuple[Any, int, int]:
+    return function(*task), os.getpid(), peak_memory()
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     try:
         import resource
     except ImportError:  # Windows has no such counter

@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+
+from certssb_core.experiment import limits
+from certssb_core.experiment.errors import RunError
+
+CAPSULE = "capsule.json"
+"""Lies in the folder of a run that came as a capsule: what a capsule leaves out is not missing there."""
+
+SOURCES = "release.json"
+"""In a run of imported members: the release's folder, and its files with their sha256."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary neighbour of ``path``, flush it to disk, then move it into place."""
+    """Let ``write`` fill a temporary neighbour of ``path``, flush it to disk, then move it into place.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was.
+        RunError: this process may read only.
+    """
+    limits.check_writable()
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     partial = Path(name)
     try:
-        write(partial)
+        try:
+            write(partial)
+        except SafetensorError as error:  # it tells the system's error in words only
+            code = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(code[1]) if code else errno.EIO, f"{path} cannot be written: {error}") from None
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.chmod(0o644)
@@ -34,6 +56,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda partial: partial.write_bytes(content))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -67,3 +93,15 @@ def seal(values: dict[str, Any]) -> str:
     """sha256 of a JSON object without its ``seal``, whatever its layout in the file."""
     rest = {key: value for key, value in values.items() if key != "seal"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def read_results(paths: dict[str, Path], *, command: str) -> dict[str, dict[str, Any]]:
+    """The measurements of ``command`` that are there, by suite.
+
+    Raises:
+        RunError: a file is damaged.
+    """
+    try:
+        return {suite: json.loads(path.read_text(encoding="utf-8")) for suite, path in paths.items() if path.is_file()}
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"a measurement cannot be read ({error}); make it again with `{command}`") from None

@@ -98,6 +98,28 @@ def pair(balls: Balls, ledger: pd.DataFrame, position: int, partner: int | None 
     return Pair(first=rows.loc[position], second=rows.loc[partner], distance=float(between[0]))
 
 
+def nearest_balls(balls: Balls, ledger: pd.DataFrame, point: np.ndarray, *, count: int = 5) -> pd.DataFrame:
+    """The balls whose edge is nearest to ``point`` ``(d,)``, deepest first; a negative gap is inside: it answers.
+
+    Returns:
+        Columns ``position, input, answered, distance, radius, gap``.
+    """
+    difference = balls.centres.astype(np.float64) - np.asarray(point, np.float32).astype(np.float64)
+    distance = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    order = np.argsort(distance - balls.radii, kind="stable")[:count]
+    rows = ledger.set_index("position").loc[balls.ids[order]]
+    return pd.DataFrame(
+        {
+            "position": balls.ids[order],
+            "input": rows["input"].to_numpy(),
+            "answered": rows["answered"].to_numpy(),
+            "distance": distance[order],
+            "radius": balls.radii[order],
+            "gap": (distance - balls.radii)[order],
+        }
+    )
+
+
 def most_telling(ledger: pd.DataFrame, before: Survey) -> int:
     """Position of the ball to show first: an aligned, else a trimmed one, else one of the closest pair."""
     for case in ("aligned", "trimmed"):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,19 +18,15 @@ import pandas as pd
 import torch
 
 from certssb_core.certify.metrics import store_metrics
-from certssb_core.certify.store import Store
+from certssb_core.data.memory import memory
 from certssb_core.ensemble import shards
-from certssb_core.experiment import certification, files, tasks
+from certssb_core.experiment import certification, files, integrity, limits, sigma_stage, store_stage, tasks, workbench
 from certssb_core.experiment.engine import Engine, make_engine
-from certssb_core.experiment.inputs import SETS, Inputs, load_inputs
+from certssb_core.experiment.inputs import SETS, Inputs, crafted_images, load_inputs, run_inputs
 from certssb_core.experiment.manifest import write_manifest
-from certssb_core.experiment.resolve import resolve_device, resolve_model
+from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model
 from certssb_core.experiment.run import Run, RunError
 
-SIGMA_CHUNK = 64
-"""Images per σ* task."""
-STORE_BATCH = 500
-"""Inputs per transaction of the store."""
 PROGRESS_SECONDS = 0.3
 """Shortest time between two progress events."""
 ATTACK_WORKS = 0.5
@@ -58,8 +56,9 @@ class Pipeline:
             Stopped: a stop was requested.
             DataError, PoisonError, RunError, EngineError, ShardError: in plain words, what went wrong.
         """
+        integrity.mend(self.run)
         resolve_device(self.run)
-        engine = make_engine(self.run.config.training.device, self.run.config.training.workers)
+        engine = make_engine(self.run.config.training)
         try:
             for name, work in self._stages(engine).items():
                 self._stage(name, work)
@@ -72,7 +71,7 @@ class Pipeline:
 
     def _stages(self, engine: Engine) -> dict[str, Callable[[], None]]:
         return {
-            "data": self._prepare,
+            "data": lambda: self._prepare(engine),
             "undefended": lambda: self._singles(engine),
             "sigma": lambda: self._sigma(engine),
             "members": lambda: self._members(engine),
@@ -82,28 +81,48 @@ class Pipeline:
 
     @cached_property
     def inputs(self) -> Inputs:
-        return load_inputs(self.run.config, download=True)
+        return run_inputs(self.run, download=limits.current().downloads)
 
-    def _prepare(self) -> None:
-        poisoned = self.inputs.poisoned
-        self._write("poison", indices=poisoned.indices, norms=poisoned.norms, original_labels=poisoned.original_labels)
+    def _prepare(self, engine: Engine) -> None:
         self._lay_out()
+        crafted = crafted_images(self.run)
+        if self.run.config.attack.method != "stamp" and crafted is None and len(self.inputs.poisoned.indices):
+            ((_, crafted),) = engine.map(tasks.craft, [(self.run.path,)])
+            self.inputs = load_inputs(self.run.config, crafted=crafted)
+            workbench.write_scratch(self.run, self.inputs)
+        poisoned, made = self.inputs.poisoned, {} if crafted is None else {"images": crafted}
+        kept = {name: getattr(poisoned, name) for name in ("indices", "norms", "original_labels")}
+        self._write("poison", **kept, **made)
 
     def _lay_out(self) -> None:
-        """Settle the network, and lay the images out for the workers."""
+        """Settle network and denoiser, and lay the images out for the workers."""
         _, channels, side, _ = self.inputs.dataset.test_images.shape
         resolve_model(self.run, channels=channels, side=side)
+        resolve_denoiser(self.run, channels=channels, side=side)
+        self._check_memory()
         for folder in ("models", "members"):
             (self.run.path / folder).mkdir(exist_ok=True)
-        tasks.write_scratch(self.run, self.inputs)
+        workbench.write_scratch(self.run, self.inputs)
+
+    def _check_memory(self) -> None:
+        """Refuse, before anything is trained, more votes than the memory holds when they are collected."""
+        noise, members = self.run.config.noise, self.run.config.training.members
+        levels = 1 + (noise.test_map == "sample-specific") + noise.chosen_by_votes * len(noise.test_candidates)
+        votes = len(SETS) * len(self.inputs.dataset.test_labels) * levels * members
+        if 2 * votes > memory():
+            raise RunError(
+                f"{members:,} members cast {votes / 1e9:,.0f} GB of votes, which do not fit in the memory twice: fewer "
+                "training.members, data.max_test or noise.test_candidates need less"
+            )
 
     def _singles(self, engine: Engine) -> None:
         """The undefended model, and the base classifier that σ* is found on."""
         results = {"undefended": self.run.path / "undefended.safetensors"}
         if self._needs_sigma:
-            results["base"] = tasks.single_path(self.run, "base")
+            results["base"] = workbench.single_path(self.run, "base")
         work = [(self.run.path, kind) for kind, result in results.items() if not result.exists()]
         for done, ((_, kind), votes) in enumerate(engine.map(tasks.train_single, work), 1):
+            integrity.note(self.run, f"models/{kind}.safetensors")
             if kind == "undefended":
                 self._write("undefended", **votes)
             self._progress("undefended", done, len(work))
@@ -114,77 +133,41 @@ class Pipeline:
         return "sample-specific" in (noise.train_map, noise.test_map)
 
     def _sigma(self, engine: Engine) -> None:
-        if (self.run.path / "sigma.safetensors").exists():
-            return
-        noise, inputs = self.run.config.noise, self.inputs
-        counts = {"train": len(inputs.poisoned.labels)} | dict.fromkeys(SETS, len(inputs.dataset.test_labels))
-        maps = {"train": noise.train_map} | dict.fromkeys(SETS, noise.test_map)
-        arrays = {which: np.full(count, noise.sigma) for which, count in counts.items()}
-        arrays["train_labels"] = inputs.poisoned.labels
-        searched = [which for which in counts if maps[which] == "sample-specific"]
-        work = [
-            (self.run.path, which, start, min(start + SIGMA_CHUNK, counts[which]))
-            for which in searched
-            for start in range(0, counts[which], SIGMA_CHUNK)
-        ]
-        found: dict[str, dict[int, dict[str, np.ndarray]]] = {which: {} for which in searched}
-        total = sum(counts[which] for which in searched)
-        done = 0
-        for (_, which, start, stop), result in engine.map(tasks.search_sigma, work):
-            found[which][start] = result
-            done += stop - start
-            self._progress("sigma", done, total)
-        for which in searched:
-            chunks = [chunk for _, chunk in sorted(found[which].items())]
-            whole = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-            kept = self._path_index(which, counts[which])
-            arrays[which] = whole["sigma"]
-            arrays[f"path_index/{which}"] = kept
-            arrays[f"path_sigma/{which}"] = whole["path_sigma"][kept]
-            arrays[f"path_radius/{which}"] = whole["path_radius"][kept]
-        if searched:
-            arrays |= self._curves(engine, {which: arrays[f"path_index/{which}"] for which in searched})
-        files.write_arrays(self.run.path / "sigma.safetensors", arrays)
-
-    def _path_index(self, which: str, count: int) -> np.ndarray:
-        """The images whose path is kept: evenly spread, half of the training ones poisoned."""
-        wanted = min(self.run.config.noise.paths, count)
-        poisoned = self.inputs.poisoned.indices if which == "train" else np.empty(0, np.int64)
-        spread = np.linspace(0, count - 1, wanted - min(wanted // 2, len(poisoned))).astype(np.int64)
-        return np.unique(np.concatenate([spread, poisoned[: wanted // 2]]))
-
-    def _curves(self, engine: Engine, kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        noise = self.run.config.noise
-        grid = np.geomspace(noise.sigma_min, noise.sigma_max, 32)
-        work = [
-            (self.run.path, which, tuple(part.tolist()), tuple(grid.tolist()))
-            for which, index in kept.items()
-            if len(index)
-            for part in np.array_split(index, max(1, len(index) // 16))
-        ]
-        curves: dict[str, dict[int, np.ndarray]] = {which: {} for which in kept}
-        for (_, which, index, _), curve in engine.map(tasks.trace_curves, work):
-            curves[which] |= dict(zip(index, curve, strict=True))
-            self._check_stop()
-        stacked = {
-            f"curve_radius/{which}": np.stack([curves[which][i] for i in index.tolist()])
-            for which, index in kept.items()
-            if len(index)
-        }
-        return {"curve_sigma": grid} | stacked
+        if not (self.run.path / "sigma.safetensors").exists():
+            progress = partial(self._progress, "sigma")
+            self._write("sigma", **sigma_stage.noise_levels(self.run, self.inputs, engine, progress=progress))
 
     def _members(self, engine: Engine) -> None:
         folder, training = self.run.path / "members", self.run.config.training
+        self._drop_damaged_parts(folder)
         there = shards.finished(folder)
         missing = [member for member in range(training.members) if member not in there]
         done = training.members - len(missing)
-        right = 0.0
-        for new, (_, accuracy) in enumerate(engine.map(self.member_task, ((self.run.path, m) for m in missing)), 1):
-            done, right = done + 1, right + accuracy
+        found: list[float] = []
+        for (_, member), made in engine.map(self.member_task, ((self.run.path, m) for m in missing)):
+            done += 1
+            for reason in made.diverged:
+                self.run.log("diverged", message=reason)
+            if made.accuracy is None:
+                self.run.log("left_out", message=f"member {member} diverged at every attempt and is left out")
+            else:
+                found.append(made.accuracy)
             if done % training.shard_members == 0:
                 self._gather()
-            self._progress("members", done, training.members, accuracy=round(right / new, 4))
+            so_far = {"accuracy": round(fmean(found), 4)} if found else {}
+            self._progress("members", done, training.members, **so_far)
         self._gather()
+
+    def _drop_damaged_parts(self, folder: Path) -> None:
+        """Members that a power cut damaged before their shard was written are trained again."""
+        for path in folder.glob("part-*.safetensors"):
+            try:
+                shards.read_part(path)
+            except shards.ShardError:
+                path.unlink()
+                self.run.log(
+                    "damaged", message=f"members/{path.name} is not what was written: the member is made again"
+                )
 
     def _gather(self) -> None:
         folder, training = self.run.path / "members", self.run.config.training
@@ -194,6 +177,7 @@ class Pipeline:
                 stacked[name] = stacked[name].double().sum(0)
             target = shards.shard_path(folder, members)
             files.write_atomically(target, lambda part, tensors=stacked: shards.save_tensors(part, tensors))
+            integrity.note(self.run, f"members/{target.name}")
             for member in members:
                 shards.part_path(folder, member).unlink()
 
@@ -202,62 +186,55 @@ class Pipeline:
         if (self.run.path / "votes.safetensors").exists():
             return
         found = shards.shards(folder)
-        if sum(len(members) for members, _ in found) != training.members:
+        if shards.finished(folder) != set(range(training.members)):
             raise RunError(
                 f"{folder} holds shards that do not add up to {training.members} members; delete the odd one and resume"
             )
-        parts = [shards.read(path, prefixes=("votes/", "softmax/")) for _, path in found]
+        held = [member for members, _ in found for member in members]
+        left_out = sorted({*range(training.members)}.difference(held))
+        self._check_quorum(held, left_out)
+        parts = [shards.read(path, prefixes=("votes/", "softmax/")) for members, path in found if members]
         arrays = {
             name: torch.cat([part[name] for part in parts]).numpy()
             if name.startswith("votes/")
-            else (sum(part[name] for part in parts) / training.members).numpy()
+            else (sum(part[name] for part in parts) / len(held)).numpy()
             for name in parts[0]
         }
-        files.write_arrays(self.run.path / "votes.safetensors", arrays | {"labels": self.inputs.dataset.test_labels})
+        arrays |= {"left_out": np.array(left_out, np.int64)} if left_out else {}
+        self._write("votes", **arrays | {"labels": self.inputs.dataset.test_labels})
+
+    def _check_quorum(self, held: list[int], left_out: list[int]) -> None:
+        """See that those who vote can certify something."""
+        advice = "start a run with a lower training.learning_rate"
+        if not held:
+            raise RunError(f"every member diverged: {advice}")
+        law = self.run.config.noise.law
+        if left_out and law not in (
+            "gaussian",
+            "none",
+        ):  # a DPA part that is left out votes for nobody, which is covered
+            raise RunError(
+                f"{len(left_out)} members diverged. A certificate that counts changes of the training images cannot "
+                f"leave members out: such a change might make others diverge; {advice}"
+            )
 
     def _store(self) -> None:
-        """Certify all inputs, and let the store see them in the configured order."""
+        """Certify all inputs; where certificates are balls, let the store see them too."""
         config = self.run.config
         settings = config.certification
         voted = certification.voted(self.run)
         table = certification.certify(voted, mode=config.noise.test_map, bound=settings.bound, alpha=settings.alpha)
-        images = np.concatenate([self.inputs.test_images(which) for which in SETS]).reshape(len(table), -1)
-        order = self._store_order(table)
-        with Store.open(self.run.store_path) as store:
-            for start in range(len(store.ledger()), len(order), STORE_BATCH):
-                rows = order[start : start + STORE_BATCH]
-                part = table.iloc[rows]
-                store.insert(
-                    images[rows],
-                    part["prediction"].to_numpy(),
-                    part["radius"].to_numpy(),
-                    part["sigma"].to_numpy(),
-                    part["set"].tolist(),
-                    part["index"].to_numpy(),
-                )
-                self._progress("store", min(start + STORE_BATCH, len(order)), len(order))
-            entries = store.ledger()
-        answers = pd.DataFrame(
-            [(*entry.key, entry.case, entry.label, entry.radius_after) for entry in entries],
-            columns=["set", "index", "store_case", "store_prediction", "store_radius"],
-        )
-        table = table.merge(answers, on=["set", "index"], how="left", validate="one_to_one")
-        files.write_text(self.run.path / "certificates.csv", table.to_csv(index=False))
         self._metrics = (
-            certification.assess(voted, table, radii=settings.radii)
-            | {"undefended": self._undefended(), "store": store_metrics(entries)}
-            | {"joint_budget": self._joint_budget(voted, table)}
+            {"unit": voted.kind.unit}
+            | ({"left_out": list(voted.left_out)} if voted.left_out else {})
+            | certification.assess(voted, table, radii=settings.radii)
+            | {"undefended": self._undefended(), "store": None}
+            | {"joint_budget": self._joint_budget(voted, table) if voted.budgets else None}
         )
-
-    def _store_order(self, table: pd.DataFrame) -> np.ndarray:
-        order, half = np.arange(len(table)), len(table) // len(SETS)
-        match self.run.config.certification.store_order:
-            case "triggered-first":
-                return np.concatenate([order[half:], order[:half]])
-            case "shuffled":
-                return np.random.default_rng(self.run.config.seed).permutation(order)
-            case _:
-                return order
+        if voted.kind.balls:
+            table, entries = store_stage.fill(self.run, self.inputs, table, progress=partial(self._progress, "store"))
+            self._metrics["store"] = store_metrics(entries)
+        files.write_text(self.run.path / "certificates.csv", table.to_csv(index=False))
 
     def _undefended(self) -> dict[str, Any] | None:
         votes, inputs = self.run.arrays("undefended"), self.inputs
@@ -288,7 +265,7 @@ class Pipeline:
             | {"seconds": {name: round(value, 3) for name, value in seconds.items()}}
             | {"peak_memory_bytes": peak_memory},
         )
-        tasks.scratch_path(self.run).unlink(missing_ok=True)
+        workbench.scratch_path(self.run).unlink(missing_ok=True)
         write_manifest(self.run)
         self.run.log("finished", message="finished", seconds=round(seconds["total"], 3))
 
@@ -321,3 +298,4 @@ class Pipeline:
 
     def _write(self, name: str, **arrays: np.ndarray) -> None:
         files.write_arrays(self.run.path / f"{name}.safetensors", arrays)
+        integrity.note(self.run, f"{name}.safetensors")

@@ -38,7 +38,7 @@ class Arithmetic:
 
 
 def arithmetic(voted: Voted, *, mode: str, bound: str) -> Arithmetic:
-    """The arithmetic of a mode; the release's has a bound of its own, whatever ``bound`` says.
+    """The arithmetic of a mode; the release's, and some kinds of certificate, have a bound of their own.
 
     Raises:
         RunError: the run has no votes in this mode.
@@ -47,7 +47,7 @@ def arithmetic(voted: Voted, *, mode: str, bound: str) -> Arithmetic:
         raise RunError(f"this run has no votes in mode {mode!r}; it has {', '.join(voted.modes)}")
     if mode == release.MODE:
         return Arithmetic("uniform", voted.own_map, release.BOUND, release.COUNT)
-    return Arithmetic(mode, mode, BOUNDS[bound], voted.members)
+    return Arithmetic(mode, mode, voted.kind.bound or BOUNDS[bound], voted.members)
 
 
 def follow(voted: Voted, which: str, rule: Arithmetic, *, alpha: float) -> Reading:
@@ -64,8 +64,9 @@ def follow(voted: Voted, which: str, rule: Arithmetic, *, alpha: float) -> Readi
 def read_votes(voted: Voted, which: str, *, mode: str, bound: str, alpha: float) -> Reading:
     """Bounds on the inputs of one set under ``mode``; each holds with probability >= 1 - ``alpha``.
 
-    ``voted`` bounds all K candidates at alpha/K and takes the best; ``set-aside`` lets the first members choose
-    and the others certify. Both certify the class that leads at the uniform σ₀ where they can.
+    ``voted`` bounds all K candidates at alpha/K and takes the best; ``set-aside`` lets the first members keep the
+    most promising few, and the others do the same with those. Both certify the class that leads at the
+    uniform σ₀ where they can.
 
     Raises:
         RunError: the bound cannot be read from these votes.
@@ -83,7 +84,7 @@ def _best_candidate(voted: Voted, which: str, bound: str, alpha: float) -> Readi
         BOUNDS[bound].from_votes(votes[:, k], classes=voted.classes, alpha=alpha / len(sigmas), softmax=softmax)
         for k, softmax in enumerate(voted.candidate_softmax[which])
     ]
-    chosen = largest_radius(at, sigmas, _leading(voted, which))
+    chosen = largest_radius(at, sigmas, _leading(voted, which))[0]
     cast = np.take_along_axis(votes, chosen[None, None], axis=1)[:, 0]  # (M, n)
     return Reading(take(at, chosen), count_votes(cast, voted.classes), np.asarray(sigmas)[chosen], len(cast), "voted")
 
@@ -95,18 +96,27 @@ def _candidate_chosen_aside(voted: Voted, which: str, bound: str, alpha: float) 
     aside = min(max(1, round(noise.aside * voted.members)), voted.members - 1)
     if aside < 1:
         raise RunError("set-aside needs at least two members")
-    certifying = votes[aside:]
+    anchor, certifying = _leading(voted, which, aside), votes[aside:]
+    kept = min(noise.kept, len(noise.test_candidates))
     forecasts = [
         BOUNDS["clopper-pearson"].class_bounds(
-            forecast(count_votes(votes[:aside, k], classes), len(certifying)), len(certifying), alpha
+            forecast(count_votes(votes[:aside, k], classes), len(certifying)), len(certifying), alpha / kept
         )
         for k in range(len(noise.test_candidates))
     ]
-    chosen = largest_radius(forecasts, noise.test_candidates, _leading(voted, which, aside))
-    cast = np.take_along_axis(certifying, chosen[None, None], axis=1)[:, 0]  # (M - aside, n)
-    bounds = BOUNDS[bound].from_votes(cast, classes=classes, alpha=alpha)
-    sigma = np.asarray(noise.test_candidates)[chosen]
-    return Reading(bounds, count_votes(cast, classes), sigma, len(cast), "set-aside")
+    promising = largest_radius(forecasts, noise.test_candidates, anchor, kept=kept)  # (J, n)
+    cast = [np.take_along_axis(certifying, one[None, None], axis=1)[:, 0] for one in promising]  # J of (M - aside, n)
+    at = [BOUNDS[bound].from_votes(one, classes=classes, alpha=alpha / kept) for one in cast]
+    sigma = np.asarray(noise.test_candidates)[promising]
+    chosen = largest_radius(at, sigma, anchor)
+    counts = np.stack([count_votes(one, classes) for one in cast])  # (J, n, C)
+    return Reading(
+        take(at, chosen[0]),
+        np.take_along_axis(counts, chosen[..., None], axis=0)[0],
+        np.take_along_axis(sigma, chosen, axis=0)[0],
+        len(certifying),
+        "set-aside",
+    )
 
 
 def _leading(voted: Voted, which: str, members: int | None = None) -> np.ndarray:

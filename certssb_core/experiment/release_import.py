@@ -13,7 +13,7 @@ from pathlib import Path
 
 from certssb_core.data.sources import DataError
 from certssb_core.ensemble import released
-from certssb_core.experiment import files, tasks
+from certssb_core.experiment import files, tasks, workbench
 from certssb_core.experiment.config import (
     AttackConfig,
     ConfigError,
@@ -23,12 +23,10 @@ from certssb_core.experiment.config import (
     TrainingConfig,
 )
 from certssb_core.experiment.engine import Engine
+from certssb_core.experiment.files import SOURCES
 from certssb_core.experiment.inputs import SETS
 from certssb_core.experiment.pipeline import Pipeline
 from certssb_core.experiment.run import Run, RunError
-
-SOURCES = "release.json"
-"""Where the run came from: the release's folder, and its files with their sha256."""
 
 
 def create(
@@ -96,14 +94,14 @@ def _config(trigger: str, sigma: float, members: int, data_root: str | None) -> 
     )
 
 
-def import_member(path: Path, member: int) -> float:
+def import_member(path: Path, member: int) -> tasks.Trained:
     """Let a member of the release vote under our noise law, and save it like one of ours; as ``train_member``."""
-    bench = tasks.workbench(path)
+    bench = workbench.open_bench(path)
     config = bench.config
     members = released.member_paths(_folder(bench.run), trigger=config.attack.trigger, sigma=config.noise.sigma)
     network = bench.network(member)
     network.load_state_dict(released.read_member(members[member]))
-    return tasks.let_vote(path, network.eval(), member=member)
+    return tasks.Trained(tasks.let_vote(path, network.eval(), member=member))
 
 
 class ReleaseImport(Pipeline):
@@ -116,7 +114,7 @@ class ReleaseImport(Pipeline):
         del stages["undefended"]
         return stages
 
-    def _prepare(self) -> None:
+    def _prepare(self, engine: Engine) -> None:
         self._lay_out()
 
     def _sigma(self, engine: Engine) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 
 from certssb_core.ensemble.models import check_fits, published_model
 from certssb_core.ensemble.training import native_precision
+from certssb_core.experiment import files, limits
 from certssb_core.experiment.run import Run, RunError
+from certssb_core.smoothing.denoisers import denoiser
+from certssb_core.smoothing.diffusion import denoise
 
 
 def resolve_device(run: Run) -> None:
@@ -39,6 +43,29 @@ def resolve_model(run: Run, *, channels: int, side: int) -> None:
         check_fits(run.config.training.model, channels=channels, side=side)
     except ValueError as error:
         raise RunError(str(error)) from None
+
+
+def resolve_denoiser(run: Run, *, channels: int, side: int) -> None:
+    """See that there is a denoiser where one is asked for, and write beside the config which one it is, by its weights.
+
+    Raises:
+        RunError: there is none, it does not know such images or so much noise, or it is not the one the run began with.
+    """
+    noise = run.config.noise
+    if noise.preprocessing != "denoise":
+        return
+    name, loudest = run.config.denoiser, noise.sigma_max if noise.train_map == "sample-specific" else noise.sigma
+    if not limits.current().downloads:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's own word for it, read when diffusers is first imported
+    try:
+        model = denoiser(name)
+        denoise(model, torch.zeros(1, channels, side, side), torch.tensor([loudest]))
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    path, used = run.path / "denoiser.json", {"name": name, "sha256": model.digest}
+    if path.exists() and run.denoiser != used:
+        raise RunError(f"the denoiser {name} is not the one that {run.name} began with; start a new run")
+    files.write_json(path, used)
 
 
 def _update(run: Run, **changes: Any) -> None:

@@ -9,52 +9,54 @@
     undefended.safetensors the undefended model's votes on clean and triggered images
     members/*.safetensors  shards: stacked weights of some members, with their votes
     votes.safetensors      votes of all members, mean softmax
-    certificates.csv       one row per certified input
+    denoiser.json          name and sha256 of the denoiser, where there is one
+    certificates.csv       one row per certified input; radius in the unit of the kind of certificate
     metrics.json           the run's figures
-    store.sqlite           the certified balls and the ledger of their insertion
+    store.sqlite           the certified balls and the ledger of their insertion, where certificates are balls
     falsification.json     what an attack on the certificates found, if there was one
+    queued                 since when the run waits for another one to end, while it does
 
 A run made by ``import-release`` has ``release.json``, the files it was made of, and none of what the release does not
 hold: ``poison``, ``models``, ``undefended``, σ of the training images; their figures in metrics.json are null.
 
-Whether a worker is alive is told by the lock it holds on ``run.lock``: the operating system lets go of
-it when the process dies, so neither a recycled process number nor a clock can fool it.
+Its log, its lock and how it is stopped are those of every job (:mod:`certssb_core.experiment.job`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import numpy as np
 import pandas as pd
 
 from certssb_core.experiment import config as configuration
-from certssb_core.experiment import files
+from certssb_core.experiment import files, limits
+from certssb_core.experiment.job import Job, RunError
 
 STAGES = ("data", "undefended", "sigma", "members", "votes", "store")
-State = Literal["new", "running", "stopped", "failed", "done"]
+State = Literal["new", "queued", "running", "stopped", "failed", "done"]
 _NAME = re.compile(r"\w[\w.-]{0,79}")
+_MOST_BYTES = 200  # a name of a file has at most 255 on every common system
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 
 
-class RunError(Exception):
-    """A run that cannot be made, found, read or started; the message says what to do."""
+SILENT_MINUTES = 10.0
+"""How long a worker may say nothing before somebody should look."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands. ``done`` of ``total`` count the current stage's units (members, images, …)."""
+    """Where a run stands. ``done`` of ``total`` count the current stage's units (members, images, …); ``silence`` says
+    what can be done about a worker that has said nothing for long."""
 
     state: State
     stage: str = ""
@@ -63,6 +65,7 @@ class Status:
     seconds_left: float | None = None
     message: str = ""
     cause: str = ""
+    silence: str = ""
 
 
 def default_runs_dir() -> Path:
@@ -70,14 +73,11 @@ def default_runs_dir() -> Path:
     return Path(os.environ.get("CERTSSB_RUNS") or "checkpoints")
 
 
-class Run:
+class Run(Job):
     """Handle on a run's folder; holds no state of its own beyond what is on disk."""
 
-    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json")
+    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json", "scratch.safetensors")
     """Files of a run that live on after it: its manifest does not hash them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
 
     # -- making and finding -------------------------------------------------------------------------
 
@@ -88,6 +88,7 @@ class Run:
         Raises:
             RunError: the name is not a plain file name, is taken, or the folder cannot be written.
         """
+        limits.check_writable()
         path = place(name, runs_dir)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,8 +108,9 @@ class Run:
             RunError: there is no run.
         """
         for path in ((runs_dir or default_runs_dir()) / name_or_path, Path(name_or_path)):
-            if (path / "config.json").is_file():
-                return cls(path)
+            with contextlib.suppress(OSError):  # no system has a file of such a name
+                if (path / "config.json").is_file():
+                    return cls(path)
         raise RunError(f"no run {str(name_or_path)!r} in {runs_dir or default_runs_dir()}/; `list` shows the runs")
 
     @classmethod
@@ -117,21 +119,22 @@ class Run:
         found = [path.parent for path in (runs_dir or default_runs_dir()).glob("*/config.json")]
         return [cls(path) for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
 
-    def delete(self) -> None:
-        """Remove the folder of a run that no worker holds.
+    def rename(self, name: str) -> Run:
+        """Give the folder of a run that no worker holds another name; the run under it.
 
         Raises:
-            RunError: a worker is on it.
+            RunError: a worker is on it, the name is not a plain file name, or it is taken.
         """
-        with self.lock():
-            pass
-        shutil.rmtree(self.path)
+        target = place(name, self.path.parent)
+        if target.exists():
+            raise RunError(f"{target} exists already; choose another name")
+        self.at_rest()
+        try:
+            return Run(self.path.rename(target))
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be renamed: {error.strerror}") from None
 
     # -- what it holds ------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        return self.path.name
 
     @cached_property
     def config(self) -> configuration.RunConfig:
@@ -149,6 +152,16 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         return self._json("metrics.json")
+
+    @property
+    def falsification(self) -> dict[str, Any] | None:
+        """What the last attack on the certificates found; None where there was none."""
+        return self._json("falsification.json") if (self.path / "falsification.json").exists() else None
+
+    @property
+    def denoiser(self) -> dict[str, Any]:
+        """Name and sha256 of the denoiser that its members' training images went through."""
+        return self._json("denoiser.json")
 
     @property
     def store_path(self) -> Path:
@@ -178,36 +191,14 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.path / name} cannot be read ({error}); has the run finished?") from None
+        if not isinstance(found, dict):
+            raise RunError(f"{self.path / name} holds {type(found).__name__}, not what a run writes")
+        return found
 
-    # -- its log ------------------------------------------------------------------------------------
-
-    def log(self, kind: str, **fields: Any) -> None:
-        """Append one event; a single write, so that lines of two writers never mix."""
-        event = {
-            "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
-            "kind": kind,
-        } | fields
-        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event, ensure_ascii=False) + "\n")
-
-    def events(self) -> list[dict[str, Any]]:
-        """All events; a line cut off by a kill is passed over."""
-        try:
-            text = (self.path / "events.jsonl").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return []
-        events = []
-        for line in text.splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and "kind" in event:
-                events.append(event)
-        return events
+    # -- where it stands ---------------------------------------------------------------------------
 
     def status(self) -> Status:
         """Where the run stands, from its log and its lock."""
@@ -219,6 +210,8 @@ class Run:
             state = "done"
         elif self.is_locked():
             state = "running"
+        elif self.queued_at() is not None:
+            state = "queued"
         elif last["kind"] in ("new", "failed"):
             state = last["kind"]
         else:
@@ -231,45 +224,38 @@ class Run:
             seconds_left=progress.get("seconds_left") if state == "running" else None,
             message=last.get("message", ""),
             cause=last.get("cause", ""),
+            silence=self._silence(events) if state == "running" else "",
         )
 
-    # -- one worker at a time -----------------------------------------------------------------------
+    def _silence(self, events: list[dict[str, Any]]) -> str:
+        minutes = (time.time() - (self.path / "events.jsonl").stat().st_mtime) / 60 if events else 0.0
+        if minutes < SILENT_MINUTES:
+            return ""
+        process = next((event["process"] for event in reversed(events) if "process" in event), None)
+        named = f"process {process}" if process else "the worker's process"
+        return (
+            f"No word from the worker for {minutes:.0f} minutes. Members of a large network take long; if it hangs and "
+            f"does not stop when asked, end {named} on the machine it was started on. What is finished is kept, and "
+            "resume goes on."
+        )
 
-    @contextmanager
-    def lock(self, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the run; released by the operating system even if this process is killed.
+    # -- its place in the queue ---------------------------------------------------------------------
 
-        Raises:
-            RunError: another process holds it.
-        """
-        lock = filelock.FileLock(self.path / "run.lock")
+    def enter_queue(self) -> None:
+        """Wait behind those that wait already; one that does keeps its place."""
+        if self.queued_at() is None:
+            files.write_text(self.path / "queued", str(time.time_ns()))
+
+    def leave_queue(self) -> None:
+        limits.check_writable()
+        (self.path / "queued").unlink(missing_ok=True)
+
+    def queued_at(self) -> int | None:
+        """When the run was queued, in nanoseconds; None where it does not wait."""
         try:
-            lock.acquire(timeout=timeout)
-        except filelock.Timeout:
-            raise RunError(f"{self.name} has a worker at this moment; stop it first") from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def is_locked(self) -> bool:
-        if not (self.path / "run.lock").exists() or not os.access(self.path, os.W_OK):
-            return False
-        try:
-            with self.lock():
-                return False
-        except RunError:
-            return True
-
-    def request_stop(self) -> None:
-        """Ask the worker to stop after the members in hand. Asking, never signalling, cannot hit a stranger."""
-        (self.path / "stop").touch()
-
-    def stop_requested(self) -> bool:
-        return (self.path / "stop").exists()
-
-    def clear_stop(self) -> None:
-        (self.path / "stop").unlink(missing_ok=True)
+            return int((self.path / "queued").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
 
 def place(name: str, runs_dir: Path | None = None) -> Path:
@@ -278,7 +264,8 @@ def place(name: str, runs_dir: Path | None = None) -> Path:
     Raises:
         RunError: the name is not a plain file name.
     """
-    if not _NAME.fullmatch(name):
+    plain = _NAME.fullmatch(name) and not name.endswith(".") and unicodedata.is_normalized("NFC", name)
+    if not plain or len(name.encode()) > _MOST_BYTES or name.partition(".")[0].upper() in _DEVICES:
         raise RunError(f"{name!r} is not a name for a run: letters, digits, '_', '.', '-', at most 80, no leading dot")
     return (runs_dir or default_runs_dir()) / name
 

@@ -88,7 +88,7 @@ def groupings(table: pd.DataFrame) -> dict[str, str]:
 
 
 def grouped(table: pd.DataFrame, by: str, of: str = "clean") -> pd.DataFrame:
-    """``index, sigma`` and ``group`` of the images to compare.
+    """The rows of the images to compare, with their ``group``.
 
     Args:
         table: of :func:`samples`.
@@ -97,10 +97,39 @@ def grouped(table: pd.DataFrame, by: str, of: str = "clean") -> pd.DataFrame:
         of: one of ``SETS``.
     """
     if by == "set":
-        return table[["index", "sigma"]].assign(group=table["set"])
+        return table.assign(group=table["set"])
     rows = table[table["set"] == ("train" if by == "poisoned" else of)].sort_values("label", kind="stable")
     group = rows["poisoned"].map({False: "clean", True: "poisoned"}) if by == "poisoned" else rows["name"]
-    return rows[["index", "sigma"]].assign(group=group)
+    return rows.assign(group=group)
+
+
+def in_bar(shown: pd.DataFrame, bins: pd.DataFrame, bar: int, group: str = "") -> pd.DataFrame:
+    """Those rows of :func:`grouped` that bar number ``bar`` of its histogram counts, smallest σ* first.
+
+    Args:
+        shown: the rows that were binned.
+        bins: of :func:`certssb_core.figures.sigma.binned`.
+        bar: from 0; group: of the bar; every group where empty.
+    """
+    edges = np.append(bins["low"].unique(), bins["high"].max())
+    inside = (shown["sigma"] >= edges[bar]) & (shown["sigma"] < edges[bar + 1])
+    if bar == len(edges) - 2:
+        inside |= shown["sigma"] == edges[-1]  # the last bin is closed
+    if group:
+        inside &= shown["group"] == group
+    return shown[inside].sort_values("sigma", kind="stable")
+
+
+def beside_release(ours: pd.DataFrame, released: pd.DataFrame) -> pd.DataFrame:
+    """σ* of the clean test images in two tables of :func:`samples` over the same test set.
+
+    Returns:
+        Columns ``set, index, name, ours, theirs``.
+    """
+    columns = ["set", "index", "name", "sigma"]
+    left = ours.loc[ours["set"] == "clean", columns].rename(columns={"sigma": "ours"})
+    right = released.loc[released["set"] == "clean", ["index", "sigma"]].rename(columns={"sigma": "theirs"})
+    return left.merge(right, on="index", validate="one_to_one")
 
 
 def with_ascent(sigma: dict[str, np.ndarray], set_name: str) -> np.ndarray:

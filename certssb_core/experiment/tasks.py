@@ -9,135 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from certssb_core.data.poisoning import METHODS
+from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble import shards
-from certssb_core.ensemble.models import build
-from certssb_core.ensemble.training import train
+from certssb_core.ensemble.crafting import CRAFTS, STAMPED, Plan
+from certssb_core.ensemble.memory import halving
+from certssb_core.ensemble.training import Diverged
 from certssb_core.ensemble.voting import vote
 from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig
-from certssb_core.experiment.inputs import SETS, Inputs
-from certssb_core.experiment.run import Run
+from certssb_core.experiment.inputs import SETS, load_inputs, trigger_settings
+from certssb_core.experiment.run import Run, RunError
+from certssb_core.experiment.workbench import (
+    ATTEMPTS,
+    SINGLES,
+    STORAGE,
+    Workbench,
+    base_network,
+    noise_levels,
+    open_bench,
+    single_path,
+)
 from certssb_core.smoothing.noise import NOISE_LAWS
-from certssb_core.smoothing.preprocessing import PREPROCESSING
 from certssb_core.smoothing.sigma import Search, ascend, leading_class, probability_cap, radius_curve
 
-SINGLES = {"undefended": -1, "base": -2}
-"""The two models outside the ensemble, and the member numbers that seed them. They never vote."""
+SURROGATES = (-3, -4)
+"""Member numbers that seed the attacker's own models, on clean data."""
+
+AIMED = 256
+"""At most so many triggered training images that crafted poisons work on."""
 
 SEARCH_PIXELS = 64 * 28 * 28
 """Pixels of the images that the σ* search holds at once (times its draws): 64 of MNIST, one at 224×224."""
-
-STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-def scratch_path(run: Run) -> Path:
-    """The run's images as tensors, mapped by every worker, so that they lie in memory once."""
-    return run.path / "scratch.safetensors"
-
-
-@dataclass(frozen=True, eq=False)
-class Workbench:
-    """What the tasks of one run share: its config and its tensors, on its device.
-
-    The world of a run is its images and its seed: another world is a copy with other ones.
-    """
-
-    run: Run
-    config: RunConfig
-    device: torch.device
-    tensors: dict[str, torch.Tensor]
-    seed: int
-
-    def network(self, member: int) -> nn.Module:
-        images = self.tensors["clean"]
-        return build(
-            self.config.training.model,
-            channels=images.shape[1],
-            side=images.shape[2],
-            classes=int(self.tensors["classes"]),
-            seed=self.seed,
-            member=member,
-        ).to(self.device)
-
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bfloat16")
-
-    def fit(self, network: nn.Module, sigma: torch.Tensor | None, *, member: int, epochs: int) -> nn.Module:
-        """Train on the poisoned set; under the noise law where ``sigma`` ``(n,)`` is given."""
-        images, labels = self.tensors["train"], self.tensors["labels"]
-        if sigma is not None:
-            law = NOISE_LAWS[self.config.noise.law]
-            copy = law.training_set(images, labels, sigma, seed=self.seed, member=member)
-            images, labels = PREPROCESSING[self.config.noise.preprocessing](copy.images), copy.labels
-        training = self.config.training
-        return train(
-            network,
-            images,
-            labels,
-            epochs=epochs,
-            batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
-            precision=training.precision,
-            seed=self.seed,
-            member=member,
-        )
-
-    def trained(self, member: int, sigma: torch.Tensor) -> nn.Module:
-        """Member ``member``, trained on its noisy copy at ``sigma`` ``(n,)``."""
-        return self.fit(self.network(member), sigma, member=member, epochs=self.config.training.epochs)
-
-    def rounded(self, network: nn.Module) -> nn.Module:
-        """The same network, its weights rounded to what is stored: members vote so."""
-        stored = STORAGE[self.config.training.storage]
-        network.load_state_dict({name: weight.to(stored) for name, weight in network.state_dict().items()})
-        return network
-
-
-def write_scratch(run: Run, inputs: Inputs) -> None:
-    """Lay the run's images out for its workers."""
-    arrays = {
-        "train": inputs.poisoned.images,
-        "labels": inputs.poisoned.labels,
-        "clean": inputs.dataset.test_images,
-        "triggered": inputs.triggered,
-        "test_labels": inputs.dataset.test_labels,
-        "classes": np.array(len(inputs.dataset.classes)),
-    }
-    files.write_arrays(scratch_path(run), arrays)
-
-
-@lru_cache(maxsize=1)
-def workbench(path: Path) -> Workbench:
-    run = Run(path)
-    device = torch.device(run.config.training.device)
-    tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
-    return Workbench(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
-
-
-@lru_cache(maxsize=1)
-def base_network(path: Path) -> nn.Module:
-    bench = workbench(path)
-    network = bench.network(SINGLES["base"])
-    network.load_state_dict(shards.read(single_path(bench.run, "base")))
-    return network.eval()
-
-
-@lru_cache(maxsize=1)
-def noise_levels(path: Path) -> dict[str, torch.Tensor]:
-    bench = workbench(path)
-    levels = bench.run.arrays("sigma")
-    return {name: torch.from_numpy(levels[name]).to(bench.device) for name in ("train", *SETS) if name in levels}
-
-
-def single_path(run: Run, kind: str) -> Path:
-    return run.path / "models" / f"{kind}.safetensors"
 
 
 def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
@@ -146,25 +55,62 @@ def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
     Returns:
         its hard votes on the clean and the triggered test images, without noise.
     """
-    bench = workbench(path)
+    bench = open_bench(path)
     member = SINGLES[kind]
     sigma = torch.full((len(bench.tensors["train"]),), bench.config.noise.sigma) if kind == "base" else None
-    network = bench.fit(bench.network(member), sigma, member=member, epochs=bench.config.training.single_epochs)
+    try:
+        network = bench.trained(member, sigma)
+    except Diverged:
+        raise RunError(f"the {kind} model diverged {ATTEMPTS} times: start a run with a lower learning rate") from None
     files.write_atomically(single_path(bench.run, kind), lambda part: shards.save_tensors(part, network.state_dict()))
     return {which: vote(network, bench.tensors[which]).hard.cpu().numpy() for which in SETS}
 
 
+def craft(path: Path) -> np.ndarray:
+    """What the run's clean-label attack makes of the images it poisons: ``(k, C, H, W)``.
+
+    The attacker's models are trained as the undefended one is, on the clean data, from other seeds. The images are not
+    read through :func:`open_bench`, which would keep them as they are before the attack.
+    """
+    run = Run(path)
+    inputs, attack, device = load_inputs(run.config), run.config.attack, torch.device(run.config.training.device)
+    arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "clean": inputs.dataset.test_images}
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    tensors["classes"] = torch.tensor(len(inputs.dataset.classes))
+    bench = Workbench(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
+    networks = [
+        bench.fit(bench.network(member), None, member=member, epochs=run.config.training.single_epochs)
+        for member in SURROGATES
+    ]
+    if METHODS[attack.method].victims:
+        aims = inputs.dataset.test_images[inputs.counts]
+    else:
+        others = inputs.poisoned.images[inputs.poisoned.labels != attack.target][:AIMED]
+        aims = apply_trigger(others, **trigger_settings(attack))
+    poisons = CRAFTS[attack.method](
+        Plan(
+            networks=[network.requires_grad_(False) for network in networks],
+            bases=tensors["train"][inputs.poisoned.indices],
+            target=attack.target,
+            aims=torch.from_numpy(aims).to(device),
+            victims=METHODS[attack.method].victims,
+            budget=attack.budget,
+            steps=attack.craft_steps,
+        )
+    )
+    made = poisons.cpu().numpy()
+    return apply_trigger(made, **trigger_settings(attack)) if attack.method in STAMPED else made
+
+
 def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.ndarray]:
     """σ* of images ``start`` to ``stop`` of a set, with their ascent paths."""
-    bench = workbench(path)
+    bench = open_bench(path)
     images = bench.tensors[which][start:stop]
     with bench.autocast():
-        ascent = ascend(
-            base_network(path),
-            images,
-            search_settings(bench.config),
-            seed=bench.seed,
-            batch_size=max(1, SEARCH_PIXELS // images[0].numel()),
+        network, search = base_network(path), search_settings(bench.config)
+        ascent = halving(
+            lambda held: ascend(network, images, search, seed=bench.seed, batch_size=held),
+            max(1, SEARCH_PIXELS // images[0].numel()),
         )
     return {
         "sigma": ascent.sigma.cpu().numpy(),
@@ -190,7 +136,7 @@ def search_settings(config: RunConfig) -> Search:
 
 def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[float, ...]) -> np.ndarray:
     """r(x, σ) of some images on a grid of σ: ``(len(index), len(grid))``."""
-    bench = workbench(path)
+    bench = open_bench(path)
     search = search_settings(bench.config)
     images = bench.tensors[which][list(index)]
     with bench.autocast():
@@ -201,14 +147,28 @@ def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[flo
     return curve.cpu().numpy()
 
 
-def train_member(path: Path, member: int) -> float:
+@dataclass(frozen=True)
+class Trained:
+    """What became of a member: its ``accuracy`` on clean test images under the run's test noise, None where it is
+    left out; and in words every attempt that ``diverged``."""
+
+    accuracy: float | None
+    diverged: tuple[str, ...] = ()
+
+
+def train_member(path: Path, member: int) -> Trained:
     """Train member ``member`` on its noisy copy, let it vote, and save weights and votes in one part file.
 
-    Returns:
-        its own accuracy on the clean test images under the run's test noise.
+    A member that diverges at every attempt is left out. That follows from its own training alone, never from a test
+    input, so the test noise of the others is what it was and their test radius stands.
     """
-    bench = workbench(path)
-    return let_vote(path, bench.trained(member, noise_levels(path)["train"]), member=member)
+    bench, diverged = open_bench(path), []
+    try:
+        network = bench.trained(member, noise_levels(path)["train"], tell=diverged.append)
+    except Diverged:
+        files.write_atomically(shards.part_path(bench.run.path / "members", member), shards.leave_out)
+        return Trained(None, tuple(diverged))
+    return Trained(let_vote(path, network, member=member), tuple(diverged))
 
 
 def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
@@ -216,8 +176,11 @@ def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
 
     Returns:
         its own accuracy on the clean test images under the run's test noise.
+
+    Raises:
+        RunError: an answer is no number. It is not left out for that: then test inputs would choose who votes.
     """
-    bench, levels = workbench(path), noise_levels(path)
+    bench, levels = open_bench(path), noise_levels(path)
     weights = bench.rounded(network).state_dict()
     stored = STORAGE[bench.config.training.storage]
     tensors = {shards.WEIGHT + name: weight.to(stored) for name, weight in weights.items()}
@@ -235,15 +198,20 @@ def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
             ]
             tensors[f"votes/{which}/candidates"] = torch.stack([ballot.hard for ballot in ballots])
             tensors[f"softmax/{which}/candidates"] = torch.stack([ballot.softmax for ballot in ballots])
+    if not all(answers.isfinite().all() for name, answers in tensors.items() if name.startswith("softmax/")):
+        raise RunError(
+            f"member {member} answers with values that are not numbers, though its weights are: nothing can be voted. "
+            "Start a run with a lower learning rate or less noise"
+        )
     part = shards.part_path(bench.run.path / "members", member)
-    files.write_atomically(part, lambda partial: shards.save_tensors(partial, tensors))
+    files.write_atomically(part, lambda partial: shards.save_part(partial, tensors))
     votes = tensors["votes/clean/" + ("uniform" if bench.config.noise.chosen_by_votes else bench.config.noise.test_map)]
     return (votes == bench.tensors["test_labels"]).float().mean().item()
 
 
 def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The noise at which test inputs are voted on: always the uniform σ₀, and σ*_x where the run has it."""
-    levels = {"uniform": torch.full_like(sigma, config.noise.sigma)}
+    """The noise at which test inputs are voted on: always one level for all, and σ*_x where the run has it."""
+    levels = {"uniform": torch.full_like(sigma, config.noise.level)}
     if config.noise.test_map == "sample-specific":
         levels["sample-specific"] = sigma
     return levels

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from certssb_core.certify import release
+from certssb_core.certify.kinds import CERTIFICATES, CertificateKind
 from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.inputs import SETS
 from certssb_core.experiment.run import Run
@@ -20,10 +21,12 @@ class Voted:
         config: the run's config.
         votes: ``{(set, map): (M, n) uint8}``; softmax: ``{(set, map): (n, C) float64}``, its mean over members.
         sigma: ``{set: (n,) float64}``, σ*_x.
-        sigma_train: ``(n_train,)`` float64, σ*_i; None where they are not known (an imported release).
+        sigma_train: ``(n_train,)`` float64, σ*_i; None where they are not known (an imported release), and where
+            members were left out: a change of the training images might leave out others.
         labels: ``(n,)`` int64, true classes of the test images.
         candidate_votes: ``{set: (M, K, n) uint8}``, votes at every candidate σ; empty where the run has none.
         candidate_softmax: ``{set: (K, n, C) float64}``.
+        left_out: members that could not be trained. They have no row in any votes: M is that of the others.
     """
 
     config: RunConfig
@@ -34,6 +37,7 @@ class Voted:
     labels: np.ndarray
     candidate_votes: dict[str, np.ndarray] = field(default_factory=dict)
     candidate_softmax: dict[str, np.ndarray] = field(default_factory=dict)
+    left_out: tuple[int, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -44,10 +48,20 @@ class Voted:
         return len(next(iter(self.votes.values())))
 
     @property
+    def budgets(self) -> bool:
+        """Whether changes of training images are certified as norms, together with the test input where it may move."""
+        return self.kind.weighs and self.sigma_train is not None
+
+    @property
     def modes(self) -> tuple[str, ...]:
-        """What the run's votes can be counted in: the noise maps they were cast at, choices among candidates, and
-        the release's arithmetic."""
-        return (*self.sound_modes, release.MODE)
+        """What the run's votes can be counted in: the noise maps they were cast at, choices among candidates, and,
+        of L2 balls, the release's arithmetic."""
+        return (*self.sound_modes, release.MODE) if self.kind.balls else self.sound_modes
+
+    @property
+    def kind(self) -> CertificateKind:
+        """What the votes certify."""
+        return CERTIFICATES[self.config.certification.certificate]
 
     @property
     def sound_modes(self) -> tuple[str, ...]:
@@ -64,7 +78,7 @@ class Voted:
     def test_sigma(self, which: str, mode: str) -> np.ndarray:
         """The noise ``(n,)`` at which the votes of the noise map ``mode`` were cast."""
         if mode == "uniform":
-            return np.full(len(self.labels), self.config.noise.sigma)
+            return np.full(len(self.labels), self.config.noise.level)
         return self.sigma[which]
 
 
@@ -85,8 +99,9 @@ def voted(run: Run) -> Voted:
         votes=named("votes"),
         softmax=named("softmax"),
         sigma={which: sigma[which] for which in SETS},
-        sigma_train=sigma.get("train"),
+        sigma_train=None if "left_out" in votes else sigma.get("train"),
         labels=votes["labels"],
+        left_out=tuple(votes["left_out"].tolist()) if "left_out" in votes else (),
         **{
             f"candidate_{kind}": {which: votes[key] for which in SETS if (key := f"{kind}/{which}/candidates") in votes}
             for kind in ("votes", "softmax")

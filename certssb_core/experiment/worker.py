@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import signal
 import traceback
 
+from certssb_core.certify.store import StoreError
 from certssb_core.data.sources import DataError
 from certssb_core.data.triggers import PoisonError
+from certssb_core.ensemble.memory import out_of_memory
+from certssb_core.experiment import limits
 from certssb_core.experiment.config import ConfigError
+from certssb_core.experiment.engine import EngineError
 from certssb_core.experiment.run import Run, RunError
 
-PLAIN_ERRORS = (DataError, PoisonError, ConfigError, RunError)
+PLAIN_ERRORS = (DataError, PoisonError, ConfigError, RunError, StoreError, EngineError)
 """Errors whose message is all a person needs; anything else also leaves its traceback in worker.log."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 LOCK_SECONDS = 5.0
 """How long to wait for the lock: someone may be looking whether the run is alive."""
@@ -27,13 +36,14 @@ def work(run: Run) -> bool:
         if run.status().state == "done":
             return True
         signal.signal(signal.SIGTERM, lambda *_: run.request_stop())
-        run.log("message", message="worker started")
+        run.log("message", message="worker started", process=os.getpid())
         try:
             from certssb_core.experiment.pipeline import Pipeline, Stopped
             from certssb_core.experiment.release_import import ReleaseImport
 
             pipelines = {"trained": Pipeline, "cert-ssbd-release": ReleaseImport}
-            pipelines[run.config.origin](run).execute()
+            with limits.a_place_at_work(run.path.parent):
+                pipelines[run.config.origin](run).execute()
             return True
         except Stopped:
             run.clear_stop()
@@ -42,5 +52,20 @@ def work(run: Run) -> bool:
             run.log("failed", message=str(error), cause="data" if isinstance(error, DataError) else "")
         except Exception as error:
             traceback.print_exc()
-            run.log("failed", message=f"{type(error).__name__}: {error} (details in worker.log)")
+            with contextlib.suppress(OSError):  # on a full disk not even this can be said; worker.log may have it
+                run.log("failed", message=_explained(error))
         return False
+
+
+def _explained(error: Exception) -> str:
+    """What happened, and what to do."""
+    if getattr(error, "errno", None) in FULL:
+        return f"the disk is full ({error}): make room, then resume; everything that was finished is kept"
+    if isinstance(error, OSError):
+        return f"the run's folder cannot be written ({error}): put that right, then resume; what was finished is kept"
+    if out_of_memory(error):
+        return (
+            "there is not enough memory: fewer training.workers, a smaller training.batch_size or fewer noise.draws "
+            "need less. Finished members are kept: resume when there is more"
+        )
+    return f"{type(error).__name__}: {error} (details in worker.log)"

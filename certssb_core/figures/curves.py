@@ -25,6 +25,7 @@ def certified_accuracy(
     colours: dict[str, str],
     published: pd.DataFrame | None = None,
     at: float | None = None,
+    unit: str = "L2 pixel units",
 ) -> go.Figure:
     """Share of images with the true class and a radius above r, clean and triggered side by side.
 
@@ -34,10 +35,12 @@ def certified_accuracy(
         colours: a colour per series; series also differ by dash.
         published: columns ``radius, share`` of the public release, drawn beside the clean curves.
         at: the radius under discussion, a dotted line.
+        unit: of the radius.
     """
     figure = make_subplots(
         rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=list(_PANELS.values())
     )
+    counts = (table["radius"] % 1 == 0).all()  # things are counted: markers show where the curve stands
     for position, series in enumerate(table["series"].unique()):
         for column, name in enumerate(_PANELS, start=1):
             rows = table[(table["series"] == series) & (table["set"] == name)]
@@ -61,7 +64,8 @@ def certified_accuracy(
                 name=series,
                 legendgroup=series,
                 showlegend=column == 1,
-                mode="lines",
+                mode="lines+markers" if counts else "lines",
+                marker={"size": 9},
                 line={"color": colours[series], "width": 3, "dash": _DASHES[position % len(_DASHES)]},
                 hovertemplate="r = %{x:.2f}: %{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
                 row=1,
@@ -83,10 +87,12 @@ def certified_accuracy(
             row=1,
             col=1,
         )
-    theme.styled(figure, x="radius r (L2 pixel units)", height=470)
+    theme.styled(figure, x=f"radius r ({unit})", height=470)
     if at is not None:
-        figure.add_vline(x=at, line={"color": theme.INK, "width": 1.5, "dash": "dot"})
+        theme.vertical(figure, at, panels=len(_PANELS))
     figure.update_annotations(font_size=theme.FONT_SIZE)
+    if counts:
+        figure.update_xaxes(tickformat=",d", dtick=1 if table["radius"].max() <= 12 else None)
     figure.update_yaxes(range=[-2, 102])
     figure.update_yaxes(title_text="right and radius > r (%)", col=1)
     figure.update_layout(hovermode="x unified", margin_t=96, legend_y=1.12)
@@ -118,7 +124,7 @@ def budget(table: pd.DataFrame, *, colours: dict[str, str], images: int) -> go.F
             },
             hovertemplate="%{x} images: %{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
         )
-    figure.add_vline(x=images, line={"color": theme.INK, "width": 1.5, "dash": "dot"})
+    theme.vertical(figure, images)
     theme.styled(figure, x="poisoned training images n", y="test inputs certified (%)", height=360)
     figure.update_xaxes(rangemode="tozero", tickformat=",d", dtick=1 if table["images"].max() <= 12 else None)
     figure.update_yaxes(range=[-2, 102])

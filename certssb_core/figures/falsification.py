@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,11 +52,10 @@ def violation_rates(parts: Sequence[Mapping[str, Any]], *, alpha: float, confide
             hovertemplate="%{y}: %{x:.2g} of the trials<extra></extra>",
         )
     theme.styled(figure, x="share of trials in which a certificate broke", height=110 + 80 * max(1, len(shown)))
-    figure.add_vline(
-        alpha,
-        line={"color": theme.INK, "dash": "dash", "width": 2},
-        annotation={"text": f"α = {alpha:g}", "font_size": theme.FONT_SIZE - 1},
-        annotation_position="bottom right",
+    theme.vertical(figure, alpha, dash="dash")
+    figure.add_annotation(  # on a log axis an annotation stands at the logarithm
+        x=math.log10(alpha), y=0, yref="paper", text=f"α = {alpha:g}", xanchor="left", xshift=6, showarrow=False
     )
-    figure.update_xaxes(type="log", exponentformat="power")
+    figure.update_xaxes(type="log", dtick=1, exponentformat="power")
+    figure.update_yaxes(range=[-0.5, len(shown) - 0.3])
     return figure

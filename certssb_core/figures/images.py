@@ -14,7 +14,12 @@ from certssb_core.figures.theme import FONT_SIZE, styled
 
 
 def picture(image: np.ndarray, *, side: int = 224) -> str:
-    """One image as a PNG in a data URI, with square, sharp pixels.
+    """One image as a PNG in a data URI, with square, sharp pixels; arguments as in :func:`png`."""
+    return "data:image/png;base64," + base64.b64encode(png(image, side=side)).decode()
+
+
+def png(image: np.ndarray, *, side: int = 1) -> bytes:
+    """One image as a PNG file, its pixels rounded to 8 bits.
 
     Args:
         image: ``(C, H, W)`` in [0, 1], C = 1 or 3.
@@ -26,7 +31,7 @@ def picture(image: np.ndarray, *, side: int = 224) -> str:
     pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
 def magnification(clean: np.ndarray, triggered: np.ndarray) -> float:

@@ -10,7 +10,8 @@ from certssb_core.figures import theme
 
 _SIGMA = "σ* (pixel units)"
 _NAMED_TICKS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
-_FILLED_GROUPS = 3  # more filled areas than that hide one another
+_OVER_ONE_ANOTHER = 3  # more groups than that would hide one another
+_ROW = 0.85  # height of the tallest bar of a row, in rows
 _SVG_POINTS = 5000  # beyond, the browser needs WebGL to stay fluid
 
 
@@ -46,37 +47,89 @@ def binned(sigma: pd.Series, group: pd.Series, *, bins: int | None = None) -> pd
     return pd.concat(parts, ignore_index=True)
 
 
-def histogram(table: pd.DataFrame, *, colours: dict[str, str], start: float | None = None) -> go.Figure:
-    """Draw :func:`binned` as one outline per group, each group adding up to 100 %.
+def histogram(
+    table: pd.DataFrame, *, colours: dict[str, str], start: float | None = None, chosen: int | None = None
+) -> go.Figure:
+    """Draw :func:`binned`; a bar's ``customdata`` begins with ``["bar", number, group]``.
+
+    Up to three groups stand over one another, each adding up to 100 %; more of them stand in rows, the first on top,
+    each to its own scale.
 
     Args:
         table: of :func:`binned`.
         colours: a colour per group.
         start: σ₀, where the ascent began; drawn as a dotted line.
+        chosen: number of the bar that is open, drawn as a band.
     """
     figure = go.Figure()
     groups = table["group"].unique()
-    for name in groups:
+    edges = np.append(table["low"].unique(), table["high"].max())
+    in_rows = len(groups) > _OVER_ONE_ANOTHER
+    for row, name in enumerate(groups):
         rows = table[table["group"] == name]
-        edges = np.append(rows["low"].to_numpy(), rows["high"].to_numpy()[-1])
-        shares = 100 * np.append(rows["share"].to_numpy(), rows["share"].to_numpy()[-1])
-        counts = np.append(rows["count"].to_numpy(), rows["count"].to_numpy()[-1])
-        figure.add_scatter(
-            # Down to zero at both ends, so that the outline closes.
-            x=np.concatenate([edges[:1], edges, edges[-1:]]),
-            y=np.concatenate([[0.0], shares, [0.0]]),
-            customdata=np.concatenate([[0], counts, [0]]),
-            name=f"{name} (n = {rows['count'].sum():,})",
-            mode="lines",
-            line={"shape": "hv", "width": 2.5, "color": colours[name]},
-            fill="tozeroy" if len(groups) <= _FILLED_GROUPS else "none",
-            fillcolor=theme.translucent(colours[name], 0.22),
-            hovertemplate="σ* from %{x:.3f}: %{customdata:,} images (%{y:.1f} %)",
-        )
+        bars = _bars(rows, edges, name=name, colour=colours[name])
+        scale = _ROW / (rows["share"].max() or 1.0) if in_rows else 100.0
+        base = len(groups) - 1 - row if in_rows else None
+        figure.add_trace(bars.update(y=scale * rows["share"].to_numpy(), base=base))
     if start is not None:
         _vertical(figure, start, f"σ₀ = {start:g}")
-    theme.styled(figure, x=_SIGMA, y="share of the group (%)")
-    return _on_log_sigma(figure, table["low"].min(), table["high"].max())
+    if chosen is not None and chosen < len(edges) - 1:
+        figure.add_vrect(edges[chosen], edges[chosen + 1], line_width=2, line_color=theme.INK, fillcolor=theme.GRID)
+    if in_rows:
+        theme.styled(figure, x=_SIGMA, y="group, each to its own scale", height=130 + 38 * len(groups), legend=False)
+        names = [str(name) for name in groups[::-1]]
+        figure.update_yaxes(tickvals=np.arange(len(groups)) + 0.3, ticktext=names, showgrid=False)
+    else:
+        theme.styled(figure, x=_SIGMA, y="share of the group (%)")
+    figure.update_layout(barmode="overlay", bargap=0)
+    return _on_log_sigma(figure, edges[0], edges[-1])
+
+
+def _bars(rows: pd.DataFrame, edges: np.ndarray, *, name: str, colour: str) -> go.Bar:
+    """Bars that fill their bins on the logarithmic axis; their heights are left to the caller."""
+    middles = np.sqrt(edges[:-1] * edges[1:])
+    return go.Bar(
+        x=middles,
+        width=edges[1:] - edges[:-1],
+        offset=edges[:-1] - middles,
+        customdata=[
+            ["bar", bar, str(name), int(row.count_), f"{row.low:.3f} to {row.high:.3f}", row.share]
+            for bar, row in enumerate(rows.rename(columns={"count": "count_"}).itertuples())
+        ],
+        name=f"{name} (n = {rows['count'].sum():,})",
+        marker={"color": theme.translucent(colour, 0.35), "line": {"color": colour, "width": 1.5}},
+        unselected={"marker": {"opacity": 1.0}},
+        hovertemplate="σ* from %{customdata[4]}: %{customdata[3]:,} images (%{customdata[5]:.1%})",
+    )
+
+
+def beside(table: pd.DataFrame, *, ours: str, theirs: str) -> go.Figure:
+    """σ* of the same images as two runs found it, one point per image, and the line where they agree.
+
+    Args:
+        table: columns ``index, name, ours, theirs``; a point's ``customdata`` is ``[set, index, name]``.
+        ours, theirs: names of the two runs.
+    """
+    figure = go.Figure()
+    scatter = go.Scattergl if len(table) > _SVG_POINTS else go.Scatter
+    figure.add_trace(
+        scatter(
+            x=table["ours"],
+            y=table["theirs"],
+            customdata=table[["set", "index", "name"]],
+            name=f"one of {len(table):,} test images",
+            mode="markers",
+            marker={"size": 7, "opacity": 0.6, "color": theme.SKY},
+            hovertemplate="%{customdata[0]} image %{customdata[1]} (%{customdata[2]})<br>"
+            "here %{x:.3f}, released %{y:.3f}<extra></extra>",
+        )
+    )
+    ends = [min(table["ours"].min(), table["theirs"].min()), max(table["ours"].max(), table["theirs"].max())]
+    figure.add_scatter(
+        x=ends, y=ends, name="the same σ*", mode="lines", line={"color": theme.INK, "dash": "dot"}, hoverinfo="skip"
+    )
+    theme.styled(figure, x=f"σ* in {ours} (pixel units)", y=f"σ* in {theirs} (pixel units)")
+    return _on_log_sigma(figure, table["ours"].min(), table["ours"].max())
 
 
 def against(
@@ -172,7 +225,7 @@ def ascent(
         y=curve_radius[[best]],
         name="best σ on the grid",
         mode="markers",
-        marker={"symbol": "star", "size": 20, "color": theme.ORANGE, "line": {"width": 1, "color": "black"}},
+        marker={"symbol": "star", "size": 20, "color": theme.ORANGE, "line": {"width": 1, "color": theme.INK}},
         hovertemplate="best: σ = %{x:.3f}, r = %{y:.3f}<extra></extra>",
     )
     _vertical(figure, sigma_star, f"σ* = {sigma_star:.3f}")
@@ -182,7 +235,7 @@ def ascent(
 
 
 def _vertical(figure: go.Figure, sigma: float, words: str) -> None:
-    figure.add_vline(x=sigma, line={"color": theme.INK, "width": 1.5, "dash": "dot"})
+    theme.vertical(figure, sigma)
     # On a log axis plotly places annotations (unlike lines) by the exponent.
     figure.add_annotation(
         x=np.log10(sigma),

@@ -6,6 +6,8 @@ figure serves a light and a dark page, and a projector.
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 
 # Okabe and Ito's palette; black and yellow are left out of the sequence (each vanishes on one background).
@@ -46,6 +48,24 @@ def translucent(colour: str, opacity: float) -> str:
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
 
 
+def vertical(figure: go.Figure, x: float, *, panels: int = 1, dash: str = "dot") -> None:
+    """Mark ``x`` by a line from top to bottom of every panel.
+
+    Plain shapes, for plotly's own ``add_vline`` takes as long as all curves of a figure together.
+    """
+    for axis in ("", *range(2, panels + 1)):
+        figure.add_shape(
+            type="line",
+            x0=x,
+            x1=x,
+            y0=0,
+            y1=1,
+            xref=f"x{axis}",
+            yref=f"y{axis} domain",
+            line={"color": INK, "width": 2, "dash": dash},
+        )
+
+
 def styled(
     figure: go.Figure, *, x: str | None = None, y: str | None = None, height: int = 420, legend: bool = True
 ) -> go.Figure:
@@ -58,7 +78,7 @@ def styled(
         height: in CSS pixels.
         legend: a horizontal legend above the plot, or none.
     """
-    axes = {
+    axis = {
         "gridcolor": GRID,
         "zerolinecolor": GRID,
         "linecolor": INK,
@@ -66,22 +86,27 @@ def styled(
         "title": {"font": {"size": FONT_SIZE}},
         "automargin": True,
     }
-    figure.update_layout(
-        template=go.layout.Template(),
-        colorway=SEQUENCE,
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        font={"size": FONT_SIZE},
-        height=height,
-        margin={"l": 10, "r": 10, "t": 48 if legend else 16, "b": 10},
-        showlegend=legend,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": FONT_SIZE - 1}},
-        hoverlabel={"font": {"size": FONT_SIZE - 1}},
-    )
-    figure.update_xaxes(axes)
-    figure.update_yaxes(axes)
-    if x is not None:
-        figure.update_xaxes(title_text=x)
-    if y is not None:
-        figure.update_yaxes(title_text=y)
+    look = {
+        "colorway": SEQUENCE,
+        "paper_bgcolor": "rgba(0, 0, 0, 0)",
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
+        "font": {"size": FONT_SIZE},
+        "height": height,
+        "margin": {"l": 10, "r": 10, "t": 48 if legend else 16, "b": 10},
+        "showlegend": legend,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": FONT_SIZE - 1}},
+        "hoverlabel": {"font": {"size": FONT_SIZE - 1}},
+    }
+    layout = figure.layout.to_plotly_json()
+    for name in {"xaxis", "yaxis"} | {name for name in layout if name[1:5] == "axis"}:
+        title = x if name[0] == "x" else y
+        look[name] = axis if title is None else _merged(axis, {"title": {"text": title}})
+    # At once: plotly's own updates take six times as long.
+    figure.layout = _merged(layout, look) | {"template": go.layout.Template()}
     return figure
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Both nested dicts in one; where they differ, ``second`` wins."""
+    nested = {name for name in first.keys() & second.keys() if isinstance(first[name], dict)}
+    return first | second | {name: _merged(first[name], second[name]) for name in nested}

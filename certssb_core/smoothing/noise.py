@@ -24,10 +24,10 @@ class TrainingSet:
 
 
 class NoiseLaw(Protocol):
-    """How one member's copy of the data is drawn. ``sigma`` is the law's scale, one number per image."""
+    """How one member's copy of the data is drawn. ``sigma`` is the law's level, one number per image."""
 
     def training_set(
-        self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int
+        self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
     ) -> TrainingSet: ...
 
     def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor: ...
@@ -37,7 +37,7 @@ class GaussianNoise:
     """x + σ z with z ~ N(0, I), unclamped: the clamp would leave the theorem's Gaussian (2003.08904, 2504.21730)."""
 
     def training_set(
-        self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int
+        self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
     ) -> TrainingSet:
         """x_i + σ_i z_{m,i}: noise ``(n, C, H, W)`` of its own for every image; ``sigma`` is ``(n,)``."""
         noise = standard_normal(
@@ -59,8 +59,68 @@ class GaussianNoise:
         return images + _per_image(sigma, images) * noise
 
 
+class TrainingNoise(GaussianNoise):
+    """Gaussian noise on the training images alone: the test input is seen as it is (2403.11981)."""
+
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+        return images
+
+
+class Flips:
+    """Each binary feature and each label is kept with probability β, else flipped (2002.11750); the level is β.
+
+    Notes:
+        With C > 2 classes a label is kept with probability β / (β + (C-1)(1-β)), else it becomes any other class, each
+        with probability (1-β) / (β + (C-1)(1-β)): two labels are told apart by the same ratio β / (1-β) as two
+        values of a feature, or not at all. So a changed label tells no more than a changed feature, and the
+        certificate counts it as one.
+    """
+
+    def training_set(
+        self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
+    ) -> TrainingSet:
+        """Features and labels flipped, with draws of their own for every image; ``sigma`` is β, ``(n,)``."""
+        streams = {"seed": seed, "member": member, "device": images.device}
+        draws = standard_normal(len(images), tuple(images.shape[1:]), purpose="training flips", **streams)
+        share = torch.special.ndtr(standard_normal(len(images), (), purpose="label flips", **streams).double())
+        keep = sigma.to(share)
+        other = (1 - keep) / (keep + (classes - 1) * (1 - keep))  # the probability of every other class
+        step = 1 + (share / other).long()
+        step = torch.where(step < classes, step, 0)
+        return TrainingSet(images=_flipped(images, draws, sigma), labels=(labels + step) % classes)
+
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+        """The same features flipped in every input; ``sigma`` is β, ``(n,)``."""
+        draws = standard_normal(
+            1, tuple(images.shape[1:]), seed=seed, purpose="test flips", member=member, device=images.device
+        )
+        return _flipped(images, draws, sigma)
+
+
+class NoNoise:
+    """The data as they are: members differ in the images that they see (2006.14768)."""
+
+    def training_set(
+        self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
+    ) -> TrainingSet:
+        return TrainingSet(images=images, labels=labels)
+
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+        return images
+
+
+def _flipped(images: torch.Tensor, draws: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Features 0 and 1 exchanged where a standard normal draw lies above Φ⁻¹(β)."""
+    return torch.where(draws > _per_image(torch.special.ndtri(keep.double()), images), 1 - images, images)
+
+
 def _per_image(sigma: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     return sigma.to(images).view(-1, 1, 1, 1)
 
 
-NOISE_LAWS: dict[str, NoiseLaw] = {"gaussian": GaussianNoise()}
+NOISE_LAWS: dict[str, NoiseLaw] = {
+    "gaussian": GaussianNoise(),
+    "gaussian-training": TrainingNoise(),
+    "flips": Flips(),
+    "none": NoNoise(),
+}

@@ -6,7 +6,13 @@ from collections.abc import Callable
 
 import torch
 
-Preprocessing = Callable[[torch.Tensor], torch.Tensor]
-"""Noisy images ``(n, C, H, W)`` → images of the same shape."""
+from certssb_core.smoothing.denoisers import denoiser
+from certssb_core.smoothing.diffusion import denoise
 
-PREPROCESSING: dict[str, Preprocessing] = {"none": lambda images: images}
+Preprocessing = Callable[[torch.Tensor, torch.Tensor, str], torch.Tensor]
+"""Noisy images ``(n, C, H, W)``, their noise levels ``(n,)`` and the denoiser's name → images of the same shape."""
+
+PREPROCESSING: dict[str, Preprocessing] = {
+    "none": lambda images, sigma, name: images,
+    "denoise": lambda images, sigma, name: denoise(denoiser(name), images, sigma),
+}

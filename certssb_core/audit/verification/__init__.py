@@ -40,6 +40,7 @@ CHECKS: dict[str, Callable[[Evidence], str]] = {
 CAPSULE_CHECKS: dict[str, Callable[[Evidence], str]] = {
     "files not carried": sources.not_carried,
     "ledger as exported": store.as_exported,
+    "checklist as exported": sources.checklist,
 }
 """What is checked besides of a run that came as a capsule."""
 

@@ -11,13 +11,16 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from certssb_core.audit import store_columns
+from certssb_core.audit.verification.readings import READINGS, Read, Recorded
+from certssb_core.certify.kinds import CERTIFICATES, CertificateKind
 from certssb_core.data.sources import DataError
 from certssb_core.experiment.config import RunConfig
-from certssb_core.experiment.inputs import SETS, Inputs, load_inputs
+from certssb_core.experiment.files import CAPSULE
+from certssb_core.experiment.inputs import SETS, Inputs, crafted_images, load_inputs
 from certssb_core.experiment.run import Run
 
-CAPSULE = "capsule.json"
-"""Lies in the folder of a run that came as a capsule: what a capsule leaves out is not missing there."""
+INSPECTION = "inspection.json"
+"""In a capsule: the soundness inspector's checklist, as it was when the capsule was exported."""
 
 CARRIED = (
     *("config.json", "metrics.json", "certificates.csv"),
@@ -75,6 +78,11 @@ class Evidence:
     def config(self) -> RunConfig:
         return self.run.config
 
+    @property
+    def kind(self) -> CertificateKind:
+        """What the run certifies, and in which unit."""
+        return CERTIFICATES[self.config.certification.certificate]
+
     def hashed(self, name: str) -> bool:
         """Whether the manifest names this file, so that it has to be here."""
         return name in self.run.manifest["sha256"]
@@ -92,6 +100,12 @@ class Evidence:
         return self.run.arrays("sigma")
 
     @cached_property
+    def readings(self) -> list[Read]:
+        """What certifies the inputs of each set, found again from the votes."""
+        read = READINGS[self.config.noise.test_map]
+        return [read(Recorded(which, self.votes, self.sigma, self.config)) for which in SETS]
+
+    @cached_property
     def table(self) -> pd.DataFrame:
         """certificates.csv, read anew."""
         return pd.read_csv(self.run.path / "certificates.csv")
@@ -107,6 +121,8 @@ class Evidence:
 
     @cached_property
     def ledger(self) -> dict[str, np.ndarray]:
+        if not self.kind.balls:
+            raise NotPossible(f"certificates in {self.kind.unit} are no balls, so nothing is stored")
         columns = store_columns.read(self.run.store_path)
         store_columns.check(columns)
         return columns
@@ -130,7 +146,7 @@ class Evidence:
         if self.imported:
             config = config.model_copy(update={"data": config.data.model_copy(update={"root": None})})
         try:
-            return load_inputs(config)
+            return load_inputs(config, crafted=crafted_images(self.run))
         except DataError as error:
             raise NotPossible(f"needs the dataset: {error}") from None
 
@@ -150,7 +166,3 @@ class Evidence:
             points = np.full((len(self.entries), self.ledger["centres"].shape[1]), np.nan)
             points[self.ledger["stored"] == 1] = self.ledger["centres"]
             return points
-
-    def both_sets(self, arrays: dict[str, np.ndarray], pattern: str) -> list[np.ndarray]:
-        """One array per set, in the table's order."""
-        return [arrays[pattern.format(which)] for which in SETS]

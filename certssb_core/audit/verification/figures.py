@@ -32,24 +32,35 @@ def measured(evidence: Evidence) -> str:
 
 
 def _recomputed(evidence: Evidence) -> dict[str, Any]:
-    config, ledger = evidence.config, evidence.ledger
-    aim = {"label_mode": config.attack.label_mode, "target": config.attack.target}
-    cases = pd.Series(np.array(CASES, object)[ledger["case"]]).value_counts()
+    config, balls = evidence.config, evidence.kind.balls
+    aim = config.attack.model_dump(include={"label_mode", "target", "victims"})
     found = recompute.metrics(evidence.table, **aim, radii=config.certification.radii)
-    found["store"] = {"stored": int(ledger["stored"].sum())} | {
-        case: int(cases.get(case, 0)) for case in ("disjoint", "same_label", "trimmed", "aligned")
-    }
+    if "unit" in evidence.metrics:  # not in a run of an earlier version, whose certificates are all in L2
+        found["unit"] = evidence.kind.unit
+    if "left_out" in evidence.votes:
+        found["left_out"] = evidence.votes["left_out"].tolist()
+    found["store"] = _store(evidence) if balls else None
     # A run of imported members has neither an undefended model nor levels of training noise, and says null.
     if evidence.metrics.get("undefended", {}) is not None or evidence.hashed("undefended.safetensors"):
         found["undefended"] = _undefended(evidence, **aim)
-    if evidence.metrics.get("joint_budget", {}) is not None or "train" in evidence.sigma:
+    if not evidence.kind.weighs or "left_out" in evidence.votes:
+        found["joint_budget"] = None
+    elif evidence.metrics.get("joint_budget", {}) is not None or "train" in evidence.sigma:
         found["joint_budget"] = _joint_budget(evidence)
     return found
 
 
-def _undefended(evidence: Evidence, *, label_mode: str, target: int) -> dict[str, Any]:
+def _store(evidence: Evidence) -> dict[str, int]:
+    ledger = evidence.ledger
+    cases = pd.Series(np.array(CASES, object)[ledger["case"]]).value_counts()
+    return {"stored": int(ledger["stored"].sum())} | {
+        case: int(cases.get(case, 0)) for case in ("disjoint", "same_label", "trimmed", "aligned")
+    }
+
+
+def _undefended(evidence: Evidence, **aim: Any) -> dict[str, Any]:
     answers = pd.DataFrame(evidence.run.arrays("undefended")).assign(label=evidence.votes["labels"])
-    wanted, counts = recompute.attack(answers["label"], len(evidence.vote_columns), label_mode, target)
+    wanted, counts = recompute.attack(answers["label"], len(evidence.vote_columns), **aim)
     success = float((answers["triggered"] == wanted)[counts].mean()) if counts.any() else 0.0
     return {
         "clean_accuracy": float((answers["clean"] == answers["label"]).mean()),
@@ -64,6 +75,8 @@ def _joint_budget(evidence: Evidence) -> dict[str, Any]:
     clean = evidence.table[evidence.table["set"] == "clean"]
     right = clean[clean["prediction"] == clean["label"]]
     margin, sigma = right["margin"].to_numpy(), right["sigma"].to_numpy()
+    if not evidence.kind.balls:  # the test input stays as it is
+        sigma = sigma + np.inf
     images = recompute.images_certified(margin, sigma, evidence.sigma["train"], tau)
     return {
         "norm": tau,

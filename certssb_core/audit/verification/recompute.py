@@ -1,12 +1,12 @@
-"""The arithmetic of certificates a second time, for verification only: it shares no code with the first.
+"""What follows from the bounds a second time, for verification only: it shares no code with the first.
 
-Bounds come from ``scipy.stats`` (root finding on the binomial tail, not the inverse beta function), the
-storage-update from every distance computed in float64, budgets from sums written out, metrics from pandas.
+The storage-update comes from every distance computed in float64, budgets from sums written out, metrics from pandas.
 Slow and plain on purpose: what is fast in :mod:`certssb_core.certify` is compared with it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,57 +14,66 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, norm
 
 TIE = 1e-9
 """Differences that rounding alone explains: relative for sums, absolute in pixel units for distances."""
 
 
-def clopper_pearson(counts: np.ndarray, members: int, alpha: float) -> pd.DataFrame:
-    """Columns ``prediction, p_a_lower, p_b_upper`` from votes per class ``(n, C)``, ``members`` a row."""
-
-    def interval(tail: float) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        known = {
-            votes: binomtest(votes, members).proportion_ci(1 - 2 * tail, method="exact")
-            for votes in np.unique(counts).tolist()
-        }
-        low, high = ({votes: found[side] for votes, found in known.items()} for side in (0, 1))
-        return lambda votes: (np.vectorize(low.get)(votes), np.vectorize(high.get)(votes))
-
-    return _bounds(counts, interval, alpha)
-
-
-def hoeffding(means: np.ndarray, members: int, alpha: float) -> pd.DataFrame:
-    """The same columns from mean softmax ``(n, C)`` over ``members``."""
-
-    def interval(tail: float) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        width = (np.log(1 / tail) / (2 * members)) ** 0.5
-        return lambda values: (np.clip(values - width, 0, 1), np.clip(values + width, 0, 1))
-
-    return _bounds(np.clip(means, 0, 1), interval, alpha)
-
-
-BOUNDS: dict[str, Callable[[np.ndarray, int, float], pd.DataFrame]] = {
-    "clopper-pearson": clopper_pearson,
-    "hoeffding": hoeffding,
-}
-"""The bounds that can be recomputed, by their name in the config."""
-
-
-def _bounds(values: np.ndarray, interval: Callable, alpha: float) -> pd.DataFrame:
-    """α split over both bounds and all classes; of two classes only the two lower bounds share it (METHOD §4)."""
-    frame = pd.DataFrame(values)
-    top, classes = frame.idxmax(axis=1).to_numpy(), frame.shape[1]
-    low, high = interval(alpha / 2 if classes == 2 else alpha / (2 * classes))(frame.to_numpy())
-    p_a = low[np.arange(len(frame)), top]
-    rivals = pd.DataFrame(high).mask(np.eye(classes, dtype=bool)[top]).max(axis=1).to_numpy()
-    p_b = 1 - p_a if classes == 2 else np.minimum(rivals, 1 - p_a)
-    return pd.DataFrame({"prediction": np.where(p_a > p_b, top, -1), "p_a_lower": p_a, "p_b_upper": p_b})
-
-
 def margins(prediction: np.ndarray, p_a_lower: np.ndarray, p_b_upper: np.ndarray) -> np.ndarray:
     """½ (Φ⁻¹(p_A) − Φ⁻¹(p_B)), and 0 where it abstains: ``(n,)``."""
     return np.where(prediction < 0, 0.0, 0.5 * (norm.ppf(p_a_lower) - norm.ppf(p_b_upper)))
+
+
+def l2(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Margins, and radii σ_x · margin."""
+    margin = margins(*(table[name].to_numpy() for name in ("prediction", "p_a_lower", "p_b_upper")))
+    return margin, table["margin"].to_numpy() * table["sigma"].to_numpy()
+
+
+def l0(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The probability's lead, and one more than the features and labels that may change, counted up from none."""
+    columns = [table[name].to_numpy() for name in ("p_a_lower", "p_b_upper", "sigma")]
+    leading = table["prediction"].to_numpy() >= 0
+    known = {row: _first_to_fall(*row) for row in {*zip(*(column[leading] for column in columns), strict=True)}}
+    return _lead(table), np.array([known.get(row, 0) for row in zip(*columns, strict=True)], float) * leading
+
+
+def _first_to_fall(p_a: float, p_b: float, keep: float) -> int:
+    """The fewest changes with which the leader may lose: A holds the outcomes of few flips up to mass p_A, B those of
+    many up to p_B."""
+    for changes in itertools.count():
+        flips, attacked = binom(changes, 1 - keep), binom(changes, keep)
+        low, high = int(flips.ppf(p_a)), int(flips.isf(p_b))
+        least = attacked.cdf(low - 1) + (p_a - flips.cdf(low - 1)) / flips.pmf(low) * attacked.pmf(low)
+        most = attacked.sf(high) + (p_b - flips.sf(high)) / flips.pmf(high) * attacked.pmf(high)
+        if least <= most * (1 + TIE):
+            return changes
+
+
+def partition(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The share's lead, and the fewest members that must go over to another class for it to win, ties and all."""
+    radius = []
+    for *votes, top in table.filter(regex=r"^votes_\d+$|^prediction$").to_numpy().tolist():
+        others = [(count, -label) for label, count in enumerate(votes) if label != top]
+        changes = 0
+        while all((votes[top] - changes, -top) > (count + changes, label) for count, label in others):
+            changes += 1
+        radius.append(changes)
+    return _lead(table), np.array(radius, float)
+
+
+RADII: dict[str, Callable[[pd.DataFrame], tuple[np.ndarray, np.ndarray]]] = {
+    "weighted-l2": l2,
+    "training-l2": l2,
+    "l0": l0,
+    "partition": partition,
+}
+"""By the certificate's name in the config: margins and radii ``(n,)`` of the rows of certificates.csv."""
+
+
+def _lead(table: pd.DataFrame) -> np.ndarray:
+    return ((table["p_a_lower"] - table["p_b_upper"]) * (table["prediction"] >= 0)).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -116,18 +125,28 @@ def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np
     )
 
 
-def attack(labels: pd.Series, classes: int, label_mode: str, target: int) -> tuple[pd.Series, pd.Series]:
+def attack(
+    labels: pd.Series, classes: int, label_mode: str, target: int, victims: int = 0
+) -> tuple[pd.Series, pd.Series]:
     """What the attacker wants for triggered images of these classes, and which of them count (METHOD §1)."""
     if label_mode == "all-to-all":
         return (labels + 1) % classes, labels >= 0
-    return labels * 0 + target, labels != target
+    counts = labels != target
+    if victims:
+        others = labels.index[counts]
+        counts &= labels.index.isin([others[n * (len(others) - 1) // max(victims - 1, 1)] for n in range(victims)])
+    return labels * 0 + target, counts
 
 
-def metrics(table: pd.DataFrame, *, label_mode: str, target: int, radii: Iterable[float]) -> dict[str, Any]:
+def metrics(
+    table: pd.DataFrame, *, label_mode: str, target: int, radii: Iterable[float], victims: int = 0
+) -> dict[str, Any]:
     """The ``clean`` and ``triggered`` parts of metrics.json from the rows of certificates.csv."""
-    wanted, counts = attack(table["label"], sum(name.startswith("votes_") for name in table), label_mode, target)
-    table = table.assign(right=table["prediction"] == table["label"], hit=table["prediction"] == wanted)
-    clean, triggered = table[table["set"] == "clean"], table[(table["set"] == "triggered") & counts]
+    table = table.assign(right=table["prediction"] == table["label"])
+    clean, triggered = table[table["set"] == "clean"], table[table["set"] == "triggered"]
+    classes = sum(name.startswith("votes_") for name in table)
+    wanted, counts = attack(triggered["label"], classes, label_mode, target, victims)
+    triggered = triggered.assign(hit=triggered["prediction"] == wanted)[counts]
 
     def curve(rows: pd.DataFrame) -> dict[str, float]:
         return {str(float(r)): float((rows["right"] & (rows["radius"] > r)).mean()) for r in radii}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 from safetensors import safe_open
 
-from certssb_core.audit.verification.evidence import CARRIED, Differs, Evidence, NotPossible, same
-from certssb_core.certify.certificate import NOISE_MAPS
+from certssb_core.audit.inspection import inspect
+from certssb_core.audit.verification.evidence import CARRIED, INSPECTION, Differs, Evidence, NotPossible, same
 from certssb_core.experiment import files
 from certssb_core.experiment.inputs import SETS
+from certssb_core.experiment.run import Run
 
-CORE = ("config.json", "certificates.csv", "metrics.json", "store.sqlite")
+CORE = ("config.json", "certificates.csv", "metrics.json")
 
 
 def hashes(evidence: Evidence) -> str:
     folder, recorded = evidence.run.path, evidence.run.manifest["sha256"]
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    expected = {*CORE, *(name for name in present if name.endswith(".safetensors"))}
+    expected = {*CORE, *(name for name in present if name.endswith((".safetensors", ".sqlite")))} - set(Run.UNHASHED)
     if unnamed := sorted(expected - set(recorded)):
         raise Differs(f"{unnamed[0]}: the manifest has no hash of it")
     if evidence.imported:  # a capsule's store is made anew, from a ledger with a hash of its own
@@ -34,6 +38,18 @@ def not_carried(evidence: Evidence) -> str:
     raise NotPossible(f"{count} files of the original run cannot be hashed: weights, and the store as a file")
 
 
+def checklist(evidence: Evidence) -> str:
+    """The inspector's findings, but for those that need the weights."""
+    exported = json.loads((evidence.run.path / INSPECTION).read_text(encoding="utf-8"))
+    found = [asdict(finding) for finding in inspect(evidence.run)]
+    of_weights = "Batch independence"
+    first, second = ({one["title"]: one for one in some if one["title"] != of_weights} for some in (exported, found))
+    same("finding", list(first), list(second), list(first))
+    for name in ("colour", "reason"):
+        same(name, [one[name] for one in first.values()], [one[name] for one in second.values()], list(first))
+    return f"{len(first)} findings of the inspector are those that were exported"
+
+
 def manifest(evidence: Evidence) -> str:
     found, config = evidence.run.manifest, evidence.config
     same("seed", [found["seed"]], [config.seed], ["manifest.json"])
@@ -48,21 +64,23 @@ def member_votes(evidence: Evidence) -> str:
     shards = sorted((evidence.run.path / "members").glob("shard-*.safetensors"))
     if not shards:
         raise NotPossible("the members' own files are not here: votes are held by their hash and by the counts below")
-    members = 0
+    left_out = evidence.votes.get("left_out", np.empty(0, np.int64))
+    voters = [member for member in range(evidence.config.training.members) if member not in set(left_out.tolist())]
+    members = len(voters)
     for name in (name for name in evidence.votes if name.startswith(("votes/", "softmax/"))):
         parts = []
         for path in shards:
             with safe_open(path, framework="numpy") as file:
-                parts.append(file.get_tensor(name))
+                parts += [file.get_tensor(name)] if name in file.keys() else []  # noqa: SIM118
         if name.startswith("votes/"):
             cast = np.concatenate(parts)
-            members = len(cast)
-            same(name, evidence.votes[name], cast, [f"member {member}" for member in range(members)])
+            same("members", [len(cast)], [members], ["votes.safetensors"])
+            same(name, evidence.votes[name], cast, [f"member {member}" for member in voters])
         else:
-            mean = sum(parts) / evidence.config.training.members
+            mean = sum(parts) / members
             same(name, evidence.votes[name], mean, [f"input {index}" for index in range(len(mean))])
-    same("members", [members], [evidence.config.training.members], ["votes.safetensors"])
-    return f"votes and mean softmax are those in the files of {members} members"
+    besides = f", and {len(left_out)} were left out" if len(left_out) else ""
+    return f"votes and mean softmax are those in the files of {members} members{besides}"
 
 
 def dataset(evidence: Evidence) -> str:
@@ -84,10 +102,9 @@ def noise_levels(evidence: Evidence) -> str:
     noise, sigma = evidence.config.noise, evidence.sigma
     maps = {"train": noise.train_map, **dict.fromkeys(SETS, noise.test_map)}
     for which, noise_map in ((which, noise_map) for which, noise_map in maps.items() if which in sigma):
-        low, high = (noise.sigma, noise.sigma) if noise_map == "uniform" else (noise.sigma_min, noise.sigma_max)
+        searched = noise_map == "sample-specific"
+        low, high = (noise.sigma_min, noise.sigma_max) if searched else (noise.level, noise.level)
         rows = [f"{which} {index}" for index in range(len(sigma[which]))]
         same("σ", sigma[which], np.clip(sigma[which], low, high), rows, tolerance=1e-6)
-    if noise.test_map not in NOISE_MAPS:
-        raise NotPossible(f"the noise map {noise.test_map} has no second implementation: σ is taken as recorded")
-    same("sigma", evidence.table["sigma"], np.concatenate(evidence.both_sets(sigma, "{}")), evidence.rows)
+    same("sigma", evidence.table["sigma"], np.concatenate([read.sigma for read in evidence.readings]), evidence.rows)
     return "σ of every row is the one that was voted at; all lie in the config's range"

@@ -42,6 +42,8 @@ def ledger(evidence: Evidence) -> str:
 
 def centres(evidence: Evidence) -> str:
     stored = evidence.ledger["stored"] == 1
+    if not stored.any():
+        return "no input became a ball"
     same("centre", evidence.ledger["centres"], evidence.images[stored], evidence.entries[stored], tolerance=0.0)
     return f"the centres of {stored.sum()} balls are the dataset's images"
 

@@ -1,0 +1,180 @@
+"""Every bound a second time, for verification only: from the tails in ``scipy.stats`` and root finding.
+
+It shares no code with :mod:`certssb_core.certify`, where the same limits come from the inverse beta function,
+bisection on the incomplete beta function, and its logarithms. What each bound promises, and why, is said there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import beta, binom, binomtest
+
+PRECISE = {"xtol": 1e-15, "rtol": 1e-14}
+
+
+@dataclass(frozen=True, eq=False)
+class Ballots:
+    """What certifies ``n`` inputs: hard ``votes`` ``(M, n)`` in the order of the members, mean ``softmax`` ``(n, C)``
+    of them where it was kept, and ``classes`` C."""
+
+    votes: np.ndarray
+    softmax: np.ndarray | None
+    classes: int
+
+    @property
+    def members(self) -> int:
+        return len(self.votes)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Votes per class ``(n, C)``."""
+        return np.array([np.bincount(column, minlength=self.classes) for column in self.votes.T])
+
+
+def clopper_pearson(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """α split over both sides and all classes; of two classes only the two lower bounds share it (METHOD §4)."""
+    members = ballots.members
+
+    def low(votes: int, tail: float) -> float:
+        return binomtest(votes, members).proportion_ci(1 - 2 * tail, method="exact").low
+
+    def high(votes: int, tail: float) -> float:
+        return binomtest(votes, members).proportion_ci(1 - 2 * tail, method="exact").high
+
+    return _split_over_classes(ballots.counts, low, high, alpha)
+
+
+def hoeffding(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """The same split, of limits at a fixed distance from the mean softmax."""
+
+    def width(tail: float) -> float:
+        return (math.log(1 / tail) / (2 * ballots.members)) ** 0.5
+
+    return _split_over_classes(
+        np.clip(ballots.softmax, 0, 1),
+        lambda mean, tail: max(mean - width(tail), 0.0),
+        lambda mean, tail: min(mean + width(tail), 1.0),
+        alpha,
+    )
+
+
+def joint(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """Two classes: least p with P(X >= k) + P(X <= M - d) = α. More: 0.6 α, 0.3 α, and 0.1 α for the winner's test."""
+    members = ballots.members
+
+    def two_classes(leader: int, other: int) -> tuple[float, float]:
+        low = binomtest(leader, members).proportion_ci(1 - alpha, method="exact").low  # at α/2
+        if binomtest(leader, members, 0.5).pvalue <= alpha:
+            fewest = next(d for d in range(members // 2 + 1, leader + 1) if binomtest(d, members, 0.5).pvalue <= alpha)
+
+            def excess(p: float) -> float:
+                return binom.sf(leader - 1, members, p) + binom.cdf(members - fewest, members, p) - alpha
+
+            most = binomtest(leader, members).proportion_ci(1 - 2 * alpha, method="exact").low
+            low = brentq(excess, low, most, **PRECISE) if excess(most) > 0 > excess(low) else most
+        return low, 1 - low
+
+    def more_classes(leader: int, runner_up: int) -> tuple[float, float]:
+        if binomtest(leader, leader + runner_up, 0.5).pvalue > 0.1 * alpha:
+            return 0.0, 1.0
+        low = binomtest(leader, members).proportion_ci(1 - 1.2 * alpha, method="exact").low
+        high = binomtest(runner_up, members).proportion_ci(1 - 0.6 * alpha, method="exact").high
+        return low, min(high, 1 - low)
+
+    return _of_the_two_leaders(ballots, two_classes if ballots.classes == 2 else more_classes)
+
+
+def selection_split(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """The first ⌈√M⌉ votes choose the class; the others bound it, at α, or at 2α/3 and α/3."""
+    first = math.ceil(math.sqrt(ballots.members))
+    top = Ballots(ballots.votes[:first], None, ballots.classes).counts.argmax(axis=1)
+    rest = Ballots(ballots.votes[first:], None, ballots.classes)
+    shares = (alpha, None) if ballots.classes == 2 else (2 * alpha / 3, alpha / 3)
+    limits = []
+    for leading, counts in zip(top, rest.counts.tolist(), strict=True):
+        p_a = binomtest(counts.pop(leading), rest.members).proportion_ci(1 - 2 * shares[0], method="exact").low
+        p_b = 1 - p_a
+        if shares[1]:
+            p_b = min(p_b, binomtest(max(counts), rest.members).proportion_ci(1 - 2 * shares[1], method="exact").high)
+        limits.append((p_a, p_b))
+    return _frame(top, np.array(limits))
+
+
+def time_uniform(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """Where the beta mixture of likelihood ratios reaches 1/α; shares 0.9 and 0.1, or 0.6, 0.3 and 0.1."""
+    members, classes = ballots.members, ballots.classes
+    for_leader, for_runner_up, for_winner = np.array([0.9, 0.0, 0.1] if classes == 2 else [0.6, 0.3, 0.1]) * alpha
+
+    def lowest(successes: int, tail: float) -> float:
+        if successes == 0:
+            return 0.0
+        most = successes / (members + 1)
+        return brentq(lambda p: _log_mixture(successes, members, p) + math.log(tail), 1e-300, most, **PRECISE)
+
+    def limits(leader: int, runner_up: int) -> tuple[float, float]:
+        if _log_mixture(leader, leader + runner_up, 0.5) < math.log((classes - 1) / for_winner):
+            return 0.0, 1.0
+        low = lowest(leader, for_leader)
+        return low, 1 - low if classes == 2 else min(1 - low, 1 - lowest(members - runner_up, for_runner_up))
+
+    return _of_the_two_leaders(ballots, limits)
+
+
+def counted(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """Shares of the votes of fixed members, as they are; a tie goes to the lower class, which never abstains."""
+    ranked = np.sort(ballots.counts, axis=1)
+    top = pd.DataFrame(ballots.counts).idxmax(axis=1).to_numpy()
+    first, second = ranked[:, -1] / ballots.members, ranked[:, -2] / ballots.members
+    return pd.DataFrame({"prediction": top, "p_a_lower": first, "p_b_upper": second})
+
+
+BOUNDS: dict[str, Callable[[Ballots, float], pd.DataFrame]] = {
+    "clopper-pearson": clopper_pearson,
+    "joint": joint,
+    "selection-split": selection_split,
+    "time-uniform": time_uniform,
+    "hoeffding": hoeffding,
+    "counted": counted,
+}
+"""By their name in the config, or of the certificate that has a bound of its own; each gives columns
+``prediction, p_a_lower, p_b_upper``, one row per input."""
+
+
+def _log_mixture(successes: int, trials: int, null: float) -> float:
+    """ln of 1/(1 - p₀) ∫ (q/p₀)^x ((1-q)/(1-p₀))^(t-x) dq over q > p₀: the survival of a beta law over its density."""
+    law = beta(successes + 1, trials - successes + 1)
+    return law.logsf(null) - law.logpdf(null) - math.log1p(-null)
+
+
+def _split_over_classes(values: np.ndarray, low: Callable, high: Callable, alpha: float) -> pd.DataFrame:
+    classes = values.shape[1]
+    tail = alpha / 2 if classes == 2 else alpha / (2 * classes)
+    lows, highs = (
+        {value: limit(value, tail) for value in np.unique(values).tolist()} if limit is not None else {}
+        for limit in (low, high if classes > 2 else None)
+    )
+    top = pd.DataFrame(values).idxmax(axis=1).to_numpy()
+    limits = []
+    for leading, row in zip(top, values.tolist(), strict=True):
+        p_a = lows[row.pop(leading)]
+        limits.append((p_a, min([1 - p_a, *([max(highs[value] for value in row)] if highs else [])])))
+    return _frame(top, np.array(limits))
+
+
+def _of_the_two_leaders(ballots: Ballots, limits: Callable[[int, int], tuple[float, float]]) -> pd.DataFrame:
+    """Bounds that depend on the votes of the leading class and of the next one alone."""
+    counts = ballots.counts
+    pairs = np.sort(counts, axis=1)[:, :-3:-1]
+    known = {pair: limits(*pair) for pair in {tuple(pair) for pair in pairs.tolist()}}
+    return _frame(pd.DataFrame(counts).idxmax(axis=1).to_numpy(), np.array([known[tuple(p)] for p in pairs.tolist()]))
+
+
+def _frame(top: np.ndarray, limits: np.ndarray) -> pd.DataFrame:
+    p_a, p_b = limits.T
+    return pd.DataFrame({"prediction": np.where(p_a > p_b, top, -1), "p_a_lower": p_a, "p_b_upper": p_b})

@@ -1,0 +1,212 @@
+"""Commands about what a finished run promises: certificates, budgets, reports, and the answer to one image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from certssb_core.certify import release
+from certssb_core.cli.common import (
+    FAILED,
+    MISUSED,
+    AsJson,
+    Mode,
+    RunName,
+    RunsDir,
+    app,
+    fail,
+    intact,
+    print_json,
+    print_metrics,
+)
+from certssb_core.experiment import config as configuration
+from certssb_core.experiment.presets import PRESETS
+from certssb_core.experiment.run import Run
+
+AUCS = [f"auc_{group}{end}" for group in ("clean", "control") for end in ("", "_low", "_high")]
+
+
+@app.command()
+def certify(
+    run: RunName,
+    bound: Annotated[
+        str | None, typer.Option(help="clopper-pearson, joint, selection-split, time-uniform or hoeffding.")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help="Failure probability.")] = None,
+    mode: Mode = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Certify again from the stored votes, under another bound, α or mode; nothing is trained."""
+    from certssb_core.audit.attribution import attribution
+    from certssb_core.experiment import certification
+
+    found = intact(run, runs_dir)
+    wanted = {"certification.bound": bound, "certification.alpha": alpha}
+    config = configuration.override(
+        found.config, {key: json.dumps(value) for key, value in wanted.items() if value is not None}
+    )
+    settings, mode = config.certification, mode or config.noise.test_map
+    voted = certification.voted(found)
+    table = certification.certify(voted, mode=mode, bound=settings.bound, alpha=settings.alpha)
+    metrics = certification.assess(voted, table, radii=settings.radii)
+    promise = certification.promise(config, mode)
+    steps = attribution(voted, bound=settings.bound, alpha=settings.alpha) if mode == release.MODE else None
+    chosen = {"mode": certification.label(mode)}
+    used = {"bound": settings.bound, "count": int(table["members"].iloc[0])}
+    if mode == release.MODE:
+        used = {"bound": release.BOUND.title, "count": release.COUNT}
+    chosen |= used | {"alpha": settings.alpha, "members": voted.members}
+    if as_json:
+        attributed = {} if steps is None else {"attribution": steps.to_dict("records")}
+        print_json(chosen | metrics | {"promise": promise.__dict__} | attributed)
+        return
+    print("  ".join(f"{key} {value}" for key, value in chosen.items()))
+    print_metrics(metrics)
+    print(f"Promise: {promise.test_radius}\nCondition: {promise.condition}")
+    if steps is not None:
+        print("From the release's arithmetic to a certificate, which only the last two rows are:")
+        print(steps.round(4).to_string(index=False))
+
+
+@app.command()
+def budget(
+    run: RunName,
+    images: Annotated[int | None, typer.Option(help="n poisoned training images; default: 253, as published.")] = None,
+    norm: Annotated[float | None, typer.Option(help="Their norm τ and the test input's; default: the run's.")] = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Translate "n poisoned images at norm τ" into certified inputs, and back, in every mode of a run."""
+    from certssb_core.audit.budget import run_norm, translate
+    from certssb_core.experiment import certification
+
+    found = intact(run, runs_dir)
+    voted = certification.voted(found)
+    budgets = translate(voted, images=images, norm=run_norm(found) if norm is None else norm)
+    if as_json:
+        print_json([one.__dict__ | {"promise": one.promise.__dict__} for one in budgets])
+        return
+    for one in budgets:
+        print(f"test noise {one.mode}, training noise {one.train_map}; {one.right} of {one.inputs} clean inputs right")
+        print(f"  {one.images} images at norm {one.norm:g}: {one.certified} inputs certified")
+        print(f"  at norm {one.norm:g}: up to {one.images_max} images (median {one.images_median}; -1: no move at all)")
+        print(f"  {one.images} images: below norm {one.norm_max:.4g} (median {one.norm_median:.4g})")
+        print(f"  Promise: {one.promise.joint_budget}\n  Condition: {one.promise.condition}")
+
+
+@app.command()
+def query(
+    run: RunName,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Ask a finished run about an image: the store answers first, else the members vote and are certified."""
+    from certssb_core.experiment.image_file import read_image
+    from certssb_core.experiment.query import Electorate
+
+    electorate = Electorate(Run.open(run, runs_dir))
+    reply = electorate.ask(read_image(image, electorate.shape))
+    if as_json:
+        print_json(reply.__dict__)
+        return
+    print(f"answered by {reply.answered_by}: {reply.answer}, certified below {reply.radius:.4g} {reply.unit}")
+    print(f"votes {reply.votes} at σ {reply.sigma:.4g}; prediction {reply.prediction}; margin {reply.margin:.4g}")
+    print(f"Condition: {reply.condition}")
+
+
+@app.command()
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="One run, or several to compare.")],
+    output: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    mode: Annotated[list[str] | None, typer.Option(help="Mode to read the votes in; repeatable.")] = None,
+    bound: Annotated[str | None, typer.Option(help="Bound on the votes; default: the run's.")] = None,
+    alpha: Annotated[float | None, typer.Option(min=1e-9, max=0.5, help="Failure probability.")] = None,
+    norm: Annotated[float, typer.Option(min=0, help="Norm τ of every moved image in the joint budget.")] = 0.05,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Write a report on one run or several: one HTML file that needs no network; prints its path."""
+    from certssb_core.certify.bounds import BOUNDS
+    from certssb_core.experiment import files
+    from certssb_core.report import report as made
+
+    if bound is not None and bound not in BOUNDS:
+        fail(f"--bound {bound}: expected one of {', '.join(BOUNDS)}", MISUSED)
+    page = made([intact(name, runs_dir) for name in runs], modes=mode, bound=bound, alpha=alpha, norm=norm)
+    try:
+        files.write_atomically(output, lambda partial: partial.write_text(page, encoding="utf-8"))
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror}", FAILED)
+    print(output)
+
+
+@app.command()
+def compare(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="digits or mnist.")] = "digits",
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Every system of the field on one dataset and attack, each in its own budget; takes up runs made before."""
+    from certssb_core.experiment import field
+    from certssb_core.experiment.follow import follow
+
+    result = field.compare(suite, follow, runs_dir)
+    if as_json:
+        print_json(result)
+        return
+    print(field.table(result).round(4).to_string(index=False))
+    print(field.result_path(suite, runs_dir))
+
+
+@app.command()
+def attacks(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="digits or mnist.")] = "digits",
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Clean-label attacks, each undefended and against diffusion denoising; takes up runs made before."""
+    from certssb_core.experiment import clean_label
+    from certssb_core.experiment.follow import follow
+
+    result = clean_label.attack(suite, follow, runs_dir)
+    if as_json:
+        print_json(result)
+        return
+    print(clean_label.table(result).round(3).to_string(index=False))
+    print(clean_label.result_path(suite, runs_dir))
+
+
+@app.command()
+def smoothness(
+    sources: Annotated[list[str], typer.Argument(metavar="PRESET_OR_RUNS...", help="A preset, or finished runs.")],
+    name: Annotated[str | None, typer.Option(help="Of the result; default: the first argument.")] = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Backdoor smoothing around triggers: of a preset's attack at rising poisoning rates, or of finished runs."""
+    from certssb_core.experiment import smoothness as measuring
+    from certssb_core.experiment.follow import follow
+
+    if sources[0] in PRESETS:
+        if len(sources) > 1:
+            fail(f"{sources[0]} is a preset: it is measured alone", MISUSED)
+        runs, known = measuring.made(sources[0], follow, runs_dir), sources[0]
+    else:
+        runs = [Run.open(source, runs_dir) for source in sources]
+        known = runs[0].name
+    name = name or known
+    result = measuring.measure(runs, name=name, runs_dir=runs_dir)
+    if as_json:
+        print_json(result)
+        return
+    for measure, words in measuring.MEASURES.items():
+        print(f"{words}; AUC: a low value tells a triggered input from a clean or control one")
+        for scale in measuring.SCALES:
+            print(f"  s = {scale:g}")
+            shown = measuring.table(result, measure=measure, scale=scale)
+            print(shown[["rate", "attack_success", *measuring.GROUPS, *AUCS]].round(3).to_string(index=False))
+    print(measuring.result_path(name, runs_dir))

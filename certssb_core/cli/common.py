@@ -1,0 +1,127 @@
+"""What every command shares: the application, its options, exit codes, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from certssb_core.experiment import config as configuration
+from certssb_core.experiment import integrity
+from certssb_core.experiment.config import ConfigError
+from certssb_core.experiment.presets import PRESETS
+from certssb_core.experiment.run import Run
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs; default: checkpoints/.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Mode = Annotated[str | None, typer.Option(help="sample-specific, uniform, or release, which is NOT A CERTIFICATE.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")]
+Source = Annotated[str, typer.Argument(metavar="PRESET_OR_FILE", help="A preset's name, or a JSON file.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="e.g. training.members=50; repeatable.")
+]
+Queue = Annotated[
+    bool, typer.Option("--queue", help="Wait for runs at work, in the background; start if there are none.")
+]
+
+EngineName = Annotated[str | None, typer.Option("--engine", help="Where members are made: local, or ray (a cluster).")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of the Ray cluster; default: RAY_ADDRESS, else one started here.")
+]
+
+FAILED, MISUSED, DATA, STOPPED = 1, 2, 3, 130
+
+
+def chosen_config(source: str, settings: list[str] | None) -> configuration.RunConfig:
+    """The config of a preset or file, with ``--set`` applied.
+
+    Raises:
+        ConfigError: there is none, or a setting does not fit.
+    """
+    if source in PRESETS:
+        config = PRESETS[source]
+    elif Path(source).is_file():
+        config = configuration.read(Path(source))
+    else:
+        raise ConfigError(f"{source!r} is neither a preset ({', '.join(PRESETS)}) nor a file")
+    return configuration.override(config, dict(map(_assignment, settings or [])))
+
+
+def placed(config: configuration.RunConfig, engine: str | None, address: str | None) -> configuration.RunConfig:
+    """The config with ``--engine`` and ``--address``, where they are given.
+
+    Raises:
+        ConfigError: there is no such engine, or an address goes with none.
+        RunError: Ray is not installed.
+    """
+    given = {"training.engine": engine, "training.address": address}
+    config = configuration.override(config, {key: value for key, value in given.items() if value is not None})
+    if config.training.engine == "ray":
+        from certssb_core.experiment.ray_engine import imported
+
+        imported()
+    elif address is not None:
+        raise ConfigError("--address belongs to --engine ray")
+    return config
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--set {text}: expected KEY=VALUE")
+    return key.strip(), value
+
+
+def intact(name: str, runs_dir: Path | None) -> Run:
+    """A run whose numbers are those that it wrote.
+
+    Raises:
+        RunError: there is none, or a file of it is damaged.
+    """
+    found = Run.open(name, runs_dir)
+    integrity.check(found, *integrity.NUMBERS)
+    return found
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    clean, triggered = metrics["clean"], metrics["triggered"]
+    print(
+        f"clean      n {clean['n']}  accuracy {clean['accuracy']:.4f}  abstained {clean['abstained']:.4f}  ",
+        end="",
+    )
+    unit = metrics.get("unit", "L2 pixel units")
+    print(f"average certified radius {clean['average_certified_radius']:.3f} ({unit})")
+    print(f"triggered  n {triggered['n']}  attack success {triggered['attack_success_rate']:.4f}  ", end="")
+    print(f"empirical robust accuracy {triggered['empirical_robust_accuracy']:.4f}")
+    if left_out := metrics.get("left_out"):
+        print(f"left out   {len(left_out)} members that diverged: {', '.join(map(str, left_out))}")
+    if "undefended" in metrics and metrics["undefended"] is None:
+        print("undefended not known: this run has no undefended model, so whether the attack works is not known")
+    elif undefended := metrics.get("undefended"):
+        success = undefended["attack_success_rate"]
+        vacuous = "" if undefended["attack_works"] else "  the attack fails: this certificate defends against nothing"
+        print(f"undefended accuracy {undefended['clean_accuracy']:.4f}  attack success {success:.4f}{vacuous}")
+    print(f"radius     {'  '.join(f'{float(radius):>6.2f}' for radius in clean['certified_accuracy'])}")
+    for title, curve in (
+        ("clean", clean["certified_accuracy"]),
+        ("triggered", triggered["certified_robust_accuracy"]),
+    ):
+        print(f"{title:10} {'  '.join(f'{share:>6.4f}' for share in curve.values())}")
+    if store := metrics.get("store"):
+        print("store      " + "  ".join(f"{name} {count}" for name, count in store.items()))
+    if seconds := metrics.get("seconds"):
+        print("seconds    " + "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items()))
+
+
+def fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

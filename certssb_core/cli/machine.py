@@ -1,0 +1,91 @@
+"""Commands about this machine and what it can run, and the processes that the others start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from certssb_core.cli.common import FAILED, AsJson, RunsDir, Settings, Source, app, chosen_config, print_json
+from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.experiment.run import Run, default_runs_dir
+
+
+@app.command()
+def presets(as_json: AsJson = False) -> None:
+    """The presets."""
+    if as_json:
+        print_json({name: preset.model_dump(mode="json") for name, preset in PRESETS.items()})
+        return
+    for name, preset in PRESETS.items():
+        print(f"{name:32} {preset.title}")
+
+
+@app.command()
+def forecast(
+    source: Source = DEFAULT_PRESET,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """What a run would cost here in time, memory and disk; times this machine for a few seconds if not yet done."""
+    from certssb_core.experiment import cost
+
+    config, runs_dir = chosen_config(source, settings), runs_dir or default_runs_dir()
+    if (measured := cost.read_calibration(config, runs_dir)) is None:
+        with cost.timing(runs_dir):
+            from certssb_core.experiment.calibration import measure
+
+            measured = measure(config)
+            cost.write_calibration(config, measured, runs_dir)
+    found = cost.from_calibration(config, measured)
+    if as_json:
+        print_json(found.__dict__)
+        return
+    print(f"{found.seconds:.0f} s ({found.low:.0f} to {found.high:.0f}), ", end="")
+    print(
+        f"{found.peak_memory_bytes / 2**30:.1f} GiB of memory, {found.disk_bytes / 1e6:.1f} MB on disk: {found.basis}"
+    )
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What works here: device, data, optional packages."""
+    from certssb_core.experiment.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print_json([finding.__dict__ for finding in findings])
+        return
+    for finding in findings:
+        print(f"{'ok' if finding.present else '--'}  {finding.name:28} {finding.message}")
+
+
+@app.command(hidden=True)
+def worker(path: Path) -> None:
+    """Take one run through the pipeline, in this process, and start the next of the queue."""
+    from certssb_core.experiment import waiting
+    from certssb_core.experiment.worker import work
+
+    try:
+        finished = work(Run(path))
+    finally:
+        waiting.start_next(path.parent)
+    raise typer.Exit(0 if finished else FAILED)
+
+
+@app.command("study-worker", hidden=True)
+def study_worker(path: Path) -> None:
+    """Make the remaining trials of a study, in this process."""
+    from certssb_core.experiment.study import Study
+    from certssb_core.experiment.tuning import work
+
+    raise typer.Exit(0 if work(Study(path)) else FAILED)
+
+
+@app.command(hidden=True)
+def answer(path: Path) -> None:
+    """Answer questions about images to one finished run, over standard input and output."""
+    from certssb_core.experiment.answering import serve
+
+    serve(Run(path))

@@ -1,0 +1,140 @@
+"""A few seconds of a run's own work, timed on this machine with as many processes as a run would have."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from certssb_core.experiment import files, tasks, workbench
+from certssb_core.experiment.config import RunConfig
+from certssb_core.experiment.cost import Calibration
+from certssb_core.experiment.engine import Engine, available_cores, make_engine
+from certssb_core.experiment.inputs import SETS, Inputs, load_inputs
+from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model
+from certssb_core.experiment.run import Run
+from certssb_core.smoothing.sigma import leading_class, radius_curve, smoothed_radius
+
+SAMPLE_PIXELS = 2**19
+"""Training images that are timed: so many pixels of them, at least one batch."""
+PASS_IMAGES = 64  # as many as a σ* task holds
+EPOCHS = 4  # of the longer fit, whose difference to one epoch is what an epoch takes
+LONG_SECONDS = 1.5  # a fit that takes so long is not timed twice
+
+
+def measure(config: RunConfig) -> Calibration:
+    """Time training, voting and the σ* search of ``config`` on a sample of its images.
+
+    Raises:
+        DataError, PoisonError, RunError: the run could not be made either.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(config, "calibration", Path(folder))
+        resolve_device(run)
+        training = run.config.training
+        workers = (training.workers or available_cores()) if training.device == "cpu" else 1
+        began = time.perf_counter()
+        inputs = load_inputs(config)
+        data = time.perf_counter() - began
+        _, channels, side, _ = inputs.dataset.test_images.shape
+        resolve_model(run, channels=channels, side=side)
+        resolve_denoiser(run, channels=channels, side=side)
+        sample = _lay_out(run, inputs)
+        began = time.perf_counter()
+        engine = make_engine(training.model_copy(update={"engine": "local"}))
+        try:
+            _timings(engine, time_fit, [(run.path, member, 1) for member in range(workers)])
+            start = time.perf_counter() - began
+            once = _timings(engine, time_fit, [(run.path, member, 1) for member in range(2 * workers)])
+            long = median(once) > LONG_SECONDS
+            more = [] if long else _timings(engine, time_fit, [(run.path, m, EPOCHS) for m in range(2 * workers)])
+            passes = _timings(engine, time_passes, [(run.path, number) for number in range(2 * workers)])
+            peak = engine.peak_memory()
+        finally:
+            engine.close()
+            workbench.open_bench.cache_clear()
+    step = median(once) / sample if long else max(0.0, median(more) - median(once)) / (EPOCHS - 1) / sample
+    slowest = more or once
+    return Calibration(
+        workers=workers,
+        train_images=len(inputs.poisoned.labels),
+        test_images=len(inputs.dataset.test_labels),
+        pixels=int(np.prod(inputs.dataset.test_images.shape[1:])),
+        weights=sum(weight.numel() for weight in _network(run, inputs).parameters()),
+        sample=sample,
+        start=start,
+        data=data,
+        fit=max(0.0, median(once) / sample - step),
+        step=step,
+        forward=median(forward for forward, _ in passes),
+        backward=median(backward for _, backward in passes),
+        spread=(min(slowest) / median(slowest), max(slowest) / median(slowest)),
+        peak_memory_bytes=peak,
+    )
+
+
+def _lay_out(run: Run, inputs: Inputs) -> int:
+    """Write the scratch file of a sample of the images; how many training images are in it."""
+    images, labels = inputs.poisoned.images, inputs.poisoned.labels
+    sample = min(len(images), max(run.config.training.batch_size, SAMPLE_PIXELS // images[0].size))
+    arrays = {"train": images[:sample], "labels": labels[:sample], "classes": np.array(len(inputs.dataset.classes))}
+    arrays |= {which: inputs.test_images(which)[:PASS_IMAGES] for which in SETS}
+    files.write_arrays(workbench.scratch_path(run), arrays)
+    return sample
+
+
+def _network(run: Run, inputs: Inputs) -> torch.nn.Module:
+    tensors = {"clean": torch.from_numpy(inputs.dataset.test_images[:1])}
+    tensors["classes"] = torch.tensor(len(inputs.dataset.classes))
+    bench = workbench.Workbench(run=run, config=run.config, device=torch.device("cpu"), tensors=tensors, seed=0)
+    return bench.network(0)
+
+
+def _timings(engine: Engine, function: Callable[..., Any], work: list[tuple]) -> list[Any]:
+    return [result for _, result in engine.map(function, work)]
+
+
+def time_fit(path: Path, member: int, epochs: int) -> float:
+    """Seconds that one member takes on the sample."""
+    bench = workbench.open_bench(path)
+    sigma = torch.full((len(bench.tensors["train"]),), bench.config.noise.sigma, device=bench.device)
+    began = time.perf_counter()
+    bench.fit(bench.network(member), sigma, member=member, epochs=epochs)
+    _settle(bench.device)
+    return time.perf_counter() - began
+
+
+def time_passes(path: Path, number: int) -> tuple[float, float]:
+    """Seconds per image of a forward pass, and of one with the gradient to σ, as the σ* search makes them."""
+    bench, search = workbench.open_bench(path), tasks.search_settings(workbench.open_bench(path).config)
+    images = bench.tensors[SETS[number % len(SETS)]]
+    images = images[: max(1, tasks.SEARCH_PIXELS // images[0].numel())]
+    count = len(images) * search.draws
+    with bench.autocast():
+        network = bench.network(workbench.SINGLES["base"]).eval().requires_grad_(False)
+        anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=0)
+        grid = torch.tensor([search.sigma] * 2, dtype=torch.float64, device=bench.device)
+        began = time.perf_counter()
+        radius_curve(network, images, grid, anchor=anchor, draws=search.draws, p_cap=search.p_cap, seed=0)
+        _settle(bench.device)
+        forward = (time.perf_counter() - began) / count / len(grid)
+        noise = torch.randn(search.draws, *images.shape[1:], device=bench.device)
+        log_sigma = torch.full((len(images),), search.sigma, dtype=torch.float64, device=bench.device).log()
+        log_sigma.requires_grad_(True)
+        began = time.perf_counter()
+        for _ in range(2):
+            radius = smoothed_radius(network, images, log_sigma.exp(), noise, anchor=anchor, p_cap=search.p_cap)
+            torch.autograd.grad(radius.sum(), log_sigma)
+        _settle(bench.device)
+        return forward, (time.perf_counter() - began) / count / 2
+
+
+def _settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
