@@ -4,9 +4,10 @@ import streamlit as st
 
 from certssb_core.certify.bounds import BOUNDS
 from certssb_core.certify.certificate import TEST_MAPS
+from certssb_core.certify.kinds import CERTIFICATES, CertificateKind
 from certssb_core.experiment import certification, comparison
 from certssb_core.figures import curves, theme
-from ui import charts, conditions, controls, derived, soundness, state, text
+from ui import as_code, certificate_charts, charts, conditions, controls, derived, soundness, state, text
 
 FORMULAS = r"""
 **Test radius** $\sigma_x \cdot$ margin, where margin =
@@ -31,8 +32,13 @@ def choose() -> list[derived.Choice]:
         st.stop()
     left, right = st.columns([3, 2])
     names = left.multiselect("Runs", list(runs), default=next(iter(runs)), key="runs", bind="query-params")
+    with right:
+        bound = st.selectbox(
+            "Bound on the votes", list(BOUND_TITLES), format_func=BOUND_TITLES.get, key="bound", bind="query-params"
+        )
+    left, right = st.columns([3, 2])
     offered = derived.modes([runs[name] for name in names])
-    modes = right.pills(
+    modes = left.pills(
         "Mode: noise of the test inputs",
         offered,
         format_func=certification.label,
@@ -41,11 +47,6 @@ def choose() -> list[derived.Choice]:
         key="modes",
         bind="query-params",
     )
-    left, right = st.columns([3, 2])
-    with left:
-        bound = st.selectbox(
-            "Bound on the votes", list(BOUND_TITLES), format_func=BOUND_TITLES.get, key="bound", bind="query-params"
-        )
     alpha = right.select_slider("Failure probability α", ALPHAS, 0.001, key="alpha", bind="query-params")
     chosen = derived.choices([runs[name] for name in names], modes, bound, alpha)
     if not chosen:
@@ -54,26 +55,24 @@ def choose() -> list[derived.Choice]:
     return chosen
 
 
-def accuracy(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
-    st.subheader("Certified accuracy", anchor=False)
+@st.fragment  # its controls leave the rest of the page alone
+def accuracy(kind: CertificateKind, chosen: list[derived.Choice], colours: dict[str, str]) -> None:
+    """The curves of one kind of certificate, for different units share no axis."""
+    st.subheader(f"Certified accuracy, in {kind.unit}", anchor=False)
     series = [choice.series for choice in chosen]
-    table = comparison.curves(series)
+    table = comparison.curves(series, whole=kind.whole)
     uniform = [choice.name for choice in chosen if choice.mode == "uniform"]
     if len(uniform) > 1 and st.toggle("Upper envelope of the uniform runs", key="envelope", bind="query-params"):
         table = comparison.with_envelope(table, uniform, name=ENVELOPE)
-    radius = controls.slider("Read at radius r (L2 pixel units)", round(table["radius"].max(), 2), 0.25, 0.01, key="r")
-    rates = comparison.rates(series, radius=radius)
-    published = [points for choice in chosen if (points := comparison.published(choice.run.config)) is not None]
-    charts.show(
-        curves.certified_accuracy(table, colours=colours, published=next(iter(published), None), at=radius),
-        key="certified-accuracy",
-        summary=comparison.sentence(rates, radius),
-        table=table,
-    )
-    st.caption("Shares with count and Wilson's 95 % interval; triggered images of the target class do not count.")
-    st.dataframe(comparison.side_by_side(rates), hide_index=True)
+    key, step = (f"r-{kind.law}", 1) if kind.whole else ("r", 0.01)
+    high = type(step)(round(table["radius"].max(), 2))
+    radius = controls.slider(f"Read at r ({kind.unit})", high, step * (1 if kind.whole else 25), step, key=key)
+    certificate_charts.accuracy(kind, chosen, table, radius, colours)
+    bound, alpha = st.session_state["bound"], st.session_state["alpha"]
+    as_code.show(as_code.certified(chosen, bound=bound, alpha=alpha, radius=radius, unit=kind.unit, whole=kind.whole))
 
 
+@st.fragment
 def budget(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
     st.subheader("If the training images move too", anchor=False)
     chosen = [choice for choice in chosen if derived.has_joint_budget(choice)]
@@ -82,18 +81,11 @@ def budget(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
         return
     left, right = st.columns(2)
     norm = left.slider("Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params")
-    certified = [
-        certification.joint_budget(state.voted(choice.run), choice.series.certificates, norm=norm) for choice in chosen
-    ]
+    certified = certificate_charts.joint_budgets(chosen, norm)
     table = comparison.budgets([choice.series for choice in chosen], certified)
     with right:
         images = controls.slider("Poisoned training images n", int(table["images"].max()), 1, 1, key="n")
-    charts.show(
-        curves.budget(table, colours=colours, images=images),
-        key="joint-budget",
-        summary=comparison.budget_sentence([choice.series for choice in chosen], certified, count=images, norm=norm),
-        table=table,
-    )
+    certificate_charts.budget(chosen, certified, table, norm=norm, images=images, colours=colours)
 
 
 text.page_header(
@@ -105,9 +97,13 @@ text.page_header(
 chosen = choose()
 colours = curves.colours([choice.name for choice in chosen]) | {ENVELOPE: theme.GREY}
 conditions.warn_of_weak_attacks(chosen)
-accuracy(chosen, colours)
+for kind in CERTIFICATES.values():
+    if of_kind := [choice for choice in chosen if state.voted(choice.run).kind == kind]:
+        accuracy(kind, of_kind, colours)
 bound, alpha = st.session_state["bound"], st.session_state["alpha"]
 conditions.promises(chosen, alpha)
 soundness.checklist(chosen, bound, alpha)
 soundness.attribution(chosen, bound, alpha)
+soundness.attacks(chosen)
 budget(chosen, colours)
+charts.download("Report (HTML)", lambda: derived.report(chosen, bound, alpha), "report.html", "text/html")

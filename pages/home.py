@@ -10,12 +10,16 @@ from certssb_core.experiment.presets import DEFAULT_PRESET
 from ui import headline, jobs, state, text
 
 PICTURE = Path(__file__).parents[1] / "assets" / "way.svg"
+CARD = 262  # pixels: four in a row at 1280, three at 1024
 NEXT = {
-    "pages/poison.py": ("Poison", ":material/bug_report:", "plant a backdoor and see how small it is"),
+    "pages/lessons.py": ("Lessons", ":material/school:", "five short tours, each with a question"),
+    "pages/poison.py": ("Poison", ":material/bug_report:", "plant a backdoor, see how small"),
     "pages/train.py": ("Train", ":material/model_training:", "start a run from a preset"),
-    "pages/noise.py": ("Noise σ*", ":material/grain:", "open one image and its own noise level"),
-    "pages/certify.py": ("Certify", ":material/verified_user:", "certified accuracy, budgets, promises"),
+    "pages/noise.py": ("Noise σ*", ":material/grain:", "an image and its own noise"),
+    "pages/certify.py": ("Certify", ":material/verified_user:", "accuracy, budgets, promises"),
     "pages/overlaps.py": ("Overlaps", ":material/join_inner:", "step through the store, ball by ball"),
+    "pages/query.py": ("Query", ":material/contact_support:", "paint on an image and ask"),
+    "pages/field.py": ("Field", ":material/compare:", "other defences, the same data"),
 }
 
 text.page_header(
@@ -44,10 +48,11 @@ else:
     text.no_runs()
 
 st.subheader("Where to go next", anchor=False)
-for column, (page, (title, icon, words)) in zip(st.columns(len(NEXT)), NEXT.items(), strict=True):
-    with column.container(border=True, height="stretch"):
-        st.page_link(page, label=f"**{title}**", icon=icon)
-        st.caption(words)
+with st.container(horizontal=True):
+    for page, (title, icon, words) in NEXT.items():
+        with st.container(border=True, width=CARD):
+            st.page_link(page, label=f"**{title}**", icon=icon)
+            st.caption(words)
 
 if runs:
     st.subheader("The runs so far", anchor=False)

@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from certssb_core.experiment import ledger as core
 from certssb_core.experiment.run import Run
 from certssb_core.figures import pairs
-from ui import charts, controls, derived, one_pair, sandbox, state, text
+from ui import as_code, ball_charts, charts, controls, derived, one_pair, sandbox, state, text, who_answers
 
 FORMULAS = r"""
 A certified input is an open ball: centre x, radius r, label. Two balls intersect when d < r₁ + r₂; with
@@ -18,8 +17,7 @@ already stored:
 - **3a, trim**: a ball of another label intersects, x lies in none: $r \leftarrow \min_j (d_j - r_j)$.
 - **3b, align**: x lies inside a ball of another label: it takes that label, $r \leftarrow r_j - d_j$.
 """
-STATES = {"before": "before the storage-update", "after": "after it"}
-KINDS = {"different": "of different label", "same": "of one label", "all": "all"}
+VIEWS = {"store": "the store of a run", "sandbox": sandbox.TITLE}
 COLUMNS = {
     "position": "arrival",
     "input": "input",
@@ -36,41 +34,22 @@ COLUMNS = {
 def all_pairs(run: Run) -> None:
     st.subheader("Every pair of balls", anchor=False)
     with st.container(horizontal=True):
-        moment = controls.choose("Radii and labels", STATES, "before", key="moment")
-        kind = controls.choose("Pairs", KINDS, "different", key="pairs")
-    before, after = derived.survey(run, after=False), derived.survey(run, after=True)
-    ledger = derived.ledger(run)
-    found = before if moment == "before" else after
-    names = list(ledger.loc[ledger["stored"], "input"])
-    charts.show(
-        pairs.distance_against_radii(found, pairs=kind, names=names),
-        key="overlap-pairs",
-        summary=f"All **{found.pairs:,}** pairs of {len(names):,} stored balls, binned; conflicts are points"
-        + (f" (the deepest {len(found.first):,} are drawn)" if found.conflicts > len(found.first) else "")
-        + f". Conflicts before the storage-update: **{before.conflicts:,}**, after it: "
-        f"**{after.conflicts:,}**. {found.touching:,} pairs of one label intersect, which does no harm."
-        " Click a point to open the pair.",
-        table=core.closest(found, ledger),
-        selection=True,
-    )
+        moment = controls.choose("Radii and labels", ball_charts.STATES, "before", key="moment")
+        kind = controls.choose("Pairs", ball_charts.KINDS, "different", key="pairs")
+    ball_charts.all_pairs(run, moment, kind)
     if click := charts.clicked("overlap-pairs"):
+        ledger = derived.ledger(run)
         one_pair.show(*(int(ledger.loc[ledger["input"] == name, "position"].iloc[0]) for name in click[2:]))
+    as_code.show(as_code.all_pairs(run, moment, kind))
 
 
 def the_ledger(run: Run) -> None:
     st.subheader("The ledger: one row per input, in order of arrival", anchor=False)
+    ball_charts.cases(run)
     ledger = derived.ledger(run)
-    counts = ledger["case"].value_counts()
-    charts.show(
-        pairs.cases(counts),
-        key="overlap-cases",
-        summary=f"**{ledger['stored'].sum():,}** of {len(ledger):,} inputs became balls; the storage-update "
-        f"changed **{ledger['case'].isin(['trimmed', 'aligned']).sum():,}** of them.",
-        table=counts.rename_axis("case").reset_index(name="inputs"),
-    )
     case = st.pills(
         "Show only",
-        [case for case in pairs.CASES if case in counts.index],
+        [case for case in pairs.CASES if case in set(ledger["case"])],
         format_func=pairs.CASES.get,
         selection_mode="multi",
         key="case",
@@ -98,8 +77,10 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "2012.04351"],
 )
-if run := state.pick_run():
+if controls.choose("Look at", VIEWS, "store", key="view") == "sandbox":
+    sandbox.section()
+elif run := state.pick_run(balls=True):
     all_pairs(run)
     the_ledger(run)
     one_pair.section(run)
-sandbox.section()
+    who_answers.section(run)

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from certssb_core.experiment.cost import estimate
+from certssb_core.experiment import waiting
 from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.experiment.run import Run, RunError, free_name
-from ui import forms, headline, jobs, state, text
+from ui import as_code, forecast, forms, headline, jobs, manage, state, text
 
 text.page_header(
     "Train",
@@ -19,12 +19,16 @@ $$r(x, \sigma) = \tfrac{\sigma}{2}\left[\Phi^{-1}(\bar p_A(\sigma)) - \Phi^{-1}(
     ("2504.21730", "2003.08904"),
 )
 
+if state.read_only():
+    text.looking_only()
+waiting.start_next(state.runs_dir())  # where the worker that should have done it was killed
 runs = state.runs()
-active = [run for run in runs if run.status().state == "running"]
+active = [run for run in runs if run.status().state == "running"] + waiting.waiting(state.runs_dir())
 for run in active:
     jobs.panel(run)
 
-with st.expander("New run", expanded=not active, icon=":material/add_circle:"):
+unfolded = not (active or state.read_only()) or st.session_state.pop("new-run", False)
+with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
     preset = st.selectbox(
         "Preset",
         list(PRESETS),
@@ -54,10 +58,16 @@ with st.expander("New run", expanded=not active, icon=":material/add_circle:"):
         values["seed"] = forms.field("seed", defaults.seed)
 
     config = forms.validated(values, defaults)
+    if config:
+        forecast.show(config, runs)
     with st.container(horizontal=True, vertical_alignment="center"):
-        start = st.button("Start", key="start", type="primary", icon=":material/play_arrow:", disabled=config is None)
-        if config:
-            st.markdown(jobs.cost_text(estimate(config, runs)))
+        words, icon = ("Queue", ":material/schedule:") if active else ("Start", ":material/play_arrow:")
+        shut = config is None or state.read_only()
+        start = st.button(words, key="start", type="primary", icon=icon, disabled=shut)
+        if not shut:
+            forecast.offer_timing(config)
+    if config:
+        as_code.show(as_code.launch(config, preset, defaults, name))
     if start and config:
         try:
             run = Run.create(config, name or free_name(preset, state.runs_dir()), state.runs_dir())
@@ -68,11 +78,19 @@ with st.expander("New run", expanded=not active, icon=":material/add_circle:"):
             jobs.start(run)
 
 st.subheader("All runs", anchor=False)
+for name, problem in state.damaged_runs().items():
+    text.failed(f"The run {name} cannot be shown: {problem}", "Put config.json back from a copy.")
 if not runs:
     text.empty("There is no run yet. Choose a preset above and press Start.")
     st.stop()
-st.dataframe(jobs.table(runs), hide_index=True)
+st.caption("Tick runs to compare them.")
+table = st.dataframe(jobs.table(runs), hide_index=True, key="all-runs", on_select="rerun", selection_mode="multi-row")
+ticked = [runs[row] for row in table.selection.rows if row < len(runs) and runs[row].status().state == "done"]
+if st.button("Compare on Certify", key="compare", icon=":material/compare_arrows:", disabled=not ticked):
+    manage.compare(ticked)
 names = [run.name for run in runs]
+if st.session_state.get("run", names[0]) not in names:
+    st.session_state["run"] = names[0]
 chosen = runs[names.index(st.selectbox("Run", names, key="run", bind="query-params"))]
 if chosen.status().state == "done":
     headline.show(chosen)

@@ -37,8 +37,8 @@ def show(
     with st.expander("Data and downloads", icon=":material/table_rows:"):
         st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1), 280))
         with st.container(horizontal=True):
-            _download("Data (CSV)", lambda: table.to_csv(index=False), f"{key}.csv", "text/csv")
-            _download("Figure (HTML)", lambda: figure.to_html(include_plotlyjs=True), f"{key}.html", "text/html")
+            download("Data (CSV)", lambda: table.to_csv(index=False), f"{key}.csv", "text/csv")
+            download("Figure (HTML)", lambda: figure.to_html(include_plotlyjs=True), f"{key}.html", "text/html")
     return event.selection if selection and event.selection.points else None
 
 
@@ -63,7 +63,7 @@ def ticked(key: str) -> int | None:
     return rows[0] if fresh else None
 
 
-def _download(label: str, make: Any, file_name: str, mime: str) -> None:
+def download(label: str, make: Any, file_name: str, mime: str) -> None:
     """A download whose content is made when it is asked for: a figure with its script weighs megabytes."""
     st.download_button(
         label, make, file_name, mime, key=f"download-{file_name}", on_click="ignore", icon=":material/download:"

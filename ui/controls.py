@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import streamlit as st
+
+
+def drop_infinite_numbers() -> None:
+    """Take numbers that no control can hold (``inf``, ``1e999``, ``nan``) out of the URL: Streamlit fails at them."""
+    infinite = [key for key in st.query_params if not all(map(_finite, st.query_params.get_all(key)))]
+    for key in infinite:
+        del st.query_params[key]
+    if infinite:
+        st.rerun()  # what controls start from is what the URL was when the page was begun
+
+
+def _finite(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return True  # no number
 
 
 def choose(label: str, options: dict[str, str], start: str, *, key: str) -> str:

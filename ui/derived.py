@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
+from certssb_core import report as reports
 from certssb_core.audit import attribution as steps
 from certssb_core.audit import inspection
 from certssb_core.certify import release
@@ -19,7 +21,10 @@ from certssb_core.experiment import certification
 from certssb_core.experiment import ledger as ledgers
 from certssb_core.experiment import samples as sampling
 from certssb_core.experiment.comparison import Series
+from certssb_core.experiment.facts import Fact
+from certssb_core.experiment.facts import facts as facts_of
 from certssb_core.experiment.run import Run
+from certssb_core.figures import falsification, sigma
 from ui import state
 
 
@@ -35,6 +40,21 @@ def class_names(run: Run) -> tuple[str, ...]:
 def samples(run: Run) -> pd.DataFrame:
     """One row per training, clean and triggered image."""
     return _compute("samples", run, "sigma.safetensors")
+
+
+def grouped(run: Run, by: str, of: str) -> pd.DataFrame:
+    """:func:`samples` with the group that each image is compared in."""
+    return _compute("grouped", run, "sigma.safetensors", by, of)
+
+
+def sigma_bins(run: Run, by: str, of: str) -> pd.DataFrame:
+    """σ* counted per group and bin."""
+    return _compute("sigma_bins", run, "sigma.safetensors", by, of)
+
+
+def facts(run: Run) -> dict[str, Fact]:
+    """Numbers about the run by name, for texts that quote them."""
+    return _compute("facts", run, "metrics.json")
 
 
 def certified(run: Run, mode: str, bound: str, alpha: float) -> pd.DataFrame:
@@ -73,12 +93,25 @@ def choices(runs: list[Run], modes: list[str], bound: str, alpha: float) -> list
 
 def has_joint_budget(choice: Choice) -> bool:
     """Whether anything is certified about changes of the training images."""
-    return choice.mode != release.MODE and state.voted(choice.run).sigma_train is not None
+    voted = state.voted(choice.run)
+    return voted.kind.weighs and choice.mode != release.MODE and voted.sigma_train is not None
+
+
+def report(chosen: list[Choice], bound: str, alpha: float) -> str:
+    """The HTML of a report on all of ``chosen``."""
+    runs = list({choice.run.name: choice.run for choice in chosen}.values())
+    modes = list(dict.fromkeys(choice.mode for choice in chosen))
+    return reports.report(runs, modes=modes, bound=bound, alpha=alpha)
 
 
 def findings(run: Run, mode: str, bound: str, alpha: float) -> list[inspection.Finding]:
     """What the run's certificates in this mode rest on."""
     return _compute("findings", run, "certificates.csv", mode, bound, alpha)
+
+
+def violation_rates(run: Run) -> go.Figure:
+    """What attacks on the run's certificates found; the same whatever bound and α the page is at."""
+    return _compute("violation_rates", run, "falsification.json")
 
 
 def attribution(run: Run, bound: str, alpha: float) -> pd.DataFrame:
@@ -112,10 +145,23 @@ _COMPUTERS: dict[str, Callable[..., Any]] = {
         state.certificates(run),
         class_names(run),
     ),
+    "grouped": lambda run, by, of: sampling.grouped(samples(run), by, of),
+    "sigma_bins": lambda run, by, of: sigma.binned(grouped(run, by, of)["sigma"], grouped(run, by, of)["group"]),
+    "facts": lambda run: facts_of(
+        run.config,
+        state.metrics(run),
+        samples(run),
+        survey(run, after=False),
+        survey(run, after=True),
+        dimensions=state.balls_and_ledger(run)[0].centres.shape[1],
+    ),
     "certified": lambda run, mode, bound, alpha: certification.certify(
         state.voted(run), mode=mode, bound=bound, alpha=alpha
     ),
     "findings": lambda run, mode, bound, alpha: inspection.inspect(run, mode=mode, bound=bound, alpha=alpha),
+    "violation_rates": lambda run: falsification.violation_rates(
+        **{key: state.falsification(run)[key] for key in ("parts", "alpha", "confidence")}
+    ),
     "attribution": lambda run, bound, alpha: steps.attribution(state.voted(run), bound=bound, alpha=alpha),
     "ledger": lambda run: ledgers.table(state.balls_and_ledger(run)[1], class_names(run)),
     "survey": lambda run, after: ledgers.survey_store(state.balls_and_ledger(run)[0], ledger(run), after=after),

@@ -35,6 +35,7 @@ BASIC = (
 # Labels that the plain words of a setting's name do not give.
 LABELS = {
     "name": "Dataset",
+    "keep": "β, kept features",
     "norm": "Norm δ",
     "rate": "Poisoning rate",
     "sigma": "σ₀",
@@ -90,6 +91,8 @@ def field(key: str, default: Any, *, brief: bool = False) -> Any:
     kinds = {kind for kind in get_args(info.annotation) if kind is not type(None)} or {info.annotation}
     if options := _choices(info):
         value = st.selectbox(label(key), options, index=options.index(default), **common)
+    elif info.annotation is bool:
+        value = st.checkbox(label(key), default, **common)
     elif get_origin(info.annotation) is tuple:
         text = st.text_input(label(key), _typed(default), **common)
         value = [item.strip() for item in text.split(",") if item.strip()]
@@ -126,6 +129,12 @@ def reset(to: RunConfig) -> None:
         st.session_state[key] = value
 
 
+def closest_preset(config: RunConfig) -> str:
+    """The preset that differs from ``config`` in the fewest settings: the form's starting point for it."""
+    values = flatten(config)
+    return min(PRESETS, key=lambda name: sum(values[key] != value for key, value in flatten(PRESETS[name]).items()))
+
+
 def carry(config: RunConfig) -> dict[str, str | list[str]]:
     """Set the Train page to data and attack of ``config``, and the rest to a preset for that dataset.
 
@@ -160,6 +169,11 @@ def validated(values: dict[str, Any], defaults: RunConfig) -> RunConfig | None:
         return None
 
 
+def limits(key: str) -> tuple[float | None, float | None]:
+    """The least and the most the schema accepts for a number; None where it sets no bound."""
+    return _limits(_info(key))
+
+
 def _info(key: str) -> FieldInfo:
     group, _, name = key.rpartition(".")
     return (groups()[group] if group else RunConfig).model_fields[name]
@@ -185,7 +199,7 @@ def _choices(info: FieldInfo) -> list[str]:
 
 def _number(title: str, info: FieldInfo, kind: type, default: float | None, common: dict[str, Any]) -> float | None:
     """A number in the schema's range; floats step by a tenth of the default's magnitude."""
-    low, high = _limit(info, "ge", "gt"), _limit(info, "le", "lt")
+    low, high = _limits(info)
     step = 1 if kind is int else 10.0 ** (floor(log10(info.default)) - 1)
     return st.number_input(
         title,
@@ -197,6 +211,10 @@ def _number(title: str, info: FieldInfo, kind: type, default: float | None, comm
         placeholder="automatic" if info.default is None else None,
         **common,
     )
+
+
+def _limits(info: FieldInfo) -> tuple[float | None, float | None]:
+    return _limit(info, "ge", "gt"), _limit(info, "le", "lt")
 
 
 def _limit(info: FieldInfo, *names: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from certssb_core.certify.kinds import CERTIFICATES
 from certssb_core.certify.metrics import wilson_interval
 from certssb_core.experiment import certification
 from certssb_core.experiment.run import Run
@@ -14,14 +15,16 @@ def show(run: Run) -> None:
     """Four numbers in a row, then the promise behind them."""
     metrics = state.metrics(run)
     clean, triggered, undefended = metrics["clean"], metrics["triggered"], metrics["undefended"]
+    kind = CERTIFICATES[run.config.certification.certificate]
+    unit = "L2" if kind.balls else kind.unit
     columns = st.columns(4)
     _share(columns[0], "Clean accuracy", clean["accuracy"], clean["n"], "Certified prediction = true class.")
     _metric(
         columns[1],
         "Mean certified radius",
         f"{clean['average_certified_radius']:.2f}",
-        f"L2, {clean['n']:,} images",
-        "Test radius, 0 where the answer is wrong or abstains; pixels in [0, 1].",
+        f"{unit}, {clean['n']:,} images",
+        "Changes below it are certified; 0 where the answer is wrong or abstains. Pixels in [0, 1].",
     )
     _metric(
         columns[2],

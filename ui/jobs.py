@@ -1,4 +1,4 @@
-"""Runs as jobs: where each stands, live progress, stop and resume.
+"""Runs as jobs: where each stands, live progress, stop, resume, and the queue.
 
 The worker is a process of its own; this panel only reads the run's folder, so a reload, a closed tab or a
 restarted server changes nothing.
@@ -6,19 +6,18 @@ restarted server changes nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from certssb_core.experiment import launch
-from certssb_core.experiment.cost import Cost
+from certssb_core.experiment import waiting
 from certssb_core.experiment.run import STAGES, Run, RunError, State, Status
-from ui import text
+from ui import manage, state, text
 
 BADGES: dict[State, tuple[str, str]] = {
     "new": ("gray", ":material/draft:"),
+    "queued": ("violet", ":material/schedule:"),
     "running": ("blue", ":material/hourglass_top:"),
     "stopped": ("orange", ":material/pause_circle:"),
     "failed": ("red", ":material/error:"),
@@ -62,35 +61,35 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def cost_text(cost: Cost | None) -> str:
-    if cost is None:
-        return ":gray[No finished run on these images yet: the time left shows once the members are in training.]"
-    memory = f"{cost.peak_memory_bytes / 2**30:.1f} GiB"
-    return f"About **{duration(cost.seconds)}** and **{memory}** of memory, judging by run *{cost.reference}*."
-
-
 def panel(run: Run) -> None:
-    """The live panel of one run; it refreshes itself every two seconds while a worker is on it."""
-    live = run.status().state == "running"
-    st.fragment(_panel, run_every=2 if live else None)(run, live)
+    """The live panel of one run; it refreshes itself every two seconds while a worker is on it or will be."""
+    drawn = run.status().state
+    st.fragment(_panel, run_every=2 if drawn in ("running", "queued") else None)(run, drawn)
 
 
-def _panel(run: Run, live: bool) -> None:
+def _panel(run: Run, drawn: State) -> None:
     status = run.status()
-    if live and status.state != "running":
-        st.rerun()  # the whole page: its results are there, and the refreshing ends
+    if drawn in ("running", "queued") and status.state != drawn:
+        st.rerun()  # the whole page: its results are there, or its turn has come, and the refreshing ends
     colour, icon = BADGES[status.state]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{run.name}**", width="content")
             st.badge(status.state, color=colour, icon=icon)
             st.space("stretch")
-            _buttons(run, status)
+            if not state.read_only():
+                _buttons(run, status)
+                manage.buttons(run, status)
+        if status.state == "queued":
+            place = [other.name for other in waiting.waiting(run.path.parent)].index(run.name) + 1
+            st.markdown(f"Waits for the runs at work to end; number **{place}** in the queue.")
         if status.state == "failed":
             text.failed(status.message or "The worker ended without a word.", "Resume takes up where it ended.")
         if status.state in ("running", "stopped", "failed") and status.stage:
             st.progress(_share(status), text=progress_text(status))
             st.caption(_stages(status))
+        if status.silence:
+            st.warning(status.silence, icon=":material/hourglass_disabled:")
         _accuracy(run)
         with st.expander("Log", icon=":material/receipt_long:"):
             st.code("\n".join(_lines(run)[-200:]) or "Nothing yet.", language=None, height=240)
@@ -106,17 +105,17 @@ def _buttons(run: Run, status: Status) -> None:
             disabled=asked,
             on_click=run.request_stop,
         )
+    elif status.state == "queued":
+        st.button("Withdraw", key=f"withdraw-{run.name}", icon=":material/undo:", on_click=run.leave_queue)
     elif status.state != "done" and st.button("Resume", key=f"resume-{run.name}", icon=":material/play_circle:"):
         start(run)
 
 
 def start(run: Run) -> None:
-    """Start or resume the worker and show the page anew once it is at work; say why when it cannot be done."""
+    """Start or resume a run, or queue it behind those at work, and show the page anew; say why it cannot be done."""
     try:
         with st.spinner(f"Starting {run.name} …"):
-            worker = launch.start(run)
-            while worker.poll() is None and run.status().state not in ("running", "done"):
-                time.sleep(0.1)
+            waiting.submit(run)
     except RunError as error:
         text.failed(str(error))
     else:

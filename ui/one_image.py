@@ -19,11 +19,18 @@ def set_names(run: Run) -> dict[str, str]:
     return {name: words for name, words in SET_NAMES.items() if name in there}
 
 
+def show(name: str, index: int) -> None:
+    """Make :func:`section` open this image; to be called before it."""
+    st.session_state["set"], st.session_state["index"] = name, index
+
+
+@st.fragment
 def section(run: Run) -> None:
-    """One image of ``run``, chosen by a click on the chart ``sigma-against`` or by the controls."""
+    """One image of ``run``, chosen by a click on a point of the page's charts or by the controls."""
     st.subheader("One image", anchor=False)
-    if click := charts.clicked("sigma-against"):
-        st.session_state["set"], st.session_state["index"] = click[0], int(click[1])
+    for chart in ("sigma-against", "sigma-beside"):
+        if click := charts.clicked(chart):
+            show(click[0], int(click[1]))
     left, middle, right = st.columns([2, 1, 2])
     table = derived.samples(run)
     with left:
@@ -43,6 +50,12 @@ def section(run: Run) -> None:
         key="sigma",
         bind="query-params",
     )
+    view(run, name, index, sigma)
+
+
+def view(run: Run, name: str, index: int, sigma: float) -> None:
+    """The image as it is, with noise at its σ* and at ``sigma``, and its r(x, σ)."""
+    table = derived.samples(run)
     row = table[(table["set"] == name) & (table["index"] == index)].iloc[0]
     facts = [f"**{SET_NAMES[name]} image {index}**", f"label {row['name']}", f"σ\\* **{row['sigma']:.3f}**"]
     facts += ["poisoned"] if row["poisoned"] else []
@@ -56,7 +69,7 @@ def section(run: Run) -> None:
             sigma: f"at σ = {sigma:.2f}",
         }
         for column, (amount, words) in zip(st.columns(3), shown.items(), strict=False):
-            column.image(picture(core.with_noise(pixels, amount), side=260), caption=words, width=260)
+            column.image(picture(core.with_noise(pixels, amount), side=260), caption=words, alt=words, width=260)
     _curve(run, name, index)
 
 

@@ -19,7 +19,6 @@ def show(ball: int, other: int | None = None) -> None:
 def section(run: Run) -> None:
     """The ball in the URL's ``ball`` beside that in ``other``, or the one that decided its case."""
     st.subheader("Two balls, drawn exactly", anchor=False)
-    balls, _ = state.balls_and_ledger(run)
     ledger = derived.ledger(run)
     left, right = st.columns(2)
     with left:
@@ -38,6 +37,13 @@ def section(run: Run) -> None:
         bind="query-params",
         placeholder="the one that decided, else the closest of another label",
     )
+    view(run, ball, other)
+
+
+def view(run: Run, ball: int, other: int | None = None) -> None:
+    """Both images and the plane through the two centres; ``other`` is by default the ball that decided."""
+    balls, _ = state.balls_and_ledger(run)
+    ledger = derived.ledger(run)
     found = core.pair(balls, ledger, ball, other)
     if found is None:
         entry = ledger.iloc[ball]
@@ -57,7 +63,7 @@ def section(run: Run) -> None:
         )
         pixels = derived.picture_of(run, row["set"], row["index"])
         if pixels is not None:
-            column.image(picture(pixels, side=240), width=240)
+            column.image(picture(pixels, side=240), alt=row["input"], width=240)
     charts.show(
         plane.pair(
             *(

@@ -1,12 +1,14 @@
-"""What a certificate rests on: the inspector's checklist, and what each error of the public release is worth."""
+"""What a certificate rests on: the inspector's checklist, what attacks on it found, and what each error of the public
+release is worth."""
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from certssb_core.audit.inspection import counts
 from certssb_core.certify import release
-from ui import derived
+from ui import charts, derived, state, text
 
 MARKS = {
     "red": ":red[:material/cancel: **Red**]",
@@ -37,6 +39,28 @@ def checklist(chosen: list[derived.Choice], bound: str, alpha: float) -> None:
                     if finding.colour == colour:
                         words = f"**{finding.title}.** {finding.reason}"
                         st.markdown(f"{mark} {words.replace('σ*', 'σ&ast;')}")
+
+
+def attacks(chosen: list[derived.Choice]) -> None:
+    """What ``falsify`` found when it tried to break the certificates of each run."""
+    st.subheader("Has anyone tried to break them?", anchor=False)
+    for run in {choice.run.name: choice.run for choice in chosen}.values():
+        report = state.falsification(run)
+        if report is None:
+            text.empty(f"Nobody yet. `python -m certssb_core falsify {run.name}` spends ten minutes on it.")
+            continue
+        parts = report["parts"]
+        broken = sum(part["violations"] for part in parts)
+        charts.show(
+            derived.violation_rates(run),
+            key=f"falsification-{run.name}",
+            summary=f"**{run.name}**, {report['claims']:,} certificates in mode {report['label']}: **{broken:,}** "
+            f"broken in {sum(part['trials'] for part in parts):,} attempts over {report['minutes']:.1f} minutes. Lines "
+            f"end at the {report['confidence']:.0%} upper bound on the share that would break; certificates admit to "
+            f"α = {report['alpha']:g}, the store to none. A violation is a flip that the attacked votes themselves "
+            "establish with the certificates' own bound.",
+            table=pd.DataFrame(parts)[["title", "trials", "flips", "violations", "rate", "rate_upper", "allowed"]],
+        )
 
 
 def attribution(chosen: list[derived.Choice], bound: str, alpha: float) -> None:

@@ -16,11 +16,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from certssb_core.certify.kinds import CERTIFICATES
 from certssb_core.certify.store import Balls, Entry, Store
 from certssb_core.data.datasets import DataError, load
-from certssb_core.experiment import certification
-from certssb_core.experiment.config import RunConfig
-from certssb_core.experiment.inputs import Inputs, load_inputs
+from certssb_core.experiment import certification, config, integrity, limits
+from certssb_core.experiment.config import ConfigError, DataConfig, RunConfig
+from certssb_core.experiment.inputs import Inputs, load_inputs, run_inputs
 from certssb_core.experiment.run import Run, RunError, State, default_runs_dir
 from ui import text
 
@@ -29,18 +30,50 @@ def runs_dir() -> Path:
     return default_runs_dir()
 
 
+def read_only() -> bool:
+    """Whether whoever started this server lets visitors look only; the core refuses all else by itself."""
+    return limits.current().read_only
+
+
 def runs() -> list[Run]:
-    """All runs, newest first."""
-    return Run.all(runs_dir())
+    """All runs whose configuration can be read, newest first."""
+    return [run for run in Run.all(runs_dir()) if not _problem(run)]
 
 
-def pick_run(key: str = "run", states: Sequence[State] = ("done",)) -> Run | None:
+def damaged_runs() -> dict[str, str]:
+    """What is wrong with the configurations of the others, by name."""
+    return {run.name: problem for run in Run.all(runs_dir()) if (problem := _problem(run))}
+
+
+def _problem(run: Run) -> str:
+    path = run.path / "config.json"
+    return _config_problem(str(path.resolve()), path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _config_problem(path: str, modified: int) -> str:
+    # ``modified`` is only part of the key.
+    try:
+        config.read(Path(path))
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bool = False) -> Run | None:
     """Let the reader choose a run in one of ``states``; the choice is in the URL under ``key``.
+
+    Args:
+        balls: only runs under Gaussian noise, whose certificates are L2 balls.
 
     Returns:
         The run; None when there is no such run, after saying so on the page.
     """
-    found = {run.name: run for run in runs() if run.status().state in states}
+    found = {
+        run.name: run
+        for run in runs()
+        if run.status().state in states and (not balls or CERTIFICATES[run.config.certification.certificate].balls)
+    }
     if not found:
         text.no_runs()
         return None
@@ -62,14 +95,19 @@ def metrics(run: Run) -> dict[str, Any]:
     return _load("metrics", run, "metrics.json")
 
 
+def falsification(run: Run) -> dict[str, Any] | None:
+    """What the last attack on the run's certificates found; None where there was none."""
+    return _load("falsification", run, "falsification.json")
+
+
 def arrays(run: Run, name: str) -> dict[str, Any]:
     """Named arrays of ``name.safetensors``: poison, sigma, votes."""
     return _load(name, run, f"{name}.safetensors")
 
 
 def inputs(run: Run) -> Inputs:
-    """The images and labels of the run, made again from its config."""
-    return inputs_of(run.config)
+    """The images and labels of the run, made again from its config, and from what its attack crafted."""
+    return inputs_of(run.config) if run.config.attack.method == "stamp" else _load("inputs", run, "poison.safetensors")
 
 
 def inputs_of(config: RunConfig) -> Inputs:
@@ -100,6 +138,25 @@ def run_with_attack(config: RunConfig) -> Run | None:
     )
 
 
+def run_of_other_origin(run: Run) -> Run | None:
+    """The newest finished run over the same test images that was imported, if ``run`` was trained, or the reverse."""
+
+    def data(config: RunConfig) -> DataConfig:
+        return config.data.model_copy(update={"root": None, "max_train": None})
+
+    return next(
+        (
+            other
+            for other in runs()
+            if (other.config.origin == "trained") != (run.config.origin == "trained")
+            and data(other.config) == data(run.config)
+            and (other.config.data.max_test is None or other.config.seed == run.config.seed)
+            and other.status().state == "done"
+        ),
+        None,
+    )
+
+
 @st.cache_data(max_entries=1, ttl=3600, show_spinner="Looking at this machine …")
 def machine() -> list[dict[str, Any]]:
     """The checks of ``python -m certssb_core doctor --json``, made in another process: they import torch."""
@@ -122,13 +179,24 @@ def balls_and_ledger(run: Run) -> tuple[Balls, list[Entry]]:
 
 
 def _read_store(run: Run) -> tuple[Balls, list[Entry]]:
-    with Store.open(run.store_path) as store:
+    with Store.read(run.store_path) as store:
         return store.balls(), store.ledger()
 
 
+_RESTS_ON = {
+    "certificates": ("certificates.csv",),
+    "metrics": ("metrics.json",),
+    "poison": ("poison.safetensors",),
+    "sigma": ("sigma.safetensors",),
+    "votes": ("votes.safetensors",),
+    "voted": ("votes.safetensors", "sigma.safetensors", "config.json"),
+    "store": ("store.sqlite",),
+}
 _READERS: dict[str, Callable[[Run], Any]] = {
     "certificates": Run.certificates,
     "metrics": lambda run: run.metrics,
+    "inputs": run_inputs,
+    "falsification": lambda run: run.falsification,
     "poison": lambda run: run.arrays("poison"),
     "sigma": lambda run: run.arrays("sigma"),
     "votes": lambda run: run.arrays("votes"),
@@ -145,7 +213,10 @@ def _load(reader: str, run: Run, file: str) -> Any:
 @st.cache_resource(max_entries=32, show_spinner="Reading the run …")
 def _read(reader: str, path: str, modified: int) -> Any:
     # ``modified`` is only part of the key. A cached resource is shared, not copied: arrays can be large.
-    return _READERS[reader](Run(Path(path)))
+    run = Run(Path(path))
+    if files := _RESTS_ON.get(reader):
+        integrity.check(run, *files)
+    return _READERS[reader](run)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the images …")

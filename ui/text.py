@@ -12,8 +12,9 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from certssb_core.certify.store import StoreError
 from certssb_core.data.datasets import DataError
-from certssb_core.data.poisoning import PoisonError
+from certssb_core.data.poisoning import METHODS, PoisonError
 from certssb_core.experiment.config import ConfigError
+from certssb_core.experiment.limits import READ_ONLY
 from certssb_core.experiment.run import Run, RunError
 
 SOURCES: dict[str, str] = {
@@ -27,6 +28,7 @@ SOURCES: dict[str, str] = {
     "2006.06721": "Backdoor smoothing",
     "2403.11981": "Diffusion denoising against clean-label poisoning",
     "2512.01782": "Dual smoothing",
+    **{method.source: method.title for method in METHODS.values()},
     "2006.14768": "DPA: deep partition aggregation",
 }
 
@@ -75,6 +77,11 @@ def empty(message: str) -> None:
 def no_runs() -> None:
     empty("There is no finished run yet. This page shows one as soon as it has been trained.")
     st.page_link("pages/train.py", label="Go to Train", icon=":material/model_training:")
+
+
+def looking_only() -> None:
+    """This server launches and changes nothing."""
+    st.info(f"{READ_ONLY} All results can be looked at, and images asked about.", icon=":material/lock:")
 
 
 def running(run: Run) -> None:

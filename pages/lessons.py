@@ -1,0 +1,31 @@
+"""Lessons: guided tours of pinned views, each with a question to predict before the answer is shown."""
+
+import streamlit as st
+
+from ui import lesson, lesson_files, text
+
+text.page_header(
+    "Lessons",
+    "What is a backdoor, what does a certificate do about it, and what does it not?",
+    sources=["2504.21730", "2003.08904", "1902.02918"],
+)
+course = lesson_files.course(lesson_files.FOLDER)
+titles = list(course.lessons)
+chosen = st.selectbox(
+    "Lesson",
+    titles,
+    index=None,
+    key="lesson",
+    bind="query-params",
+    placeholder="choose one",
+    on_change=lambda: st.session_state.update(step="1"),
+)
+if chosen is None:
+    lesson.overview(course)
+else:
+    following = titles[titles.index(chosen) + 1 :]
+    lesson.show(course.lessons[chosen], following[0] if following else None)
+for problem in course.problems:
+    text.failed("A lesson cannot be shown.  \n" + problem.replace("\n", "  \n"), "The other lessons are not affected.")
+if not titles and not course.problems:
+    text.empty("There is no lesson: the folder lessons/ holds no TOML file.")

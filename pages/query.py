@@ -1,0 +1,106 @@
+"""Query: what the members and the store say about one image, as it is changed."""
+
+import streamlit as st
+
+from certssb_core.experiment import question as core
+from certssb_core.experiment.reply import Reply
+from certssb_core.experiment.run import Run
+from certssb_core.figures import votes
+from certssb_core.figures.images import picture, png
+from ui import answers, as_code, charts, derived, question, state, text
+
+FORMULAS = r"""
+The store is asked first: a point inside a stored ball gets that ball's answer, certified to the ball's edge. Elsewhere
+the M members vote on $x + \sigma_x u_m$, one fixed draw $u_m$ per member, at the image's own $\sigma^*_x$. With
+$\underline{p_A}$ and $\overline{p_B}$ from the votes,
+
+$$\text{margin} = \tfrac12(\Phi^{-1}(\underline{p_A}) - \Phi^{-1}(\overline{p_B})), \qquad
+\text{radius} = \sigma_x \cdot \text{margin}.$$
+"""
+NEAREST = 6
+COLUMNS = {
+    "picture": st.column_config.ImageColumn("picture", width="small"),
+    "input": "stored ball",
+    "answer": "its answer",
+    "distance": st.column_config.NumberColumn("distance", format="%.3f", help="L2, from its centre"),
+    "radius": st.column_config.NumberColumn("radius", format="%.3f"),
+    "edge": st.column_config.NumberColumn("to its edge", format="%.3f", help="Negative: the image lies inside."),
+}
+
+
+def answer(reply: Reply) -> None:
+    st.subheader("The answer", anchor=False)
+    by = "the store" if reply.answered_by == "store" else "the members"
+    edge = "to the ball's edge" if reply.ball is not None else "σ* · margin"
+    certified = f"radius {reply.members_radius:.3f}"
+    for column, (label, value, context, explanation) in zip(
+        st.columns(4),
+        (
+            ("Answer", reply.answer, f"by {by}", "The store is asked first."),
+            ("Certified radius", f"{reply.radius:.3f}", edge, "L2 distance in pixel units, by whoever answered."),
+            ("Members' margin", f"{max(reply.margin, 0):.3f}", certified, f"Votes cast at σ* {reply.sigma:.3f}."),
+            ("p_A at least", f"{reply.p_a_lower:.3f}", f"p_B at most {reply.p_b_upper:.3f}", "From the votes, at α."),
+        ),
+        strict=True,
+    ):
+        column.metric(
+            label, value, context, delta_color="off", delta_arrow="off", help=explanation, border=True, height="stretch"
+        )
+    with st.expander("What this promises", icon=":material/gavel:"):
+        st.markdown(f"**Radius.** {reply.promise}\n\n**Condition.** {reply.condition}")
+
+
+def members(run: Run, asked: question.Question, before: Reply, after: Reply) -> None:
+    st.subheader("How the members vote", anchor=False)
+    names = derived.class_names(run)
+    table = votes.table(after.votes, names, before.votes if asked.moved else None)
+    leading = names[table["asked"].argmax()]
+    certified = "which is certified" if after.prediction >= 0 else "too few to certify: they ABSTAIN"
+    charts.show(
+        votes.bars(table, names={"picked": "the picked image", "asked": "as it is now"}),
+        key="query-votes",
+        summary=f"**{max(after.votes):,}** of {sum(after.votes):,} members vote **{leading}**, {certified}.",
+        table=table,
+    )
+
+
+def store(run: Run, asked: question.Question) -> None:
+    st.subheader("The nearest balls of the store", anchor=False)
+    balls, _ = state.balls_and_ledger(run)
+    table = core.nearest_balls(balls, asked.asked, derived.class_names(run), count=NEAREST)
+    if table.empty:
+        text.empty("The store holds no ball: no input of this run was certified.")
+        return
+    deepest = table.iloc[0] if table["edge"].iloc[0] < 0 else None
+    if deepest is None:
+        st.markdown("The image lies in no stored ball, so the members answer.")
+    else:
+        st.markdown(
+            f"The image lies in the ball of **{deepest['input']}**, which answers **{deepest['answer']}**, for ever."
+        )
+    inputs = state.inputs(run)
+    table["picture"] = [picture(inputs.test_images(row["set"])[row["index"]], side=64) for _, row in table.iterrows()]
+    st.dataframe(table, hide_index=True, column_order=COLUMNS, column_config=COLUMNS, row_height=56)
+
+
+text.page_header(
+    "Query",
+    "What do the members and the store answer when you change an image, and how far does the promise reach?",
+    FORMULAS,
+    ["2504.21730", "1902.02918"],
+)
+if (run := state.pick_run(balls=True)) and (chosen := question.choose(run, inputs := state.inputs(run))):
+    asked = question.change(run, inputs, *chosen)
+    members_say = st.container()
+    store(run, asked)  # at once; the members may still have to be loaded
+    with members_say:
+        if reason := answers.unable(run):
+            text.empty(f"{reason}. The store still answers.")
+        else:
+            before, after = answers.ask(run, asked.picked), answers.ask(run, asked.asked)
+            if asked.moved:
+                st.info(core.verdict(before, after, asked.moved), icon=":material/straighten:")
+            answer(after)
+            members(run, asked, before, after)
+    charts.download("The image as it is now (PNG)", lambda: png(asked.asked), "image.png", "image/png")
+    as_code.show(as_code.query(run))

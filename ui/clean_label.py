@@ -1,0 +1,73 @@
+"""Clean-label attacks on the page: success and accuracy, undefended and against diffusion denoising."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from certssb_core.experiment import clean_label
+from certssb_core.figures.clean_label import success
+from ui import charts, controls, state, text
+
+ABOUT = (
+    "Poisons that keep their label and look like their class, crafted by gradient on models of the attacker's, each "
+    "changed by at most a budget in L2. Some aim at single test images as they are (*victims*), some plant a trigger. "
+    "Beside the undefended model, the members of a diffusion-denoising run are trained on the same poisons."
+)
+MEANING = (
+    "The poisons move as far as the attacker's budget, often beyond what the certificate covers: how low success falls "
+    "is measured here, not certified. Of few victims the interval is wide. These defenders train from the start, where "
+    "feature collision and the polytopes need the victim blended into the poisons; against a fixed feature extractor, "
+    "for which they were made, they do better. An attack that fails undefended says nothing about the defence."
+)
+COLUMNS = {
+    "attack": "attack",
+    "defence": "defence",
+    "success": st.column_config.NumberColumn("attack success", format="percent"),
+    "count": "succeeded on",
+    "n": "of",
+    "accuracy": st.column_config.NumberColumn("clean accuracy", format="percent"),
+    "norm": st.column_config.NumberColumn("change (L2)", format="%.2f", help="Median over the poisons."),
+    "source": st.column_config.LinkColumn("source", display_text=r"abs/(.*)"),
+}
+
+
+def section() -> None:
+    """All that there is to see, or how to get it."""
+    st.subheader("Clean-label attacks", anchor=False)
+    st.markdown(ABOUT)
+    found = clean_label.results(state.runs_dir())
+    if not found:
+        text.empty("Nothing has been attacked yet. `python -m certssb_core attacks digits` does it in minutes.")
+        return
+    name = next(iter(found))
+    if len(found) > 1:
+        name = controls.choose("Attacked", {suite: found[suite]["title"] for suite in found}, name, key="attacked")
+    _view(found[name])
+    st.caption(MEANING)
+
+
+def _view(result: dict[str, Any]) -> None:
+    table = clean_label.table(result)
+    bare = table[table["defence"] == "none"]
+    defended = table[table["defence"] != "none"].set_index("attack")
+    working = bare[bare["success"] >= 0.5]
+    words = "; ".join(
+        f"{row['attack']} **{row['success']:.0%}** → **{defended.loc[row['attack'], 'success']:.0%}**"
+        for _, row in working.iterrows()
+    )
+    charts.show(
+        success(table),
+        key="clean-label",
+        summary=f"{result['title']}. Without a defence **{len(working)} of {len(bare)}** attacks succeed on at least "
+        f"half of what they aim at{': ' if words else '.'}{words}{'.' if words else ''}",
+        table=table,
+    )
+    st.dataframe(
+        table.assign(source="https://arxiv.org/abs/" + table["source"]),
+        hide_index=True,
+        column_config=COLUMNS,
+        column_order=list(COLUMNS),
+        height=36 * (len(table) + 1),
+    )
