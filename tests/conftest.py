@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from certssb_core.experiment.config import override
+from certssb_core.experiment.engine import available_cores
 from certssb_core.experiment.launch import start
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run
@@ -20,9 +22,21 @@ SMALL = {
     "training.single_epochs": "20",
     "training.batch_size": "64",
     "training.shard_members": "5",
+    "training.workers": "1",
     "certification.alpha": "0.1",
 }
-"""The digits preset cut down: 430 training and 108 test images, 12 members in shards of 5, 5 and 2."""
+"""The digits preset cut down: 430 training and 108 test images, 12 members in shards of 5, 5 and 2, one worker."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto``: a process per core, but no more than four, as each loads torch and starts runs of its own."""
+    return min(available_cores(), 4)
+
+
+@pytest.fixture(autouse=True)
+def own_main_module(monkeypatch):
+    """AppTest puts the page in the place of ``__main__``, and a process that is spawned later would run that page."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def make_small_run(runs_dir: Path, name: str, **changes: str) -> Run:

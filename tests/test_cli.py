@@ -1,5 +1,6 @@
 """The command line: what it prints, what it returns, and how it answers bad input."""
 
+import io
 import json
 import os
 import re
@@ -16,7 +17,8 @@ from certssb_core import cli
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run
-from tests.conftest import SMALL
+from certssb_core.smoothing.denoisers import denoiser
+from tests.conftest import SMALL, make_small_run
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +46,18 @@ def test_run_ends_with_the_folder_and_the_folder_with_the_figures(call, small_ru
     assert code == 0
     assert out.splitlines()[-1] == str(tmp_path / "mine")
     assert Run.open("mine", tmp_path).metrics["clean"] == small_run.metrics["clean"]
+
+
+def test_a_run_goes_on_where_it_is_told_to(call, tmp_path, monkeypatch):
+    """Its folder says where, so that a worker of the queue knows it too."""
+    monkeypatch.setitem(sys.modules, "ray", object())
+    monkeypatch.setattr("certssb_core.cli.runs.waiting.submit", lambda run: None)
+    cluster = ["--engine", "ray", "--address", "10.0.0.1:6379"]
+    assert call("run", "digits", "--name", "far", "--queue", "--runs-dir", tmp_path, *cluster)[0] == 0
+    training = Run.open("far", tmp_path).config.training
+    assert (training.engine, training.address) == ("ray", "10.0.0.1:6379")
+    assert call("resume", "far", "--engine", "local", "--queue", "--runs-dir", tmp_path)[0] == 0
+    assert Run.open("far", tmp_path).config.training.engine == "local"
 
 
 def test_list_and_show(call, small_run):
@@ -126,10 +140,23 @@ def test_presets_and_doctor(call):
         (["run", "digits", "--set", "training.members"], cli.MISUSED, "expected KEY=VALUE"),
         (["run", "digits", "--set", "training.members=0"], cli.MISUSED, "training.members"),
         (["run", "digits", "--set", "traning.members=3"], cli.MISUSED, "no such setting"),
+        (["run", "digits", "--engine", "moon"], cli.MISUSED, "training.engine"),
+        (["run", "digits", "--address", "10.0.0.1:6379"], cli.MISUSED, "--address belongs to --engine ray"),
+        (["tune", "t", "--continue", "--engine", "ray"], cli.MISUSED, "--engine too"),
         (["run", "digits", "--name", "../out"], cli.FAILED, "is not a name for a run"),
         (["show", "nothing"], cli.FAILED, "no run 'nothing'"),
         (["resume", "nothing"], cli.FAILED, "no run 'nothing'"),
         (["certify", "nothing"], cli.FAILED, "no run 'nothing'"),
+        (["tune", "t", "--range", "noise.sigma"], cli.MISUSED, "expected KEY=LOW:HIGH"),
+        (["tune", "t", "--range", "noise.sigma=9:10"], cli.MISUSED, "noise.sigma cannot be 9.0"),
+        (["tune", "t", "--range", "seed=1:10"], cli.MISUSED, "no setting that can be varied"),
+        (["tune", "t", *["--range", "noise.sigma=0.1:0.2"] * 2], cli.MISUSED, "noise.sigma is given two ranges"),
+        (["tune", "t"], cli.MISUSED, "1 to 8 settings"),
+        (["tune", "t", "--range", "noise.sigma=0.1:0.2", "--objectives", "radius"], cli.MISUSED, "two or three"),
+        (["tune", "../t", "--range", "noise.sigma=0.1:0.2"], cli.FAILED, "is not a name for a run"),
+        (["tune", "t", "--continue"], cli.FAILED, "no study 't'"),
+        (["tune", "t", "--continue", "--range", "noise.sigma=0.1:0.2"], cli.MISUSED, "leave --range and --set out"),
+        (["study", "t"], cli.FAILED, "no study 't'"),
         (["fly"], 2, "No such command"),
     ],
 )
@@ -194,3 +221,96 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert run.status().state == "done"
+
+
+def test_rename_and_delete(call, tmp_path, monkeypatch):
+    make_small_run(tmp_path, "one")
+    code, out, _ = call("rename", "one", "two", "--runs-dir", tmp_path)
+    assert (code, out.strip()) == (0, str(tmp_path / "two"))
+    assert call("rename", "two", "../out", "--runs-dir", tmp_path)[0] == cli.FAILED
+    with Run.open("two", tmp_path).lock():
+        assert call("delete", "two", "--yes", "--runs-dir", tmp_path)[0] == cli.FAILED
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert call("delete", "two", "--runs-dir", tmp_path)[0] == cli.FAILED, "nobody said yes"
+    assert (tmp_path / "two").is_dir()
+    assert call("delete", "two", "--yes", "--runs-dir", tmp_path)[0] == 0
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_queued_run_is_listed_and_withdrawn(call, tmp_path):
+    busy = make_small_run(tmp_path, "busy")
+    with busy.lock():
+        code, out, err = call("run", "digits", "--queue", "--name", "later", "--runs-dir", tmp_path, *settings())
+        assert (code, out.strip()) == (0, str(tmp_path / "later"))
+        assert "later is queued" in err
+        states = {row["name"]: row["state"] for row in json.loads(call("list", "--json", "--runs-dir", tmp_path)[1])}
+        assert states == {"busy": "running", "later": "queued"}
+    assert call("withdraw", "later", "--runs-dir", tmp_path)[0] == 0
+    assert Run.open("later", tmp_path).status().state == "new"
+    code, _, err = call("withdraw", "later", "--runs-dir", tmp_path)
+    assert code == cli.FAILED
+    assert "not in the queue" in err
+
+
+def test_forecast_times_the_machine_once(call, tmp_path, monkeypatch):
+    code, out, _ = call("forecast", "digits", "--json", "--runs-dir", tmp_path, *settings())
+    first = json.loads(out)
+    assert code == 0
+    assert 0 < first["low"] <= first["seconds"] <= first["high"]
+    monkeypatch.setattr("certssb_core.experiment.calibration.measure", None)
+    assert json.loads(call("forecast", "digits", "--json", "--runs-dir", tmp_path, *settings())[1]) == first
+    assert "on disk" in call("forecast", "digits", "--runs-dir", tmp_path, *settings())[1]
+
+
+def test_ctrl_c_stops_a_study_and_study_says_how_far_it_came(call, tmp_path):
+    """Interrupted in its first trial: exit code 130, run and study stopped, one trial to be taken up again."""
+    command = [sys.executable, "-m", "certssb_core", "tune", "t", "--trials", "2", "--range", "noise.sigma=0.1:0.5"]
+    process = subprocess.Popen(
+        [*command, "--runs-dir", str(tmp_path), *settings()],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stderr:
+        if line.startswith("t-001"):
+            break
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == cli.STOPPED, err
+    assert "tune t --continue" in err
+    assert Run(tmp_path / "t-001").status().state in ("stopped", "new")
+    assert "stopped" in call("study", "--runs-dir", tmp_path)[1]
+    code, out, _ = call("study", "t", "--json", "--runs-dir", tmp_path)
+    shown = json.loads(out)
+    assert code == 0
+    assert shown["status"]["state"] == "stopped"
+    assert [(trial["run"], trial["state"], trial["accuracy"]) for trial in shown["trials"]] == [
+        ("t-001", "running", None)
+    ]
+    assert "no finished trial yet" in call("study", "t", "--runs-dir", tmp_path)[1]
+    runs = [run.name for run in Run.all(tmp_path)]
+    assert call("delete-study", "t", "--yes", "--runs-dir", tmp_path)[0] == 0
+    assert "no study" in call("study", "t", "--runs-dir", tmp_path)[2]
+    assert [run.name for run in Run.all(tmp_path)] == runs, "the runs stay"
+
+
+def test_smoothness_of_a_finished_run_is_printed_and_written_beside_it(call, small_run):
+    folder = small_run.path.parent
+    code, out, _ = call("smoothness", "small", "--name", "mine", "--runs-dir", folder)
+    assert code == 0
+    path = folder / "smoothness-mine.json"
+    assert out.splitlines()[-1] == str(path)
+    (attack,) = json.loads(path.read_text())["attacks"]
+    assert attack["run"] == "small"
+    code, _, err = call("smoothness", "digits", "small", "--runs-dir", folder)
+    assert code == 2
+    assert "digits is a preset" in err
+
+
+def test_a_denoiser_is_trained_where_it_is_asked_for(call, tmp_path):
+    code, out, _ = call("denoiser", "train", "--steps", "2", "--output", tmp_path / "one.safetensors")
+    assert code == 0
+    assert out.strip() == str(tmp_path / "one.safetensors")
+    assert denoiser(out.strip()).side == 8

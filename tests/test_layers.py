@@ -21,9 +21,12 @@ LIGHT = (
     "certssb_core.experiment.inputs",
     "certssb_core.audit.inspection",
     "certssb_core.experiment.launch",
+    "certssb_core.experiment.tuning",
     "certssb_core.experiment.presets",
+    "certssb_core.experiment.smoothness",
     "certssb_core.audit.verification",
     "certssb_core.figures.theme",
+    "certssb_core.report",
 )
 
 

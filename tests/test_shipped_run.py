@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from certssb_core.ensemble import shards
-from certssb_core.experiment import certification, files
+from certssb_core.experiment import certification, clean_label, field, files, smoothness
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run
 
@@ -50,3 +50,28 @@ def test_keeps_the_promise_of_the_preset():
 
 def test_all_members_are_there_to_vote_again():
     assert shards.finished(RUN.path / "members") == set(range(RUN.config.training.members))
+
+
+def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said():
+    result = field.results(RUN.path.parent)["digits"]
+    suite = field.SUITES["digits"]
+    assert result["attack"] == suite.attack.model_dump(mode="json")
+    assert set(result["systems"]) == set(field.SYSTEMS)
+    assert result["undefended"]["attack_works"]
+    for system in suite.presets:
+        assert result["systems"][system]["models"] == suite.config(system).training.members
+    assert len(field.table(result)) == 1 + len(field.SYSTEMS)
+
+
+def test_shipped_measurements_say_what_is_said_of_them():
+    measured = smoothness.results(RUN.path.parent)["digits"]
+    table = smoothness.table(measured, measure="entropy", scale=0.4)
+    none, strongest = table.iloc[0], table.iloc[-1]
+    assert none["rate"] == 0
+    assert none["auc_clean_low"] < 0.5 < none["auc_clean_high"]
+    assert strongest["attack_success"] > 0.9 < strongest["auc_clean_low"]
+    attacked = clean_label.table(clean_label.results(RUN.path.parent)["digits"]).set_index(["defence", "attack"])
+    bare, defended = attacked.loc["none"], attacked.loc["diffusion denoising"]
+    working = bare.index[bare["success"] >= 0.5]
+    assert len(working) >= 5
+    assert (defended.loc[working, "success"] <= 0.16).all()

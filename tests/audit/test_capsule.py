@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.audit import capsule, store_columns
-from certssb_core.audit.capsule import LEDGER, LIMITS, CapsuleError, export, import_capsule
+from certssb_core.audit.capsule import INSPECTION, LEDGER, LIMITS, SOURCES, CapsuleError, export, import_capsule
+from certssb_core.audit.inspection import inspect
 from certssb_core.certify.store import Store
 from certssb_core.cli import app
 from certssb_core.experiment.run import Run, RunError
@@ -53,9 +54,12 @@ def hostile(path: Path, contents: dict[str, bytes], **attributes) -> Path:
 def test_one_run_gives_one_capsule_without_weights(small_run, packed, tmp_path):
     assert export(small_run, tmp_path / "again.capsule").read_bytes() == packed.read_bytes()
     contents = entries(packed)
-    assert list(contents) == list(LIMITS)
-    for name in set(LIMITS) - {"capsule.json", LEDGER}:
+    assert list(contents) == [name for name in LIMITS if name != SOURCES]
+    for name in set(contents) - {"capsule.json", LEDGER, INSPECTION}:
         assert contents[name] == (small_run.path / name).read_bytes()
+    checklist = json.loads(contents[INSPECTION])
+    assert [one["colour"] for one in checklist] == [finding.colour for finding in inspect(small_run)]
+    assert all(one["title"] and one["reason"] for one in checklist)
     assert packed.stat().st_size < sum(map(len, contents.values()))
 
 

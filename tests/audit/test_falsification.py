@@ -14,7 +14,7 @@ from certssb_core.audit.searches import searchers
 from certssb_core.audit.worlds import STRATEGIES, enough, plant, rota, world_votes
 from certssb_core.cli import app
 from certssb_core.ensemble.attack import INSIDE
-from certssb_core.experiment import certification, files, tasks
+from certssb_core.experiment import certification, files, workbench
 from certssb_core.experiment.inputs import SETS, load_inputs
 from certssb_core.experiment.run import Run, RunError
 from tests.conftest import finish, make_small_run
@@ -37,7 +37,7 @@ def finished_run(tmp_path_factory) -> Run:
 @pytest.fixture
 def run(finished_run) -> Run:
     """The same, its images laid out for the attack's tasks."""
-    tasks.write_scratch(finished_run, load_inputs(finished_run.config))
+    workbench.write_scratch(finished_run, load_inputs(finished_run.config))
     return finished_run
 
 
@@ -70,7 +70,7 @@ def test_sound_certificates_hold(run):
         assert part["violations"] <= part["allowed"] * part["trials"], part
         assert part["within"]
     assert json.loads((run.path / "falsification.json").read_text()) == json.loads(json.dumps(report))
-    assert not tasks.scratch_path(run).exists()
+    assert not workbench.scratch_path(run).exists()
     assert all(files.sha256(run.path / name) == digest for name, digest in run.manifest["sha256"].items())
 
 

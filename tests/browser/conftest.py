@@ -26,6 +26,15 @@ def runs_folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _the_shipped_run_alone(runs_folder):
+    """What one journey leaves behind is not the newest run of the next."""
+    yield
+    for path in runs_folder.iterdir():
+        if path.name != "digits" and not path.name.startswith("."):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def server(runs_folder):
     """The address of a dashboard that serves ``runs_folder``."""
@@ -77,8 +86,6 @@ def browser():
 @pytest.fixture
 def page(browser, server):
     """A fresh session of a reader at 1280 px, in English."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", base_url=server)
-    opened = context.new_page()
-    opened.set_default_timeout(60_000)
-    yield opened
-    context.close()
+    from tests.browser.journey import session  # needs Playwright, which may be absent
+
+    yield from session(browser, server)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from certssb_core.certify import replay as replays
-from certssb_core.certify import store as store_module
+from certssb_core.certify import storage_update
 from certssb_core.certify.replay import ORDERS, crossings, replay
 from certssb_core.certify.store import Balls
 
@@ -38,13 +38,13 @@ def test_the_store_keeps_its_promises_in_every_order(inputs, order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_store_that_trusts_every_claim_is_caught(inputs, order, monkeypatch):
-    sound = store_module.decide
+    sound = storage_update.decide
 
-    def trusting(position, key, prediction, radius, index, nearest):
-        entry = sound(position, key, prediction, radius, index, nearest)
+    def trusting(position, key, prediction, radius, near):
+        entry = sound(position, key, prediction, radius, near)
         return replace(entry, case="disjoint", label=prediction, radius_after=radius)
 
-    monkeypatch.setattr(store_module, "decide", trusting)
+    monkeypatch.setattr(storage_update, "decide", trusting)
     found = replay(*inputs, order=order, generator=np.random.default_rng(0))
     assert found.crossed > 0
     assert found.lost > 0

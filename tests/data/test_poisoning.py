@@ -108,3 +108,10 @@ def test_success_is_measured_where_the_attacker_wants_something_else(label_mode,
 def test_impossible_poisonings_are_refused(settings, sentence):
     with pytest.raises(PoisonError, match=sentence):
         poison_some(**settings)
+
+
+@pytest.mark.parametrize(("victims", "expected"), [(1, [1]), (2, [1, 8]), (3, [1, 5, 8]), (5, [1, 2, 5, 7, 8])])
+def test_victims_are_spread_over_the_images_that_count(victims, expected):
+    labels = np.array([0, 1, 2, 0, 0, 1, 0, 1, 2, 0])
+    counts = counts_for_attack(labels, label_mode="clean-label", target=0, victims=victims)
+    assert np.flatnonzero(counts).tolist() == expected

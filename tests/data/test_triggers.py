@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certssb_core.data.triggers import TRIGGERS, PoisonError, actual_norms, apply_trigger
+from certssb_core.data.triggers import TRIGGERS, PoisonError, actual_norms, apply_controls, apply_trigger
 
 PUBLISHED = {
     ("one-pixel", 28): {(23, 23)},
@@ -124,3 +124,19 @@ def test_impossible_settings_are_refused(trigger, settings, sentence):
 def test_images_too_small_for_four_pixels_are_refused():
     with pytest.raises(PoisonError, match="at least 4×4 pixels, not 3×8"):
         apply_trigger(np.zeros((1, 1, 3, 8), dtype=np.float32), "one-pixel", norm=1.0)
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_controls_are_the_same_change_elsewhere(trigger):
+    grey = np.full((6, 3, 16, 16), 0.5, np.float32)
+    settings = {"norm": 0.4, "patch_value": 0.1}
+    planted = apply_trigger(np.zeros_like(grey[:1]), trigger, **settings) != 0
+    controls = apply_controls(grey, trigger, patterns=2, seed=5, **settings)
+    norms = actual_norms(grey, controls)
+    expected = 0.4 if trigger != "patch" else 0.1 * np.sqrt(27)
+    assert np.allclose(norms, expected, atol=1e-5)
+    assert np.array_equal(controls[0], controls[4])
+    assert not np.array_equal(controls[0], controls[1])
+    if trigger != "blended":  # which leaves no place free
+        moved = (controls != grey).any(axis=0, keepdims=True)
+        assert not (moved & planted).any()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from certssb_core.ensemble.models import build
-from certssb_core.ensemble.voting import vote
+from certssb_core.ensemble.voting import vote, vote_together
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +37,14 @@ def test_voting_is_done_in_evaluation_mode(network, inputs):
     network.train()
     vote(network, inputs)
     assert not network.training
+
+
+@pytest.mark.parametrize("model", ["mnist-cnn", "cifar-preact-resnet18"])
+def test_members_together_answer_as_each_alone(inputs, model):
+    members = [build(model, channels=1, side=28, classes=3, seed=0, member=member) for member in range(3)]
+    weights = {name: torch.stack([one.state_dict()[name] for one in members]) for name in members[0].state_dict()}
+    seen = inputs[:6].view(3, 2, 1, 28, 28)
+    together = vote_together(members[0], weights, seen)
+    alone = [vote(network, own) for network, own in zip(members, seen, strict=True)]
+    assert torch.equal(together.hard, torch.stack([ballot.hard for ballot in alone]))
+    assert torch.allclose(together.softmax, torch.stack([ballot.softmax for ballot in alone]), atol=1e-5)

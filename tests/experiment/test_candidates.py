@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -52,6 +54,12 @@ def imagined(probability: list[list[float]], members: int, seed: int, **settings
     )
 
 
+def set_aside(voted: certification.Voted, **settings) -> certification.Voted:
+    """The same votes, read with other settings of the noise."""
+    noise = voted.config.noise.model_copy(update=settings)
+    return replace(voted, config=voted.config.model_copy(update={"noise": noise}))
+
+
 def test_every_member_votes_at_every_candidate_in_one_byte(voted_run):
     votes = voted_run.arrays("votes")
     for which in ("clean", "triggered"):
@@ -92,7 +100,7 @@ def test_certificates_are_the_best_anchored_candidate_at_a_share_of_alpha(voted_
 
 
 def test_members_set_aside_choose_and_only_the_others_certify(voted_run):
-    voted = certification.voted(voted_run)
+    voted = set_aside(certification.voted(voted_run), aside=0.2, kept=1)
     table = certification.certify(voted, mode="set-aside", bound="clopper-pearson", alpha=0.01)
     assert (table["members"] == 16).all()
     changed = voted.candidate_votes["clean"].copy()
@@ -101,6 +109,35 @@ def test_members_set_aside_choose_and_only_the_others_certify(voted_run):
     again = certification.certify(voted, mode="set-aside", bound="clopper-pearson", alpha=0.01)
     np.testing.assert_array_equal(table["sigma"], again["sigma"])  # the certifying votes have no say in σ
     assert (table["prediction"] != again["prediction"]).any()
+
+
+def test_the_others_choose_among_the_candidates_that_were_kept(voted_run):
+    """J = 1, 2 and 3 of three candidates at α/J each: J = 3 is the best of all, and every further one can only help."""
+    at_once = {}
+    for kept in (1, 2, 3):
+        voted = set_aside(certification.voted(voted_run), aside=0.2, kept=kept)
+        at_once[kept] = certification.certify(voted, mode="set-aside", bound="clopper-pearson", alpha=0.01 * kept)
+    first = voted.votes["clean", "uniform"][:4]
+    votes = voted.candidate_votes["clean"][4:]
+    for i in range(108):
+        anchor = np.bincount(first[:, i], minlength=3).argmax()
+        radii = []
+        for k, sigma in enumerate(SIGMAS):
+            counts = np.bincount(votes[:, k, i], minlength=3)
+            low = stats.binomtest(int(counts[anchor]), 16).proportion_ci(1 - 2 * 0.01 / 6, method="exact").low
+            rival = max(
+                stats.binomtest(int(counts[c]), 16).proportion_ci(1 - 2 * 0.01 / 6, method="exact").high
+                for c in range(3)
+                if c != anchor
+            )
+            high = min(rival, 1 - low)
+            radii.append(sigma / 2 * (stats.norm.ppf(low) - stats.norm.ppf(high)) if low > high else 0.0)
+        if max(radii) == 0:
+            continue  # nobody certifies the anchored class
+        found = [at_once[kept]["radius"][i] for kept in (1, 2, 3)]
+        assert found[2] == pytest.approx(max(radii), abs=1e-9)
+        assert any(found[1] == pytest.approx(radius, abs=1e-9) for radius in radii)
+        assert found[0] <= found[1] + 1e-9 <= found[2] + 2e-9
 
 
 def test_query_certifies_a_stored_image_as_the_run_did(voted_run):
@@ -134,10 +171,10 @@ def test_without_a_share_per_candidate_the_choice_would_cheat():
     ones = rng.binomial(60, truth, size=(3, n))
     sigmas = (0.4, 0.4001, 0.4002)
     at = [BOUNDS["joint"].class_bounds(np.stack([60 - k, k], axis=1), 60, 0.1) for k in ones]
-    whole = take(at, largest_radius(at, sigmas, np.ones(n, np.int64)))
+    whole = take(at, largest_radius(at, sigmas, np.ones(n, np.int64))[0])
     assert (whole.p_a_lower > truth).sum() > binom.isf(1e-9, n, 0.1)
     at = [BOUNDS["joint"].class_bounds(np.stack([60 - k, k], axis=1), 60, 0.1 / 3) for k in ones]
-    shared = take(at, largest_radius(at, sigmas, np.ones(n, np.int64)))
+    shared = take(at, largest_radius(at, sigmas, np.ones(n, np.int64))[0])
     assert (shared.p_a_lower > truth).sum() <= binom.isf(1e-4, n, 0.1)
 
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certssb_core.certify.bounds import BOUNDS
-from certssb_core.certify.certificate import CERTIFICATES
+from certssb_core.certify.kinds import CERTIFICATES
 from certssb_core.data.datasets import DATASETS
-from certssb_core.data.poisoning import LABEL_MODES
+from certssb_core.data.poisoning import LABEL_MODES, METHODS
 from certssb_core.data.triggers import TRIGGERS
+from certssb_core.ensemble.crafting import CRAFTS
 from certssb_core.ensemble.models import MODELS
 from certssb_core.experiment import config
 from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
@@ -25,6 +26,8 @@ from certssb_core.smoothing.preprocessing import PREPROCESSING
         (config.DatasetName, DATASETS),
         (config.TriggerName, TRIGGERS),
         (config.LabelMode, LABEL_MODES),
+        (config.MethodName, METHODS),
+        (config.MethodName, {"stamp": None} | CRAFTS),
         (config.NoiseLawName, NOISE_LAWS),
         (config.PreprocessingName, PREPROCESSING),
         (config.ModelName, {"auto": None} | MODELS),
@@ -118,3 +121,31 @@ def test_no_text_for_a_setting_raises_anything_but_a_config_error(key, text):
     except config.ConfigError:
         return
     assert config.parse(changed.model_dump(mode="json")) == changed
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"noise.law": "flips"}, "weighted-l2 needs noise.law gaussian"),
+        ({"noise.law": "gaussian-training"}, "weighted-l2 needs noise.law gaussian and training.sees share"),
+        ({"training.sees": "partition"}, "weighted-l2 needs noise.law gaussian and training.sees share"),
+        ({"certification.certificate": "partition", "noise.law": "none"}, "partition needs noise.law none"),
+        (
+            {"certification.certificate": "l0", "noise.law": "flips", "noise.train_map": "uniform"},
+            "set noise.train_map and test_map to uniform",
+        ),
+        (
+            {"certification.certificate": "l0", "noise.law": "flips"}
+            | {"noise.train_map": "uniform", "noise.test_map": "uniform"},
+            "needs data.binary",
+        ),
+        (
+            {"certification.certificate": "partition", "noise.law": "none", "training.sees": "partition"}
+            | {"noise.train_map": "uniform", "noise.test_map": "uniform", "noise.preprocessing": "denoise"},
+            "denoise needs Gaussian noise, not noise.law none",
+        ),
+    ],
+)
+def test_a_certificate_is_about_one_system(settings, words):
+    with pytest.raises(config.ConfigError, match=words):
+        config.override(config.RunConfig(), settings)

@@ -68,3 +68,17 @@ def test_the_first_pair_shown_is_a_telling_one(filled):
     assert ledger.most_telling(quiet, before) in (0, 2)  # the closest pair
     nothing = survey(np.zeros((0, 1)), np.zeros(0, int), np.zeros(0))
     assert ledger.most_telling(table[table["case"] == "none"], nothing) == 0
+
+
+def test_the_nearest_ball_is_the_one_that_the_store_answers_with(filled):
+    balls, table = filled
+    with Store.in_memory(1) as store:
+        columns = table["prediction"], table["radius_before"], np.full(5, 0.25)
+        store.insert(np.array([[0.0], [1.5], [0.4], [9.0], [20.0]]), *columns, ["x"] * 5, range(5))
+        for point in (-0.5, 0.3, 1.2, 9.4):
+            first, answer = ledger.nearest_balls(balls, table, np.array([point])).iloc[0], store.query([point])
+            assert (first["position"], -first["gap"]) == (answer.ball, pytest.approx(answer.radius))
+        assert store.query([5.0]) is None
+    outside = ledger.nearest_balls(balls, table, np.array([5.0]), count=3)
+    assert outside["input"].tolist() == ["clean 8", "clean 10", "clean 7"]
+    assert outside["gap"].tolist() == pytest.approx([3.0, 3.5, 4.0])  # 5 − 1.5 − 0.5, 9 − 5 − 0.5, 5 − 0 − 1

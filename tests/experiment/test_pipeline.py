@@ -10,7 +10,7 @@ from scipy import stats
 
 from certssb_core.certify.store import Store
 from certssb_core.ensemble import shards
-from certssb_core.experiment import files, tasks
+from certssb_core.experiment import files, tasks, workbench
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.run import Run
 from tests.conftest import finish, make_small_run
@@ -139,7 +139,7 @@ def test_config_holds_what_auto_stood_for(small_run):
 
 
 def test_votes_are_the_same_whatever_the_number_of_workers(small_run, tmp_path):
-    other = finish(make_small_run(tmp_path, "one-worker", **{"training.workers": "1", "training.shard_members": "7"}))
+    other = finish(make_small_run(tmp_path, "two-workers", **{"training.workers": "2", "training.shard_members": "7"}))
     pd.testing.assert_frame_equal(small_run.certificates(), other.certificates(), check_exact=True)
     for name, array in small_run.arrays("votes").items():
         if name.startswith("votes/"):
@@ -159,7 +159,7 @@ def one_thread():
 def test_a_member_retrained_alone_is_the_same_member(small_run, tmp_path):
     run = make_small_run(tmp_path, "again")
     run.replace_config(small_run.config)
-    tasks.write_scratch(run, load_inputs(run.config))
+    workbench.write_scratch(run, load_inputs(run.config))
     (run.path / "members").mkdir()
     (run.path / "sigma.safetensors").write_bytes((small_run.path / "sigma.safetensors").read_bytes())
     tasks.train_member(run.path, 9)

@@ -16,7 +16,7 @@ from certssb_core.data.sources import DataError
 from certssb_core.ensemble import released
 from certssb_core.experiment import certification, release_import
 from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.cost import estimate
+from certssb_core.experiment.cost import from_finished_run
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.query import ask
 from certssb_core.experiment.run import Run, RunError
@@ -154,8 +154,8 @@ def test_sources_are_on_record(imported, places):
 
 def test_it_measures_no_training(imported):
     trained = imported.config.model_copy(update={"origin": "trained"})
-    assert estimate(imported.config, [imported]) is not None
-    assert estimate(trained, [imported]) is None
+    assert from_finished_run(imported.config, [imported]) is not None
+    assert from_finished_run(trained, [imported]) is None
 
 
 def test_a_release_that_is_gone_stops_the_run_and_is_named(places, tmp_path):

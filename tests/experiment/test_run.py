@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import time
 
 import pytest
 
@@ -101,3 +103,63 @@ def test_stop_requests_are_files_not_signals(run):
     assert run.stop_requested()
     run.clear_stop()
     assert not run.stop_requested()
+
+
+def test_a_renamed_run_is_the_same_under_another_name(run, tmp_path):
+    config = run.config
+    run.log("finished")
+    renamed = run.rename("two")
+    assert renamed.path == tmp_path / "two"
+    assert (renamed.config, renamed.status().state) == (config, "done")
+    assert [found.name for found in Run.all(tmp_path)] == ["two"]
+
+
+@pytest.mark.parametrize("name", ["../out", "", "taken"])
+def test_a_name_that_cannot_be_given_changes_nothing(run, tmp_path, name):
+    Run.create(RunConfig(), "taken", tmp_path)
+    with pytest.raises(RunError, match=r"not a name|exists already"):
+        run.rename(name)
+    assert run.path.is_dir()
+
+
+def test_a_run_at_work_is_neither_renamed_nor_deleted(run):
+    with run.lock():
+        with pytest.raises(RunError, match="has a worker"):
+            run.rename("two")
+        with pytest.raises(RunError, match="has a worker"):
+            run.delete()
+    assert run.path.is_dir()
+
+
+def test_a_worker_that_says_nothing_for_long_is_told_with_its_process(run):
+    with run.lock():
+        run.log("message", message="worker started", process=4711)
+        run.log("stage", stage="members")
+        assert run.status().silence == ""
+        events = run.path / "events.jsonl"
+        os.utime(events, (time.time() - 3600, time.time() - 3600))
+        assert "for 60 minutes" in run.status().silence
+        assert "process 4711" in run.status().silence
+        os.utime(events, (time.time() + 3600, time.time() + 3600))
+        assert run.status().silence == "", "a clock that was moved is no silence"
+    os.utime(events, (time.time() - 3600, time.time() - 3600))
+    assert run.status().silence == "", "nobody is at work"
+
+
+def test_size_counts_every_file(run):
+    before = run.size()
+    (run.path / "members").mkdir()
+    (run.path / "members" / "part").write_bytes(b"x" * 1000)
+    assert run.size() == before + 1000
+
+
+def test_a_queued_run_waits_until_it_runs_or_is_withdrawn(run):
+    run.log("stopped")
+    run.enter_queue()
+    since = run.queued_at()
+    run.enter_queue()
+    assert (run.status().state, run.queued_at()) == ("queued", since)
+    with run.lock():
+        assert run.status().state == "running"
+    run.leave_queue()
+    assert run.status().state == "stopped"

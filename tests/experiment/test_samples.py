@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import norm
 
 from certssb_core.experiment import samples
+from certssb_core.figures.sigma import binned
 
 
 @pytest.fixture
@@ -59,6 +60,29 @@ def test_groups(table):
     poisoned = samples.grouped(table, "poisoned")
     assert poisoned.loc[poisoned["group"] == "poisoned", "sigma"].tolist() == [0.4]
     assert samples.grouped(table, "class", "train")["group"].tolist() == ["zero", "one", "one"]
+
+
+def test_bars_hold_every_image_once():
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"set": "train", "index": np.arange(400), "sigma": np.exp(generator.normal(-1, 0.5, 400)), "label": 0}
+    )
+    table["name"], table["poisoned"] = np.array(["zero", "one"])[np.arange(400) % 2], table["index"] % 10 == 0
+    shown = samples.grouped(table, "poisoned")
+    bins = binned(shown["sigma"], shown["group"], bins=9)
+    bars = [samples.in_bar(shown, bins, bar) for bar in range(9)]
+    assert sorted(pd.concat(bars)["index"]) == list(range(400)), "the largest σ* too"
+    counts = bins[bins["group"] == "poisoned"]["count"].tolist()
+    assert [len(samples.in_bar(shown, bins, bar, "poisoned")) for bar in range(9)] == counts
+    assert bars[4]["sigma"].is_monotonic_increasing
+    assert samples.in_bar(shown, bins, 4, "clean")["poisoned"].sum() == 0
+
+
+def test_released_sigma_stands_beside_that_of_the_same_image(table):
+    released = table.assign(sigma=table["sigma"] + table["index"]).iloc[::-1]
+    found = samples.beside_release(table, released).set_index("index")
+    assert found["ours"].to_dict() == {0: 0.5, 1: 0.6}
+    assert found["theirs"].to_dict() == {0: 0.5, 1: 1.6}
 
 
 def test_ascent_is_that_of_the_image_asked_for(sigma):

@@ -31,10 +31,55 @@ def test_histogram_draws_percent_of_the_group_and_sigma_0(values):
     table = sigma.binned(*values, bins=20)
     figure = sigma.histogram(table, colours={"a": "#000001", "b": "#000002"}, start=0.25)
     assert [trace.name for trace in figure.data] == ["a (n = 400)", "b (n = 100)"]
-    assert sum(figure.data[1].y[1:-2]) == pytest.approx(100)
-    assert figure.data[0].line.color == "#000001"
+    assert sum(figure.data[1].y) == pytest.approx(100)
+    assert figure.data[0].marker.line.color == "#000001"
     assert figure.layout.shapes[0].x0 == 0.25
     assert "pixel units" in figure.layout.xaxis.title.text
+
+
+def test_bars_fill_their_bins_and_a_click_says_which(values):
+    table = sigma.binned(*values, bins=20)
+    figure = sigma.histogram(table, colours={"a": "#000001", "b": "#000002"}, chosen=7)
+    bars, rows = figure.data[1], table[table["group"] == "b"]
+    np.testing.assert_allclose(bars.x + bars.offset, rows["low"])
+    np.testing.assert_allclose(bars.x + bars.offset + bars.width, rows["high"])
+    assert bars.customdata[7][:4] == ["bar", 7, "b", rows["count"].iloc[7]]
+    band = figure.layout.shapes[0]
+    assert (band.x0, band.x1) == (rows["low"].iloc[7], rows["high"].iloc[7])
+
+
+def test_many_groups_stand_in_rows_the_first_on_top(values):
+    data, _ = values
+    group = pd.Series([f"class {i % 5}" for i in range(500)])
+    table = sigma.binned(data, group, bins=12)
+    figure = sigma.histogram(table, colours={name: "#000001" for name in group.unique()})
+    assert list(figure.layout.yaxis.ticktext) == [f"class {i}" for i in range(4, -1, -1)]
+    for row, bars in enumerate(figure.data):
+        shares = table.loc[table["group"] == f"class {row}", "share"].to_numpy()
+        assert bars.base == 4 - row
+        np.testing.assert_allclose(np.array(bars.y) / max(bars.y), shares / shares.max())
+        assert max(bars.y) < 1, "no row reaches into the next"
+    assert figure.data[3].customdata[4][:3] == ["bar", 4, "class 3"]
+
+
+def test_hundreds_of_thousands_of_values_become_a_small_figure():
+    generator = np.random.default_rng(0)
+    data, group = pd.Series(np.exp(generator.normal(-1, 0.5, 300_000))), pd.Series(np.arange(300_000) % 3).map(str)
+    table = sigma.binned(data, group)
+    assert table["count"].sum() == 300_000
+    np.testing.assert_array_equal(
+        table.groupby("low")["count"].sum(),
+        np.histogram(data, np.append(table["low"].unique(), table["high"].max()))[0],
+    )
+    assert len(sigma.histogram(table, colours=dict.fromkeys("012", "#000001")).to_json()) < 60_000
+
+
+def test_beside_draws_both_values_and_the_line_of_equals():
+    table = pd.DataFrame({"set": "clean", "index": [3, 5], "name": "one", "ours": [0.2, 0.4], "theirs": [0.3, 0.35]})
+    points, line = sigma.beside(table, ours="mine", theirs="release").data
+    assert points.customdata.tolist() == [["clean", 3, "one"], ["clean", 5, "one"]]
+    assert list(points.y) == [0.3, 0.35]
+    assert list(line.x) == list(line.y) == [0.2, 0.4]
 
 
 def test_against_marks_wrong_answers_and_carries_the_key_of_each_image():

@@ -155,3 +155,17 @@ def test_the_steps_end_at_the_certificate_of_the_bound_chosen(page, finished_run
     (steps,) = [frame.value for frame in page.dataframe if "step" in frame.value]
     assert steps["mean_radius"].iloc[-1] == pytest.approx(finished_run.metrics["clean"]["average_certified_radius"])
     assert steps["step"].iloc[0] == "release, NOT A CERTIFICATE"
+
+
+def test_what_an_attack_found_is_told_or_that_there_was_none(page, finished_run):
+    page.run()
+    assert any("Nobody yet" in notice.value for notice in page.info)
+    part = {"title": "test radius", "trials": 200, "flips": 5, "violations": 3, "rate": 0.015, "rate_upper": 0.04}
+    report = {"mode": "sample-specific", "label": "sample-specific", "alpha": 0.001, "confidence": 0.95}
+    report |= {"claims": 90, "minutes": 1.5, "parts": [part | {"allowed": 0.001}]}
+    path = finished_run.path / "falsification.json"
+    path.write_text(json.dumps(report))
+    page.run()
+    path.unlink()
+    assert not page.exception
+    assert "90 certificates in mode sample-specific: **3** broken in 200 attempts" in texts(page)

@@ -57,3 +57,16 @@ def test_noise_survives_a_change_from_a_run_that_knew_more(imported, runs_dir):
         assert not page.exception
     page.selectbox(key="run").set_value("imported").run()
     assert not page.exception
+
+
+def test_the_released_sigma_stands_beside_that_of_a_trained_run(imported, runs_dir):
+    page = AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=60).run()
+    assert not [heading for heading in page.subheader if heading.value.startswith("Beside")], "nothing to compare with"
+    trained = make_run(runs_dir, "known")
+    page.run()  # the list of runs is longer now
+    for run in ("known", "imported"):
+        page.selectbox(key="run").set_value(run).run()
+        assert not page.exception
+        said = next(element.value for element in page.markdown if "the released σ" in element.value)
+        ours, theirs = (files.read_arrays(one.path / "sigma.safetensors")["clean"] for one in (trained, imported))
+        assert f"larger for **{(theirs > ours).sum()} of 60**" in said

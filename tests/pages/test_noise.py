@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -66,6 +68,58 @@ def test_an_image_without_a_kept_ascent_says_which_have_one(page, finished_run):
     assert "0, 3, 6, 9" in page.info[0].value
     next(button for button in page.button if button.label == "Open image 0").click().run()
     assert "The ascent took 6 steps" in texts(page)
+
+
+def behind(page):
+    return next(frame.value for frame in page.dataframe if "sigma" in frame.value and "image" in frame.value)
+
+
+def test_a_bar_opens_the_images_that_it_counts(page, finished_run):
+    page.query_params |= {"by": "class", "of": "training"}
+    page.run()
+    assert "have σ" not in texts(page), "no bar is open at first"
+    bins = next(frame.value for frame in page.dataframe if "share" in frame.value)
+    row = bins[bins["group"] == "1"].reset_index()["count"].idxmax()
+    low, high, count = (bins[bins["group"] == "1"].iloc[row][name] for name in ("low", "high", "count"))
+    page.session_state["sigma-histogram"] = {"selection": {"points": [{"customdata": ["bar", int(row), "1"]}]}}
+    page.run()
+    assert not page.exception
+    assert page.number_input(key="bar").value == row
+    assert f"**{count}** images of 1 have" in texts(page)
+    sigma = finished_run.arrays("sigma")
+    inside = (sigma["train"] >= low) & (sigma["train"] < high) & (sigma["train_labels"] == 1)
+    assert sorted(behind(page)["index"]) == np.flatnonzero(inside).tolist()
+    assert behind(page)["image"].iloc[0].startswith("data:image/png;base64,")
+
+
+def test_a_tick_opens_the_image_under_the_microscope(page, finished_run):
+    page.query_params |= {"bar": "0", "group": "train"}
+    page.run()
+    wanted = int(behind(page)["index"].iloc[0])
+    page.session_state["behind"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    page.run()
+    assert not page.exception
+    assert f"**training image {wanted}**" in texts(page)
+
+
+def test_many_images_come_a_page_at_a_time(page, finished_run, monkeypatch):
+    monkeypatch.setattr("ui.sigma_charts.ROWS", 2)
+    page.run()
+    bins = next(frame.value for frame in page.dataframe if "share" in frame.value)
+    page.number_input(key="bar").set_value(int(bins[bins["group"] == "train"]["count"].argmax())).run()
+    pages = [behind(page)[["set", "index"]]]
+    page.number_input(key="rows").set_value(1).run()
+    assert not page.exception
+    pages.append(behind(page)[["set", "index"]])
+    assert len(pages[0]) == 2
+    assert not pd.concat(pages).duplicated().any()
+
+
+@pytest.mark.parametrize(("key", "value"), [("bar", "9999"), ("bar", "x"), ("group", "nobody"), ("rows", "99")])
+def test_nonsense_about_bars_is_not_believed(page, finished_run, key, value):
+    page.query_params |= {"bar": "1"} | {key: value}
+    page.run()
+    assert not page.exception
 
 
 def test_a_damaged_file_is_told_in_a_sentence(finished_run):

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from certssb_core.certify.store import Store
 from certssb_core.data.datasets import DataError
+from ui import state
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,3 +86,27 @@ def test_without_the_images_everything_else_still_shows(page, finished_run, monk
     assert not page.exception
     assert any("The images are not here." in caption.value for caption in page.caption)
     assert "(a conflict)" in texts(page)
+
+
+def test_the_store_is_asked_about_an_image_and_its_ball_opened(page, finished_run):
+    table = finished_run.certificates()
+    stored = table[(table["store_radius"] > 0) & (table["set"] == "clean")].iloc[0]
+    page.query_params["asked"] = str(stored["index"])
+    page.run()
+    answer = next(line for line in texts(page).splitlines() if "answers: " in line)
+    ball = int(answer.split()[1])
+    with Store.open(finished_run.store_path) as store:
+        image = state.inputs(finished_run).dataset.test_images[stored["index"]]
+        assert store.query(image.ravel()).ball == ball
+    next(button for button in page.button if button.label == f"Open ball {ball} below").click().run()
+    assert not page.exception
+    assert page.number_input(key="ball").value == ball
+
+
+def test_an_image_outside_all_balls_is_left_to_the_members(page, finished_run):
+    table = finished_run.certificates()
+    outside = table[(table["store_case"] == "none") & (table["store_prediction"] == -1)].iloc[0]
+    page.query_params |= {"asked-set": f"{outside['set']} test", "asked": str(outside["index"])}
+    page.run()
+    assert not page.exception
+    assert "**No ball holds this image**" in texts(page)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from certssb_core.experiment import cost
 from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.experiment.run import Run
+from tests.experiment.test_cost import TIMED
 
 APP = str(Path(__file__).parents[2] / "app.py")
 
@@ -22,8 +24,15 @@ class Worker:
 
 @pytest.fixture
 def started(monkeypatch) -> list[str]:
+    """Names of the runs that were started; their workers end at once."""
     names: list[str] = []
-    monkeypatch.setattr("certssb_core.experiment.launch.start", lambda run: names.append(run.name) or Worker())
+
+    def start(run: Run) -> Worker:
+        run.leave_queue()
+        names.append(run.name)
+        return Worker()
+
+    monkeypatch.setattr("certssb_core.experiment.waiting.start", start)
     return names
 
 
@@ -103,3 +112,77 @@ def test_a_running_run_comes_first(page, finished_run):
         page.run()
         assert page.button[0].key == "stop-busy"
     assert not page.exception
+
+
+def test_while_a_run_is_at_work_the_next_one_waits(page, finished_run, started):
+    busy = Run.create(PRESETS["digits-quick"], "busy", finished_run.path.parent)
+    busy.log("stage", stage="members")
+    with busy.lock():
+        page.run()
+        assert page.button(key="start").label == "Queue"
+        page.text_input(key="run-name").set_value("later").run()
+        start(page)
+        later = Run.open("later", finished_run.path.parent)
+        assert later.status().state == "queued"
+        assert not started
+        page.button(key="withdraw-later").click().run()
+        assert later.status().state == "new"
+    assert not page.exception
+
+
+def test_the_page_starts_a_run_whose_turn_has_come(page, runs_dir, started):
+    Run.create(PRESETS["digits-quick"], "left-over", runs_dir).enter_queue()
+    page.run()
+    assert not page.exception
+    assert started == ["left-over"]
+
+
+def test_duplicate_fills_the_form_with_the_settings_of_a_run(page, finished_run, runs_dir, started):
+    page.run()
+    page.button(key="duplicate-finished").click().run()
+    assert not page.exception
+    assert page.text_input(key="run-name").value == "finished-copy"
+    page.number_input(key="training.members").set_value(41).run()
+    start(page)
+    copy = Run.open("finished-copy", runs_dir).config
+    training = copy.training.model_copy(update={"members": finished_run.config.training.members})
+    assert copy.training.members == 41
+    assert copy.model_copy(update={"training": training}) == finished_run.config
+
+
+def test_delete_and_rename_ask_first(page, finished_run):
+    page.run()
+    page.button(key="delete-finished").click().run()
+    assert "go for ever" in " ".join(element.value for element in page.markdown)
+    page.button(key="rename-finished").click().run()
+    assert page.text_input(key="new-name").value == "finished"
+    assert not page.exception
+    assert finished_run.path.is_dir()
+
+
+def test_ticked_runs_are_compared_on_certify(page, finished_run, monkeypatch):
+    opened = []
+    monkeypatch.setattr("ui.manage.compare", lambda runs: opened.append([run.name for run in runs]))
+    page.run()
+    assert page.button(key="compare").disabled
+    page.session_state["all-runs"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    page.run()
+    page.button(key="compare").click().run()
+    assert opened == [["finished"]]
+
+
+def test_a_forecast_that_needs_a_timing_offers_one_and_uses_it(page, runs_dir, monkeypatch):
+    made = []
+
+    def calibrate(config):
+        made.append(config)
+        cost.write_calibration(config, TIMED, runs_dir)
+
+    monkeypatch.setattr("ui.forecast._calibrate", calibrate)
+    page.run()
+    assert any("not known yet" in element.value for element in page.markdown)
+    page.button(key="calibrate").click().run()
+    assert not page.exception
+    assert made == [PRESETS[DEFAULT_PRESET]]
+    assert any("from timing this network" in element.value for element in page.markdown)
+    assert "calibrate" not in [button.key for button in page.button]

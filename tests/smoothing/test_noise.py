@@ -15,7 +15,7 @@ SHAPE = (1, 5, 5)
 def training_noise(count: int, *, seed: int = 3, member: int = 0, sigma: float = 1.0) -> np.ndarray:
     images = torch.zeros(count, *SHAPE)
     copy = GAUSSIAN.training_set(
-        images, torch.zeros(count, dtype=torch.int64), torch.full((count,), sigma), seed=seed, member=member
+        images, torch.zeros(count, dtype=torch.int64), torch.full((count,), sigma), classes=2, seed=seed, member=member
     )
     return copy.images.numpy()
 
@@ -29,7 +29,7 @@ def test_training_noise_is_standard_normal_times_sigma():
 def test_every_image_has_its_own_sigma():
     sigma = torch.tensor([0.1, 1.0, 3.0]).repeat(700)
     copy = GAUSSIAN.training_set(
-        torch.zeros(2100, *SHAPE), torch.zeros(2100, dtype=torch.int64), sigma, seed=1, member=0
+        torch.zeros(2100, *SHAPE), torch.zeros(2100, dtype=torch.int64), sigma, classes=2, seed=1, member=0
     )
     spread = copy.images.view(700, 3, -1).std(dim=(0, 2))
     assert spread.numpy() == pytest.approx([0.1, 1.0, 3.0], rel=0.03)
@@ -67,7 +67,7 @@ def test_noise_does_not_touch_torchs_or_numpys_global_state():
 def test_labels_and_originals_are_left_alone():
     images, labels = torch.rand(4, *SHAPE), torch.arange(4)
     kept = images.clone()
-    copy = GAUSSIAN.training_set(images, labels, torch.ones(4), seed=0, member=0)
+    copy = GAUSSIAN.training_set(images, labels, torch.ones(4), classes=2, seed=0, member=0)
     assert torch.equal(images, kept)
     assert torch.equal(copy.labels, labels)
 
@@ -93,3 +93,43 @@ def test_streams_of_ten_thousand_members_do_not_collide():
     keys = {seeds.key(0, "training noise", member, block) for member in range(10_000) for block in range(5)}
     assert len(keys) == 50_000
     assert len({seeds.torch_seed(0, "initial weights", member) for member in range(10_000)}) == 10_000
+
+
+FLIPS = NOISE_LAWS["flips"]
+
+
+def test_flips_change_features_and_labels_as_often_as_they_should():
+    """Counts over 3,000 members against binomial tails of 1e-4; three classes, β = 0.7."""
+    images = (torch.arange(50).view(2, 1, 5, 5) % 3 == 0).float()
+    labels, keep = torch.tensor([0, 2]), torch.tensor([0.7, 0.7])
+    copies = [FLIPS.training_set(images, labels, keep, classes=3, seed=1, member=m) for m in range(3000)]
+    flipped = sum((copy.images != images).sum().item() for copy in copies)
+    assert set(torch.cat([copy.images for copy in copies]).unique().tolist()) == {0.0, 1.0}
+    assert stats.binomtest(flipped, 3000 * 50, 0.3).pvalue > 1e-4
+    kept, other = 0.7 / (0.7 + 2 * 0.3), 0.3 / (0.7 + 2 * 0.3)
+    assert kept / other == pytest.approx(0.7 / 0.3)
+    steps = np.bincount(torch.cat([(copy.labels - labels) % 3 for copy in copies]).numpy(), minlength=3)
+    assert stats.chisquare(steps, 6000 * np.array([kept, other, other])).pvalue > 1e-4
+
+
+def test_two_classes_keep_a_label_with_the_same_probability_as_a_feature():
+    labels = torch.zeros(20_000, dtype=torch.int64)
+    copy = FLIPS.training_set(
+        torch.zeros(20_000, 1, 1, 1), labels, torch.full((20_000,), 0.8), classes=2, seed=0, member=0
+    )
+    assert stats.binomtest(int(copy.labels.sum()), 20_000, 0.2).pvalue > 1e-4
+
+
+def test_a_test_input_has_the_same_features_flipped_as_all_others_and_each_member_has_its_own():
+    images, keep = torch.zeros(3, *SHAPE), torch.full((3,), 0.8)
+    first, again, other = (FLIPS.test_inputs(images, keep, seed=0, member=member) for member in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert torch.equal(first[0], first[2])
+    assert not torch.equal(first, other)
+
+
+def test_no_noise_is_none():
+    images, labels = torch.rand(3, *SHAPE), torch.tensor([0, 1, 0])
+    copy = NOISE_LAWS["none"].training_set(images, labels, torch.zeros(3), classes=2, seed=0, member=5)
+    assert torch.equal(copy.images, images)
+    assert torch.equal(NOISE_LAWS["none"].test_inputs(images, torch.zeros(3), seed=0, member=5), images)

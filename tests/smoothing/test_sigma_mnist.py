@@ -22,7 +22,9 @@ def base_and_images():
     data = load("mnist", classes=("0", "1"), max_train=4000, max_test=30, seed=0)
     images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
     network = build("mnist-cnn", channels=1, side=28, classes=2, seed=0, member=-2)
-    copy = NOISE_LAWS["gaussian"].training_set(images, labels, torch.full((len(images),), SIGMA), seed=0, member=-2)
+    copy = NOISE_LAWS["gaussian"].training_set(
+        images, labels, torch.full((len(images),), SIGMA), classes=2, seed=0, member=-2
+    )
     settings = {"batch_size": 128, "learning_rate": 3e-3, "seed": 0, "member": -2}
     precision = native_precision(torch.device("cpu"), 28)
     train(network, copy.images, labels, epochs=6, precision=precision, **settings)

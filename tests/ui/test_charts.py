@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -26,6 +28,16 @@ def app() -> AppTest:
 def test_sentence_and_table(app):
     assert "It rises." in [part.value for part in app.markdown]
     assert app.dataframe[0].value["y"].tolist() == [3, 4]
+
+
+def test_the_sentence_is_also_the_charts_description_for_screen_readers(app):
+    assert "It rises." in str(app.get("plotly_chart")[0].proto)
+
+
+def test_every_chart_of_the_dashboard_is_shown_this_way():
+    root = Path(__file__).parents[2]
+    sources = [*root.glob("pages/*.py"), *root.glob("ui/*.py")]
+    assert [path.name for path in sources if "plotly_chart(" in path.read_text(encoding="utf-8")] == ["charts.py"]
 
 
 def test_two_downloads(app):

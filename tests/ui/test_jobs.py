@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -67,7 +69,7 @@ def test_the_newest_accuracy_is_shown(run):
 
 def test_a_stopped_run_can_be_resumed(run, monkeypatch):
     resumed = []
-    monkeypatch.setattr("certssb_core.experiment.launch.start", lambda run: resumed.append(run.name) or Worker())
+    monkeypatch.setattr("certssb_core.experiment.waiting.submit", lambda run: resumed.append(run.name))
     run.log("stage", stage="members")
     run.log("stopped")
     panel(run).button(key="resume-mine").click().run()
@@ -85,14 +87,30 @@ def test_a_run_that_cannot_start_says_why(run, monkeypatch):
     def refuse(run: Run) -> None:
         raise RunError("mine is running already")
 
-    monkeypatch.setattr("certssb_core.experiment.launch.start", refuse)
+    monkeypatch.setattr("certssb_core.experiment.waiting.submit", refuse)
     run.log("stopped")
     assert "running already" in panel(run).button(key="resume-mine").click().run().error[0].value
 
 
-def test_a_finished_run_has_nothing_to_press(run):
+def test_a_finished_run_is_neither_stopped_nor_resumed(run):
     run.log("finished")
-    assert not panel(run).button
+    assert {button.key for button in panel(run).button} == {"duplicate-mine", "rename-mine", "delete-mine"}
+
+
+def test_a_running_run_can_be_duplicated_but_not_moved(run):
+    run.log("stage", stage="members")
+    with run.lock():
+        assert {button.key for button in panel(run).button} == {"stop-mine", "duplicate-mine"}
+
+
+def test_a_queued_run_says_its_place_and_can_be_withdrawn(run, tmp_path):
+    first = Run.create(RunConfig(), "before", tmp_path)
+    first.enter_queue()
+    run.enter_queue()
+    app = panel(run)
+    assert "number **2** in the queue" in words(app)
+    app.button(key="withdraw-mine").click().run()
+    assert run.status().state == "new"
 
 
 def test_the_log_is_readable(run):
@@ -106,8 +124,8 @@ def test_the_table_has_a_row_per_run(run):
     assert (row["run"], row["state"], row["dataset"], row["members"]) == ("mine", "done", "digits", 200)
 
 
-class Worker:
-    """A worker process that has ended."""
-
-    def poll(self) -> int:
-        return 0
+def test_a_silent_worker_is_told(run):
+    run.log("stage", stage="members")
+    with run.lock():
+        os.utime(run.path / "events.jsonl", (0, 0))
+        assert "No word from the worker" in panel(run).warning[0].value

@@ -5,31 +5,8 @@ import pandas as pd
 import pytest
 
 from certssb_core.audit.verification import recompute
-
-
-def test_clopper_pearson_has_the_methods_check_values():
-    """METHOD §4: 1000 of 1000 at one-sided 0.001 gives 0.993116, 990 of 1000 gives 0.976036."""
-    found = recompute.clopper_pearson(np.array([[1000, 0], [10, 990], [500, 500]]), 1000, 0.002)
-    assert found["prediction"].tolist() == [0, 1, -1]
-    assert found["p_a_lower"].tolist()[:2] == pytest.approx([0.993116, 0.976036], abs=1e-6)
-    assert found["p_b_upper"].tolist()[:2] == pytest.approx([1 - 0.993116, 1 - 0.976036], abs=1e-6)
-
-
-def test_three_classes_share_alpha_over_both_sides():
-    """Unanimous: lower bound (α/6)^(1/M); a class without votes: upper bound 1 - (α/6)^(1/M)."""
-    edge = (0.01 / 6) ** (1 / 50)
-    found = recompute.clopper_pearson(np.array([[0, 50, 0]]), 50, 0.01).iloc[0]
-    assert (found["prediction"], found["p_a_lower"], found["p_b_upper"]) == (
-        1,
-        pytest.approx(edge),
-        pytest.approx(1 - edge),
-    )
-
-
-def test_hoeffding_is_the_mean_less_its_width():
-    found = recompute.hoeffding(np.array([[1.0, 0.0], [0.5, 0.5]]), 1000, 0.002)
-    assert found["p_a_lower"].tolist() == pytest.approx([0.941230, 0.5 - (1 - 0.941230)], abs=1e-6)
-    assert found["prediction"].tolist() == [0, -1]
+from certssb_core.certify.bounds import BOUNDS
+from certssb_core.certify.kinds import CERTIFICATES
 
 
 def test_margin_of_a_thousand_unanimous_votes():
@@ -96,3 +73,33 @@ def test_metrics_of_a_table_small_enough_to_count():
         "certified_robust_accuracy": {"0.0": 0.5, "0.5": 0.0},
     }
     assert recompute.metrics(table, label_mode="all-to-all", target=0, radii=(0.0,))["triggered"]["n"] == 3
+
+
+def rows(kind: str, counts: np.ndarray, alpha: float, level: float) -> pd.DataFrame:
+    """Rows of certificates.csv as the first implementation makes them."""
+    chosen = CERTIFICATES[kind]
+    bounds = (chosen.bound or BOUNDS["clopper-pearson"]).class_bounds(counts, int(counts[0].sum()), alpha)
+    found = chosen.certify(bounds, counts, np.full(len(counts), level), training_map="uniform", test_map="uniform")
+    table = pd.DataFrame({f"votes_{label}": counts[:, label] for label in range(counts.shape[1])})
+    names = ("prediction", "p_a_lower", "p_b_upper", "margin", "radius", "sigma")
+    return table.assign(**{name: getattr(found, name) for name in names})
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize(
+    ("kind", "level"), [("weighted-l2", 0.5), ("training-l2", 0.5), ("l0", 0.6), ("l0", 0.8), ("partition", 0.0)]
+)
+def test_both_implementations_agree_on_every_kind_of_certificate(kind, level, classes):
+    """Random votes of every concentration, unanimous ones, ties; margins and radii to 1e-9."""
+    chance = np.random.default_rng(classes)
+    counts = np.stack([chance.multinomial(200, chance.dirichlet(np.full(classes, 0.15))) for _ in range(60)])
+    counts[0], counts[1] = np.eye(classes, dtype=int)[-1] * 200, 200 // classes
+    table = rows(kind, counts, 0.01, level)
+    margin, radius = recompute.RADII[kind](table)
+    np.testing.assert_allclose(margin, table["margin"], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(radius, table["radius"], rtol=1e-9, atol=1e-9)
+    assert table["radius"].nunique() > 2
+
+
+def test_every_kind_of_certificate_has_a_second_implementation():
+    assert set(recompute.RADII) == set(CERTIFICATES)

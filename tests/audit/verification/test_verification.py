@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.audit import capsule
+from certssb_core.audit.inspection import inspect
 from certssb_core.audit.verification import CAPSULE_CHECKS, CHECKS, evidence, verify
 from certssb_core.certify.store import CASES
 from certssb_core.cli import app
@@ -92,8 +93,41 @@ def test_other_settings_verify_too(tmp_path):
     assert (run.certificates()["prediction"] >= 0).any()
 
 
+@pytest.mark.parametrize(
+    ("test_map", "bound"), [("voted", "joint"), ("set-aside", "selection-split"), ("set-aside", "time-uniform")]
+)
+def test_noise_chosen_by_votes_verifies(tmp_path, test_map, bound):
+    changes = {
+        "data.classes": "0,1,2",
+        "data.max_train": "120",
+        "noise.train_map": "uniform",
+        "noise.test_map": test_map,
+        "noise.test_candidates": "[0.2, 0.5, 1.0]",
+        "certification.bound": bound,
+        "certification.alpha": "0.4",
+        "training.members": "20",
+        "training.share": "0.6",
+        "training.epochs": "20",
+        "training.single_epochs": "3",
+    }
+    run = finish(make_small_run(tmp_path, "chosen", **changes))
+    assert [finding.check for finding in verify(run) if finding.outcome != "passed"] == ["measurements"]
+    table = run.certificates()
+    assert table["sigma"].nunique() > 1
+    assert (table["prediction"] >= 0).mean() > 0.3
+    checklist = {finding.title: finding for finding in inspect(run)}
+    counted, certifying = checklist["Count of votes in the bound"], {"voted": 20, "set-aside": 19}[test_map]
+    assert (counted.colour, f"told the {certifying} votes" in counted.reason) == ("green", True)
+    assert f"1/{ {'voted': 3, 'set-aside': 2}[test_map] } of the whole" in checklist["Choice of the class"].reason
+    assert "σ* is computed" not in checklist["Noise map"].reason
+    votes = run.arrays("votes")
+    votes["votes/clean/candidates"][:, :, 7] = (votes["votes/clean/candidates"][:, :, 7] + 1) % 3
+    files.write_arrays(run.path / "votes.safetensors", votes)
+    assert any(detail.startswith("clean 7") for detail in failures(run))
+
+
 def test_without_the_dataset_a_capsule_says_what_it_cannot_check(crowded_capsule, monkeypatch):
-    def absent(config):
+    def absent(config, *, crafted):
         raise DataError("the data is not here")
 
     monkeypatch.setattr(evidence, "load_inputs", absent)
@@ -104,6 +138,7 @@ def test_without_the_dataset_a_capsule_says_what_it_cannot_check(crowded_capsule
         *("votes of the members", "dataset and poison", "centres", "store, other inputs", "measurements"),
         "files not carried",
     ]
+    assert outcomes["checklist as exported"] == "passed"
     assert outcomes["store, balls"] == "passed"
     assert "failed" not in outcomes.values()
 
@@ -257,6 +292,15 @@ def test_a_random_corruption_of_a_capsule_is_found(crowded_capsule, tmp_path, se
     resealed(crowded_capsule, target, lambda run: corrupt(run, chance))
     with capsule.opened(target) as run:
         assert failures(run), f"{corrupt.__name__} went unnoticed"
+
+
+def test_a_forged_checklist_in_a_capsule_is_found(crowded_capsule):
+    with capsule.opened(crowded_capsule) as run:
+        path = run.path / "inspection.json"
+        findings = json.loads(path.read_text())
+        findings[6]["colour"] = "green" if findings[6]["colour"] != "green" else "red"
+        files.write_json(path, findings)
+        assert any(f"{findings[6]['title']}: colour" in detail for detail in failures(run))
 
 
 def test_a_forged_ledger_in_a_capsule_is_found(crowded_capsule, tmp_path):

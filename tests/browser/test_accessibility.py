@@ -1,0 +1,66 @@
+"""axe-core on every page, light and dark: nothing serious or critical that Streamlit itself does not cause."""
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+expect = sync_api.expect
+expect.set_options(timeout=60_000)
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("/", "/lessons", "/poison", "/train", "/noise", "/certify", "/overlaps", "/query", "/field", "/tune")
+STREAMLITS_OWN: dict[str, tuple[str, ...]] = {"color-contrast": ("<p>Strength: L2 norm",)}
+"""Per rule of axe what selectors or HTML of Streamlit's own contain that break it: labels of disabled widgets."""
+
+
+def violations(page) -> list[str]:
+    """What axe finds once nothing moves any more, each in a sentence."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.locator('[data-stale="true"]')).to_have_count(0)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')", timeout=60_000)
+    found = axe_playwright.Axe().run(page).response["violations"]
+    return [
+        f"{violation['id']} ({violation['impact']}): {node['target']} {node['html'][:200]} {node['failureSummary']}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+        if not any(own in str(node["target"]) + node["html"] for own in STREAMLITS_OWN.get(violation["id"], ()))
+    ]
+
+
+VIEWS = (*PAGES, "/overlaps?view=a+sandbox+in+the+plane", "/lessons?lesson=Why+noise+helps")
+DARK = ("/", "/poison", "/certify", "/query")
+"""In the dark theme only colours differ; these pages have all kinds of controls and texts."""
+
+
+@pytest.mark.parametrize(
+    ("path", "theme"),
+    [
+        *((path, "light") for path in VIEWS),
+        *(pytest.param(path, "dark", marks=() if path in DARK else pytest.mark.slow) for path in VIEWS),
+    ],
+)
+def test_no_serious_violation(browser, server, path, theme):
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900},
+        color_scheme=theme,
+        reduced_motion="reduce",
+        locale="en-GB",
+        base_url=server,
+    )
+    page = context.new_page()
+    page.goto(path)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    serious = violations(page)
+    for _ in range(4):  # what is still fading in is taken for faint: a violation is one that stays
+        if not serious:
+            break
+        page.wait_for_load_state("networkidle")
+        serious = violations(page)
+    context.close()
+    assert not serious, "\n".join(serious)

@@ -1,0 +1,96 @@
+"""Journeys of somebody who explores: two balls collide, a bar opens its images, a lesson is walked through."""
+
+import re
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import expect
+
+from tests.browser.journey import at_rest
+
+pytestmark = pytest.mark.browser
+
+
+def metric(page, label: str):
+    return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
+
+
+def test_two_balls_collide_in_the_sandbox(page):
+    page.goto("/overlaps?view=a+sandbox+in+the+plane&data=points+of+your+own&points=0+0+round;+0.6+0+square")
+    expect(metric(page, "Contested")).to_have_text("0.000")
+    thumb = page.get_by_role("slider", name=re.compile("Overstate radii"))
+    for _ in range(10):
+        thumb.press("ArrowRight")
+    expect(metric(page, "Contested")).not_to_have_text("0.000")
+    expect(page.get_by_text("3a · trim by ball 1").first).to_be_attached()
+    expect(page.get_by_text("1 of 2").first).to_be_visible()
+    at_rest(page)
+    expect(page).to_have_url(re.compile(r"stretch=2"))
+
+
+def test_a_click_in_the_plane_says_who_answers(page):
+    page.goto("/overlaps?view=a+sandbox+in+the+plane")
+    expect(metric(page, "Contested")).to_be_visible()
+    chart = page.get_by_test_id("stPlotlyChart").nth(1)
+    chart.scroll_into_view_if_needed()
+    at_rest(page)
+    plot = chart.locator(".nsewdrag").first
+    box = plot.bounding_box()
+    plot.click(position={"x": box["width"] * 0.4, "y": box["height"] * 0.4})
+    expect(page.get_by_text(re.compile(r"answers (round|square)|No ball holds this point")).first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"[?&]x="))
+    at_rest(page)
+
+
+def test_the_sample_behind_a_histogram_bar(page):
+    page.goto("/noise")
+    chart = page.get_by_test_id("stPlotlyChart").first
+    expect(chart.locator(".bars").first).to_be_visible()
+    at_rest(page)
+    tallest = max(chart.locator(".point path").all(), key=lambda bar: bar.bounding_box()["height"])
+    box = tallest.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    expect(page.get_by_text(re.compile(r"images of \w+ have σ\* from")).first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"bar=\d+"))
+    at_rest(page)
+    before = page.url
+    table = page.locator(".st-key-behind canvas").first
+    table.scroll_into_view_if_needed()
+    table.click(position={"x": 18, "y": 52}, force=True)  # the tick of the first row
+    expect(page).not_to_have_url(before)
+    expect(page).to_have_url(re.compile(r"[?&](index|set)="))
+    at_rest(page)
+
+
+def test_a_lesson_from_the_first_question_to_the_page_it_shows(page):
+    page.goto("/lessons")
+    page.get_by_role("button", name="Begin").first.click()
+    expect(page.get_by_role("heading", name="1. Four brighter pixels")).to_be_visible()
+    for number in range(1, 5):
+        expect(page.get_by_role("heading", level=3).filter(has_text=f"{number}. ")).to_be_visible()
+        expect(page.get_by_text("Predict first")).to_be_visible()
+        expect(page.get_by_text("your prediction")).to_have_count(0)
+        at_rest(page)
+        page.get_by_test_id("stMain").locator("[class*=st-key-predicted]").last.get_by_role("button").click()
+        expect(page.get_by_text("your prediction")).to_be_visible()
+        at_rest(page)
+        if number < 4:
+            page.get_by_role("button", name="Next").click()
+            expect(page).to_have_url(re.compile(f"step={number + 1}"))
+    expect(page.get_by_role("button", name="Next lesson: Why noise helps")).to_be_visible()
+    link = page.url
+    page.get_by_role("link", name="Open this view on Train").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Train")
+    page.goto(link)
+    expect(page.get_by_role("heading", name="4. With the trigger it obeys")).to_be_visible()
+    at_rest(page)
+
+
+def test_a_pinned_view_opens_its_page_at_that_view(page):
+    page.goto("/lessons?lesson=What+happens+when+balls+collide&step=3")
+    page.get_by_role("link", name="Open this view on Overlaps").click()
+    expect(page.get_by_role("heading", name=re.compile("Sandbox"))).to_be_visible()
+    expect(page.get_by_role("radio", name="attacker first")).to_be_checked()
+    at_rest(page)

@@ -1,0 +1,204 @@
+"""Every system of the field, made small, by the real pipeline, and the comparison that follows from their files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from certssb_core.audit import capsule, verification
+from certssb_core.audit.budget import translate
+from certssb_core.audit.falsification import falsify
+from certssb_core.audit.inspection import inspect
+from certssb_core.experiment import certification, field
+from certssb_core.experiment.config import override
+from certssb_core.experiment.engine import InProcessEngine
+from certssb_core.experiment.inputs import load_inputs
+from certssb_core.experiment.presets import PRESETS
+from certssb_core.experiment.query import ask
+from certssb_core.experiment.resolve import resolve_denoiser
+from certssb_core.experiment.run import Run, RunError, Status
+from certssb_core.experiment.worker import work
+from certssb_core.report import report
+from certssb_core.smoothing.denoisers import denoiser
+
+SMALL = {"data.max_train": "90", "data.max_test": "24", "training.members": "14", "training.epochs": "6"}
+SMALL |= {
+    "training.single_epochs": "10",
+    "certification.alpha": "0.1",
+    "noise.paths": "0",
+    "training.shard_members": "7",
+}
+COUNTING = ("l0", "dpa")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("field")
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa"):
+            patch.setitem(PRESETS, f"digits-01-{system}", override(PRESETS[f"digits-01-{system}"], SMALL))
+        patch.setattr("certssb_core.experiment.pipeline.make_engine", lambda *_: InProcessEngine())
+        made = field.compare("digits", at_once, folder)
+        again = field.compare("digits", lambda run: pytest.fail("nothing is run twice"), folder)
+    for one in (made, again):
+        one["systems"]["nearest"]["seconds"] = 0.0
+    assert json.dumps(made) == json.dumps(again)
+    return made
+
+
+def at_once(run: Run) -> Status:
+    work(run)
+    return run.status()
+
+
+def run_of(folder, system) -> Run:
+    return Run(folder / f"field-digits-01-{system}")
+
+
+def test_every_system_has_its_row_and_its_unit(result, folder):
+    assert set(result["systems"]) == set(field.SYSTEMS)
+    budgets = {system: row["budget"] for system, row in result["systems"].items()}
+    assert budgets["rab"] == budgets["cert-ssbd"]
+    assert len(set(budgets.values())) == 4
+    assert next(iter(field.table(result)["system"])) == "No defence"
+    assert field.results(folder)["digits"]["attack"] == result["attack"]
+
+
+def test_rates_are_those_of_the_runs(result, folder):
+    for system in ("cert-ssbd", "rab", "denoise", *COUNTING):
+        metrics, row = run_of(folder, system).metrics, result["systems"][system]
+        assert row["accuracy"]["share"] == pytest.approx(metrics["clean"]["accuracy"])
+        assert row["attack_success"]["share"] == pytest.approx(metrics["triggered"]["attack_success_rate"])
+
+
+def test_curves_fall_and_start_at_the_accuracy(result):
+    for (series, _), part in field.frame(result, "curves").query("set == 'clean'").groupby(["series", "budget"]):
+        assert (part["share"].diff().dropna() <= 0).all()
+        system = next(name for name, known in field.SYSTEMS.items() if known.title == series)
+        assert part["share"].iloc[0] <= result["systems"][system]["accuracy"]["share"]
+
+
+def test_the_common_budget_counts_a_moved_image_twice_for_dpa_and_leaves_flips_out(result, folder):
+    common = field.frame(result, "common")
+    assert "Feature flips" not in set(common["series"])
+    assert set(common[common["test_input"] == field.BOTH]["series"]) == {"RAB", "Cert-SSBD"}
+    table = run_of(folder, "dpa").certificates().query("set == 'clean'")
+    standing = ((table["prediction"] == table["label"]) & (table["radius"] - 1 >= 2 * 3)).sum()
+    rows = common.query("series == 'DPA' and norm == 0.1 and images <= 3")
+    assert rows["count"].iloc[-1] == standing
+
+
+@pytest.mark.parametrize("system", ["rab", "denoise", *COUNTING])
+def test_runs_verify_by_other_code(result, folder, system):
+    findings = verification.verify(run_of(folder, system))
+    assert [finding.detail for finding in findings if finding.outcome == "failed"] == []
+    passed = {finding.check for finding in findings if finding.outcome == "passed"}
+    assert {"vote counts", "bounds", "margins and radii", "metrics"} <= passed
+
+
+def test_denoising_certifies_training_images_alone(result, folder):
+    """n images moved by τ each: n τ² < (σ margin)², whatever the test input has for noise."""
+    run = run_of(folder, "denoise")
+    voted, table = certification.voted(run), run.certificates()
+    norm, sigma = 0.02, run.config.noise.sigma
+    expected = np.ceil(table["margin"] ** 2 * sigma**2 / norm**2 - 1e-6).astype(int) - 1
+    expected = np.minimum(expected, len(voted.sigma_train))
+    assert np.array_equal(certification.joint_budget(voted, table, norm=norm), expected)
+    assert expected.max() > 0
+    (budget,) = translate(voted, images=5, norm=norm)
+    assert budget.images_max == expected[(table["set"] == "clean") & (table["prediction"] == table["label"])].max()
+    assert "test input as given" in budget.promise.joint_budget
+    assert "denoiser is part of how members are trained" in budget.promise.condition
+    assert not run.store_path.exists()
+    common = field.frame(result, "common")
+    assert "Diffusion denoising" in set(common[common["test_input"] == field.TRAINING]["series"])
+
+
+@pytest.mark.parametrize("system", ["denoise", "dpa"])
+def test_a_run_without_a_store_has_a_report(result, folder, system):
+    run = run_of(folder, system)
+    page = report([run])
+    assert certification.voted(run).kind.unit in page
+    assert ("If the training images move too" in page) == (system == "denoise")
+
+
+def test_the_denoiser_is_named_and_another_one_is_refused(result, folder, tmp_path):
+    run = run_of(folder, "denoise")
+    assert (run.config.denoiser, run.denoiser["name"]) == ("digits", "digits")
+    assert run.denoiser["sha256"] == denoiser("digits").digest
+    findings = {finding.title: finding for finding in inspect(run)}
+    assert run.denoiser["sha256"][:12] in findings["Denoiser"].reason
+    other = Run.create(run.config, "other", tmp_path)
+    (other.path / "denoiser.json").write_text('{"name": "digits", "sha256": "0"}')
+    with pytest.raises(RunError, match="is not the one that other began with"):
+        resolve_denoiser(other, channels=1, side=8)
+    louder = Run.create(override(run.config, {"noise.sigma": "300", "noise.sigma_max": "300"}), "louder", tmp_path)
+    with pytest.raises(RunError, match="the denoiser knows noise up to σ"):
+        resolve_denoiser(louder, channels=1, side=8)
+
+
+@pytest.mark.parametrize("system", COUNTING)
+def test_a_forged_count_is_found(result, folder, system, tmp_path):
+    packed = capsule.export(run_of(folder, system), tmp_path / "one.capsule")
+    run = capsule.import_capsule(packed, "forged", tmp_path)
+    table = run.certificates()
+    table.loc[3, "radius"] += 1
+    table.to_csv(run.path / "certificates.csv", index=False)
+    found = {finding.check: finding for finding in verification.verify(run)}
+    assert found["margins and radii"].outcome == "failed"
+    assert "clean 3: radius" in found["margins and radii"].detail
+
+
+@pytest.mark.parametrize("system", COUNTING)
+def test_what_is_about_norms_says_that_this_is_not(result, folder, system):
+    run, voted = run_of(folder, system), certification.voted(run_of(folder, system))
+    assert voted.modes == ("uniform",)
+    for refuse in (
+        lambda: translate(voted, images=1, norm=0.1),
+        lambda: certification.joint_budget(voted, run.certificates(), norm=0.1),
+        lambda: falsify(run, minutes=0.1),
+    ):
+        with pytest.raises(RunError, match=r"inserted or removed|features and labels"):
+            refuse()
+    assert not run.store_path.exists()
+    assert (run.metrics["store"], run.metrics["unit"]) == (None, voted.kind.unit)
+
+
+def test_partitions_are_counted_whatever_bound_and_alpha_say(result, folder):
+    voted = certification.voted(run_of(folder, "dpa"))
+    one, other = (
+        certification.certify(voted, mode="uniform", bound=bound, alpha=alpha)
+        for bound, alpha in (("hoeffding", 0.5), ("joint", 1e-6))
+    )
+    assert one.equals(other)
+    assert "probability" not in certification.promise(voted.config, "uniform").test_radius
+
+
+def test_flips_see_binary_images(result, folder):
+    inputs = load_inputs(run_of(folder, "l0").config)
+    for images in (inputs.poisoned.images, inputs.test_images("clean"), inputs.triggered):
+        assert set(np.unique(images)) == {0.0, 1.0}
+    changed = (inputs.triggered != inputs.dataset.test_images).reshape(len(inputs.triggered), -1).sum(axis=1)
+    assert 0 < changed.max() <= 4
+
+
+@pytest.mark.parametrize("system", COUNTING)
+def test_a_run_without_a_store_answers_by_its_members(result, folder, system):
+    run = run_of(folder, system)
+    table = run.certificates()
+    reply = ask(run, load_inputs(run.config).dataset.test_images[5])
+    assert (reply.answered_by, reply.prediction, reply.radius) == ("members", *table.loc[5, ["prediction", "radius"]])
+
+
+def test_a_suite_that_is_none_is_refused(tmp_path):
+    with pytest.raises(RunError, match="'cifar' is no suite; there are digits, mnist"):
+        field.compare("cifar", lambda run: run.status(), tmp_path)
+
+
+def test_a_run_with_other_settings_is_not_taken_up(result, folder):
+    with pytest.raises(RunError, match="has other settings than the comparison"):
+        field.compare("digits", lambda run: run.status(), folder)

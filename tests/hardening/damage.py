@@ -1,0 +1,51 @@
+"""A damaged file in a finished run: whoever reads a number of it is told, and no number is another one."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+from certssb_core.audit.verification import verify
+from certssb_core.certify.store import StoreError
+from certssb_core.experiment import integrity
+from certssb_core.experiment.config import ConfigError
+from certssb_core.experiment.run import Run, RunError
+from tests.hardening.faults import DAMAGE
+from ui import state
+
+READ = {
+    "config.json": lambda run: state.voted(run),
+    "poison.safetensors": lambda run: state.arrays(run, "poison"),
+    "sigma.safetensors": lambda run: state.arrays(run, "sigma"),
+    "votes.safetensors": lambda run: state.voted(run),
+    "certificates.csv": lambda run: state.certificates(run),
+    "metrics.json": lambda run: state.metrics(run),
+    "store.sqlite": lambda run: state.balls_and_ledger(run),
+}
+"""How the dashboard reads a file; what is not here is read by the query process, which checks all files first."""
+
+
+def after(reference: Run, path: Path, kind: str, way: str, draws: random.Random) -> str:
+    """Damage ``kind`` in a copy of a finished run, in a ``way`` of :data:`DAMAGE`, and read what the pages show.
+
+    Returns:
+        ``told``: reading it, and verifying the run, says so. ``harmless``: the log of a run is no result; what it
+        says of the run's state is that it finished, or that it has to be resumed. ``wrong``: a number was shown.
+    """
+    if path.exists():
+        shutil.rmtree(path)
+    run = Run(shutil.copytree(reference.path, path))
+    DAMAGE[way](run.path / kind, draws)
+    if kind == "events.jsonl":
+        return "harmless" if run.status().state in ("done", "stopped", "new") else "wrong"
+    if (run.path / kind).exists() and (run.path / kind).read_bytes() == (reference.path / kind).read_bytes():
+        return "harmless"  # nothing was cut off
+    try:
+        READ.get(kind, integrity.check)(run)
+    except (ConfigError, RunError, StoreError):
+        return "told"
+    if kind == "manifest.json":  # it holds no number that is shown, and has its own hash
+        failed = {finding.check for finding in verify(run) if finding.outcome == "failed"}
+        return "told" if failed & {"manifest", "files"} else "wrong"
+    return "wrong"

@@ -1,0 +1,150 @@
+"""A bounded share of ``python -m tests.hardening``: kills, damage, full disks, missing memory, servers that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from certssb_core.ensemble import shards
+from certssb_core.experiment import integrity, pipeline
+from certssb_core.experiment.run import Run
+from certssb_core.experiment.worker import _explained
+from tests.hardening import damage, faults
+
+SEED = 20261120
+
+
+@pytest.fixture
+def copied(undisturbed, tmp_path) -> Run:
+    return Run(shutil.copytree(undisturbed.path, tmp_path / "copied"))
+
+
+def interrupted(run: Run) -> Run:
+    """A finished run as a kill after its members leaves it."""
+    for name in ("metrics.json", "manifest.json", "certificates.csv"):
+        (run.path / name).unlink()
+    log = [line for line in (run.path / "events.jsonl").read_text().splitlines() if '"finished"' not in line]
+    (run.path / "events.jsonl").write_text("\n".join(log) + "\n")
+    return run
+
+
+def test_a_run_needs_no_network(undisturbed):
+    """Its worker and the processes under it would have failed at the first socket: see the fixture."""
+    assert undisturbed.status().state == "done"
+    probe = subprocess.run(
+        [sys.executable, "-c", "import sitecustomize, socket; socket.create_connection(('127.0.0.1', 9))"],
+        env=os.environ | {"PYTHONPATH": str(undisturbed.path.parent / "hook")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "this run asked for the network" in probe.stderr
+
+
+def test_kills_lose_nothing_and_change_nothing(undisturbed, tmp_path):
+    hits = [hit for _, hit in faults.kills(tmp_path, undisturbed, 4, SEED)]
+    assert len([hit for hit in hits if hit != "end"]) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for a process of someone else")
+def test_a_worker_outlives_the_server_that_started_it(undisturbed, tmp_path):
+    run = faults.new_run(tmp_path, "orphan")
+    faults.started_by_a_server_that_is_killed(run)
+    faults.assert_same_results(Run(run.path), undisturbed)
+
+
+def test_a_full_disk_is_said_and_resumed_from(undisturbed, tmp_path):
+    """No file may grow past 40 kB: the images of the run do not fit."""
+    run = faults.new_run(tmp_path, "full")
+    assert faults.work_under(run, "RLIMIT_FSIZE", 40_000) == 1
+    status = run.status()
+    assert (status.state, status.message.partition(" (")[0]) == ("failed", "the disk is full")
+    assert "resume" in status.message
+    assert not list(run.path.rglob("*.part"))
+    faults.assert_same_results(faults.finish(run), undisturbed)
+
+
+@pytest.mark.parametrize("kind", faults.KINDS)
+def test_no_number_of_a_damaged_run_is_shown(undisturbed, tmp_path, kind):
+    draws = random.Random(SEED)
+    for way in faults.DAMAGE:
+        assert damage.after(undisturbed, tmp_path / "damaged", kind, way, draws) in ("told", "harmless")
+
+
+def test_damage_that_nobody_looked_for_would_be_noticed(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(integrity, "check", lambda run, *names: None)
+    found = [damage.after(undisturbed, tmp_path / "d", "metrics.json", "flip", random.Random(s)) for s in range(12)]
+    assert "wrong" in found
+
+
+UNFINISHED = (
+    "poison.safetensors",
+    "sigma.safetensors",
+    "undefended.safetensors",
+    "votes.safetensors",
+    "store.sqlite",
+    "models/base.safetensors",
+    "members/shard-000000-000002.safetensors",
+)
+
+
+def test_resume_makes_damaged_results_again(copied, undisturbed):
+    """All at once: a bit flipped in one, one cut, one gone, and half a file of a kill beside them."""
+    run, draws = interrupted(copied), random.Random(SEED)
+    for place, name in enumerate(UNFINISHED):
+        faults.DAMAGE[("flip", "truncate", "remove")[place % 3]](run.path / name, draws)
+    (run.path / "members" / ".part-000009.safetensors.x.part").write_bytes(b"half")
+    run = faults.finish(run)
+    told = " ".join(event["message"] for event in run.events() if event["kind"] == "damaged")
+    assert "poison.safetensors is not what was written" in told
+    faults.assert_same_results(run, undisturbed)
+
+
+def test_a_part_whose_bits_flipped_is_made_again(copied):
+    folder = copied.path / "members"
+    stacked = shards.read(folder / "shard-000000-000002.safetensors")
+    shards.save_part(shards.part_path(folder, 0), {name: tensor[0] for name, tensor in stacked.items() if tensor.ndim})
+    draws = random.Random(SEED)
+    content = bytearray(shards.part_path(folder, 0).read_bytes())
+    content[-draws.randrange(1, 100)] ^= 1
+    shards.part_path(folder, 0).write_bytes(content)
+    pipeline.Pipeline(copied)._drop_damaged_parts(folder)
+    assert not shards.part_path(folder, 0).exists()
+    assert copied.events()[-1]["kind"] == "damaged"
+
+
+def test_too_little_memory_is_said():
+    torch_says = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+    for error in (MemoryError(), torch_says, OSError(28, "No space left on device")):
+        assert "resume" in _explained(error)
+    assert _explained(KeyError("x")) == "KeyError: 'x' (details in worker.log)"
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="needs another user to be")
+def test_a_folder_that_may_only_be_read_is_read(copied, tmp_path):
+    """As a user who may not write: the run's state and store are there, and starting it is refused in words."""
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    code = (
+        "import os, sys, json; from pathlib import Path; from certssb_core.certify.store import Store; "
+        "from certssb_core.experiment.run import Run, RunError; os.setgid(65534); os.setuid(65534); "
+        "run = Run(Path(sys.argv[1])); store = Store.read(run.store_path); said = ''\n"
+        "try:\n    Run.create(run.config, 'new', run.path.parent)\nexcept RunError as error:\n    said = str(error)\n"
+        "print(json.dumps([run.status().state, len(store), said]))"
+    )
+    for parent in tmp_path.parents:
+        if not os.stat(parent).st_mode & 0o001:
+            pytest.skip("the folder for tests cannot be entered by another user")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(copied.path)], capture_output=True, text=True, check=False, cwd=faults.ROOT
+    )
+    state, balls, said = json.loads(done.stdout)
+    assert state == "done"
+    assert balls > 0
+    assert "cannot be written" in said

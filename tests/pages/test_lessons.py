@@ -1,0 +1,108 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ui import lesson_files
+
+ROOT = Path(__file__).parents[2]
+COURSE = lesson_files.course(lesson_files.FOLDER)
+
+
+@pytest.fixture
+def shipped(runs_dir):
+    shutil.copytree(ROOT / "checkpoints" / "digits", runs_dir / "digits")
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """Through the router: links to pages need it."""
+    monkeypatch.setattr("ui.state.machine", lambda: [{"name": "left out: asking takes seconds"}])
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=60)
+    app.run()
+    return app.switch_page("pages/lessons.py")
+
+
+def texts(page):
+    return "\n".join(element.value for element in page.markdown)
+
+
+def press(page, label):
+    next(button for button in page.button if button.label == label).click().run()
+
+
+def test_an_overview_of_five_lessons(page, shipped):
+    page.run()
+    assert not page.exception
+    for lesson in COURSE.lessons.values():
+        assert lesson.summary in texts(page)
+    page.button(key="begin-Why noise helps").click().run()
+    assert page.selectbox(key="lesson").value == "Why noise helps"
+    assert page.subheader[0].value == "1. Larger than the trigger"
+
+
+@pytest.mark.parametrize("title", COURSE.lessons)
+def test_every_step_asks_first_and_then_tells(page, shipped, title):
+    page.query_params["lesson"] = title
+    page.run()
+    for number, step in enumerate(COURSE.lessons[title].steps, start=1):
+        assert page.subheader[0].value == f"{number}. {step.title}"
+        assert "your prediction" not in texts(page)
+        page.button(key=f"predicted-{title}-{number}-0").click().run()
+        assert not page.exception
+        assert not page.error
+        assert "your prediction" in texts(page)
+        opening = step.explanation.split("{{")[0].strip().splitlines()
+        assert not opening or opening[0].replace("σ*", "σ&ast;") in texts(page)
+        judged = [line for line in texts(page).splitlines() if ":green[:material/check_circle:]" in line]
+        assert len(judged) == 1
+        press(page, "Ask again")
+        assert "your prediction" not in texts(page)
+        if number < len(COURSE.lessons[title].steps):
+            press(page, "Next")
+
+
+def test_from_step_to_step_and_on_to_the_next_lesson(page, shipped):
+    page.query_params |= {"lesson": "What a backdoor is", "step": "3"}
+    page.run()
+    press(page, "Next")
+    assert page.segmented_control(key="step").value == "4"
+    press(page, "Next lesson: Why noise helps")
+    assert not page.exception
+    assert page.selectbox(key="lesson").value == "Why noise helps"
+    assert page.segmented_control(key="step").value == "1"
+
+
+@pytest.mark.parametrize(("key", "value"), [("lesson", "Nonsense"), ("step", "99"), ("step", "x")])
+def test_nonsense_in_the_url_is_not_believed(page, shipped, key, value):
+    page.query_params |= {"lesson": "What a backdoor is"} | {key: value}
+    page.run()
+    assert not page.exception
+    assert not page.error
+
+
+def test_without_the_run_it_says_which(page, runs_dir):
+    page.query_params["lesson"] = "What a backdoor is"
+    page.run()
+    assert not page.exception
+    assert "about the run **digits**" in page.info[0].value
+
+
+def test_a_bad_file_is_told_and_the_others_work(page, shipped, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("lessons")
+    good = (lesson_files.FOLDER / "1-backdoor.toml").read_text()
+    (folder / "1-good.toml").write_text(good)
+    (folder / "2-bad.toml").write_text(good.replace('title = "Four', 'headline = "Four'))
+    (folder / "3-unknown.toml").write_text(
+        good.replace("What a backdoor is", "Mine").replace("{{attack.target}}", "{{attack.aim}}")
+    )
+    monkeypatch.setattr(lesson_files, "FOLDER", folder)
+    page.run()
+    assert not page.exception
+    assert "2-bad.toml, step 1, title: Field required" in page.error[0].value
+    page.selectbox(key="lesson").set_value("Mine").run()
+    assert not page.exception
+    assert "step 1, text: nothing is known as attack.aim" in page.error[0].value
+    page.selectbox(key="lesson").set_value("What a backdoor is").run()
+    assert page.subheader[0].value == "1. Four brighter pixels"
