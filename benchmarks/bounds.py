@@ -1,6 +1,6 @@
 """Mean radius per bound, in units of σ, for the same votes: vote profiles at M = 100, 1,000, 10,000, and a run's votes.
 
-    python benchmarks/bounds.py [--run checkpoints/digits]
+    python -m benchmarks.bounds [--run checkpoints/digits]
 
 The radius is the margin of a decided, right answer and 0 otherwise, averaged over inputs. Prints a table and writes
 results/bounds.json.

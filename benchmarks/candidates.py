@@ -1,6 +1,6 @@
 """Choosing σ_x on the smoothed classifier: the best single test σ, the union bound over candidates, members set aside.
 
-    python benchmarks/candidates.py RUN
+    python -m benchmarks.candidates RUN
 
 RUN is a finished run with votes at candidates (noise.test_map voted or set-aside). Radii count where the answer is
 right, and 0 otherwise, on clean test images. Prints a table and writes results/candidates.json.
@@ -22,7 +22,8 @@ from certssb_core.experiment.run import Run
 from certssb_core.experiment.voted import Voted, voted
 
 RADII = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
-ASIDE = (0.05, 0.1, 0.2)
+ASIDE = ((0.05, 1), (0.05, 2), (0.05, 3), (0.1, 1), (0.1, 2))
+"""Share of the members set aside, and how many candidates they keep."""
 
 
 def curve(run: Voted, reading: Reading) -> dict[str, float]:
@@ -59,11 +60,11 @@ def main() -> None:
         found = [(f"single σ {sigma}", one) for sigma, one in zip(sigmas, singles, strict=True)]
         found += [(f"best single σ {sigmas[best]}", singles[best]), ("envelope of all single σ", envelope)]
         found += [("voted (union)", curve(run, read_votes(run, "clean", mode="voted", **read)))]
-        for share in ASIDE:
-            noise = run.config.noise.model_copy(update={"aside": share})
+        for share, kept in ASIDE:
+            noise = run.config.noise.model_copy(update={"aside": share, "kept": kept})
             changed = replace(run, config=run.config.model_copy(update={"noise": noise}))
             reading = read_votes(changed, "clean", mode="set-aside", **read)
-            found.append((f"set aside {run.members - reading.members}", curve(changed, reading)))
+            found.append((f"set aside {run.members - reading.members}, kept {kept}", curve(changed, reading)))
         rows += [{"bound": bound, "choice": name} | figures for name, figures in found]
     print(f"{run.members} members, {len(run.labels)} clean test images, α {settings.alpha}")
     print(f"{'bound':18}{'choice':28}{'average radius':>15}" + "".join(f"{r:>8}" for r in RADII))

@@ -1,6 +1,6 @@
 """Regret of σ* against a dense grid: our search, the released first-order update and the best uniform σ, in one run.
 
-    python benchmarks/sigma.py [--images 200] [--grid 32]        (MNIST under CERTSSB_DATA)
+    python -m benchmarks.sigma [--images 200] [--grid 32]        (MNIST under CERTSSB_DATA)
 
 A base classifier is trained on MNIST 0/1 (one-pixel backdoor, 2 %) at uniform σ₀ 0.25. r(x, σ) is capped at what
 M = 1000 votes certify (α 0.001) and anchored at the class that leads at σ₀, as in the search. The oracle is the largest
@@ -56,7 +56,7 @@ def timed(search: Callable[[], torch.Tensor], images: int) -> Timed:
 def base_classifier(images: torch.Tensor, labels: torch.Tensor, epochs: int, precision: str) -> torch.nn.Module:
     network = build("mnist-cnn", channels=1, side=28, classes=2, seed=0, member=-2)
     sigma = torch.full((len(images),), CONFIG.noise.sigma)
-    copy = NOISE_LAWS["gaussian"].training_set(images, labels, sigma, seed=0, member=-2)
+    copy = NOISE_LAWS["gaussian"].training_set(images, labels, sigma, classes=2, seed=0, member=-2)
     settings = {"batch_size": 256, "learning_rate": 3e-3, "precision": precision, "seed": 0, "member": -2}
     return train(network, copy.images, copy.labels, epochs=epochs, **settings).requires_grad_(False)
 

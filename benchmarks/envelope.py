@@ -1,0 +1,142 @@
+"""Sample-specific noise against the upper envelope of uniform runs, at equal M and α: test radius and joint budget.
+
+    python -m benchmarks.envelope NAME RUN [RUN …]
+
+Runs with votes at candidates (noise.test_map voted or set-aside) and uniform training noise make the envelope: at
+every radius, and at every number of poisoned images, the best of all pairs of training σ and test σ, as if that one
+had been known. Against it: every sample-specific reading of every run (σ*_x found on the base classifier; chosen by
+the votes; chosen by members set aside). Clean test images; a wrong answer counts as radius 0. Prints both tables and
+writes results/envelope-NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from certssb_core.certify.bounds import BOUNDS, count_votes
+from certssb_core.certify.certificate import images_certified
+from certssb_core.experiment.certification import certificates_of
+from certssb_core.experiment.comparison import published
+from certssb_core.experiment.inputs import load_inputs
+from certssb_core.experiment.reading import Reading, read_votes
+from certssb_core.experiment.run import Run
+from certssb_core.experiment.voted import Voted, voted
+
+SHARE_LEFT = 0.01
+"""Radii and numbers of images are reported as far as the envelope certifies this share of the inputs."""
+
+
+def _read(path: Path, **noise: float) -> Voted:
+    found = voted(Run(path))
+    changed = found.config.model_copy(update={"noise": found.config.noise.model_copy(update=noise)})
+    return replace(found, config=changed)
+
+
+def on_common_inputs(runs: list[Voted]) -> list[Voted]:
+    """Every run, on the test images that all of them voted on."""
+    rows = [{image.tobytes(): row for row, image in enumerate(_test_images(run))} for run in runs]
+    common = [image for image in rows[0] if all(image in others for others in rows)]
+    return [_on(run, np.array([own[image] for image in common])) for run, own in zip(runs, rows, strict=True)]
+
+
+def _test_images(run: Voted) -> np.ndarray:
+    return load_inputs(run.config).dataset.test_images
+
+
+def _on(run: Voted, rows: np.ndarray) -> Voted:
+    return replace(
+        run,
+        labels=run.labels[rows],
+        votes={key: votes[:, rows] for key, votes in run.votes.items()},
+        softmax={key: softmax[rows] for key, softmax in run.softmax.items()},
+        sigma={which: sigma[rows] for which, sigma in run.sigma.items()},
+        candidate_votes={which: votes[..., rows] for which, votes in run.candidate_votes.items()},
+        candidate_softmax={which: softmax[:, rows] for which, softmax in run.candidate_softmax.items()},
+    )
+
+
+def single(run: Voted, k: int, bound: str, alpha: float) -> Reading:
+    """Every input at candidate ``k``, at the whole of α."""
+    votes, softmax = run.candidate_votes["clean"][:, k], run.candidate_softmax["clean"][k]
+    sigma = np.full(votes.shape[1], run.config.noise.test_candidates[k])
+    bounds = BOUNDS[bound].from_votes(votes, classes=run.classes, alpha=alpha, softmax=softmax)
+    return Reading(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
+
+
+def curves(
+    run: Voted, reading: Reading, *, radii: np.ndarray, images: np.ndarray, norm: float
+) -> dict[str, np.ndarray]:
+    """Share of the inputs that are right and certified beyond each radius, and for each number of moved images."""
+    certified = certificates_of(run, reading)
+    right = certified.prediction == run.labels
+    radius = np.where(right, certified.radius, -1.0)
+    count = np.where(right, images_certified(certified.margin, certified.sigma, run.sigma_train, norm=norm), -1)
+    return {
+        "radius": np.array([(radius > r).mean() for r in radii]),
+        "images": np.array([(count >= n).mean() for n in images]),
+        "average": np.array(radius.clip(0).mean()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name")
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--alpha", type=float, default=0.001)
+    parser.add_argument("--bound", default="clopper-pearson", choices=BOUNDS)
+    parser.add_argument("--norm", type=float, default=0.1, help="of every moved training image and of the test input")
+    parser.add_argument("--aside", type=float, default=0.05, help="share of the members set aside")
+    parser.add_argument("--kept", type=int, default=2, help="candidates that they keep")
+    parser.add_argument("--step", type=float, default=0.25)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    settings = parser.parse_args()
+    found = on_common_inputs([_read(path, aside=settings.aside, kept=settings.kept) for path in settings.runs])
+    runs = {path.name: run for path, run in zip(settings.runs, found, strict=True)}
+    rule = {"bound": settings.bound, "alpha": settings.alpha}
+    axes = {"radii": np.arange(0, 8, settings.step), "images": np.arange(0, 400), "norm": settings.norm}
+    uniform = {
+        f"training σ {run.config.noise.sigma:g}, test σ {sigma:g}": curves(run, single(run, k, **rule), **axes)
+        for run in runs.values()
+        if run.candidate_votes and run.config.noise.train_map == "uniform"
+        for k, sigma in enumerate(run.config.noise.test_candidates)
+    }
+    specific = {
+        f"{name}, {mode}": curves(run, read_votes(run, "clean", mode=mode, **rule), **axes)
+        for name, run in runs.items()
+        for mode in run.sound_modes
+        if mode != "uniform"
+    }
+    facts = {
+        "members": sorted({run.members for run in runs.values()}),
+        "inputs": len(next(iter(runs.values())).labels),
+        "uniform": {name: float(one["average"]) for name, one in uniform.items()},
+        **rule,
+    }
+    for axis, points in (("radius", axes["radii"]), ("images", axes["images"])):
+        envelope = np.max([one[axis] for one in uniform.values()], axis=0)
+        shown = points[envelope > SHARE_LEFT]
+        facts[axis] = {"points": shown.tolist(), "envelope of uniform": envelope[: len(shown)].tolist()} | {
+            name: one[axis][: len(shown)].tolist() for name, one in specific.items()
+        }
+        print(f"\n{axis}" + (f" at norm {settings.norm}" if axis == "images" else ""))
+        for name, values in facts[axis].items():
+            every = max(1, len(shown) // 16)
+            print(f"{name:42}" + "".join(f"{value:7.3f}" for value in values[::every]))
+    if (points := published(next(iter(runs.values())).config)) is not None:
+        facts["published by the release (not a certificate)"] = points.to_dict("list")
+    facts["average radius"] = {"best uniform": max(facts["uniform"].values())} | {
+        name: float(one["average"]) for name, one in specific.items()
+    }
+    print(f"\naverage radius: {facts['average radius']}")
+    (settings.out / f"envelope-{settings.name}.json").write_text(
+        json.dumps(facts | {"norm": settings.norm}, indent=1, ensure_ascii=False)
+    )
+
+
+if __name__ == "__main__":
+    main()

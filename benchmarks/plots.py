@@ -1,0 +1,115 @@
+"""The README's plots, from the numbers in results/.
+
+    python -m benchmarks.plots [NAME …]          (needs a Chromium; NAME as in results/NAME.json)
+
+Writes assets/NAME.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from playwright.sync_api import sync_playwright
+
+from certssb_core.figures import theme
+
+ROOT = Path(__file__).parents[1]
+RESULTS, ASSETS = ROOT / "benchmarks" / "results", ROOT / "assets"
+STYLES = (
+    ("envelope", theme.INK, "dash"),
+    ("set-aside", theme.BLUE, "solid"),
+    ("voted", theme.GREEN, "solid"),
+    ("sample-specific", theme.ORANGE, "solid"),
+)
+"""Series are drawn by the first word found in their name."""
+
+
+def envelope(facts: dict[str, Any]) -> go.Figure:
+    """Certified accuracy against the radius: every sample-specific reading, the envelope, the release's points."""
+    figure = go.Figure()
+    radii = facts["radius"]["points"]
+    for name, shares in facts["radius"].items():
+        found = next(((colour, dash) for word, colour, dash in STYLES if word in name), None)
+        if found:
+            line = {"color": found[0], "dash": found[1], "width": 3}
+            figure.add_scatter(x=radii, y=shares, name=name, mode="lines", line=line)
+    points = facts.get("published by the release (not a certificate)")
+    if points:
+        marker = {"color": theme.PURPLE, "size": 13, "symbol": "x"}
+        name = "the release's own numbers (not a certificate)"
+        figure.add_scatter(x=points["radius"], y=points["share"], name=name, mode="markers+lines", marker=marker)
+    members, inputs = facts["members"][0], facts["inputs"]
+    theme.styled(figure, x="certified L2 radius r", y=f"right, radius > r ({inputs:,} images)", height=560)
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_layout(
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        legend={"orientation": "v", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
+        title=f"{members:,} members, α = {facts['alpha']:g}, {facts['bound']}",
+        margin={"t": 60},
+    )
+    return figure
+
+
+def store(facts: dict[str, Any]) -> go.Figure:
+    """Processor seconds against the number of inputs: the published script, and the store on images and on noise."""
+    figure = go.Figure()
+    series = {
+        "published script": ("published script, MNIST", theme.PURPLE),
+        "mnist": ("store, MNIST", theme.BLUE),
+        "random": ("store, random pixels", theme.ORANGE),
+    }
+    for key, (name, colour) in series.items():
+        if key in facts:
+            found = facts[key]
+            line = {"color": colour, "width": 3}
+            figure.add_scatter(
+                x=found["inputs"],
+                y=found["cpu_seconds"],
+                name=name,
+                mode="lines+markers",
+                line=line,
+                marker={"size": 8},
+            )
+    theme.styled(figure, x="inputs inserted", y="processor seconds", height=560)
+    figure.update_xaxes(type="log", dtick=1)
+    figure.update_yaxes(type="log", dtick=1)
+    figure.update_layout(
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        legend={"orientation": "v", "x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"},
+        title=f"Filling the store, {facts['dimensions']} pixels, {facts['machine']['processor']}, one core",
+        margin={"t": 60},
+    )
+    return figure
+
+
+def figure_of(name: str) -> go.Figure:
+    facts = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return store(facts) if name == "store" else envelope(facts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=None)
+    known = sorted(path.stem for pattern in ("envelope-*.json", "store.json") for path in RESULTS.glob(pattern))
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        page = browser.new_page(viewport={"width": 1000, "height": 600}, device_scale_factor=1.5)
+        for name in parser.parse_args().names or known:
+            figure_of(name).write_html(Path(folder) / "plot.html", config={"displayModeBar": False})
+            page.goto((Path(folder) / "plot.html").as_uri())
+            page.wait_for_selector(".main-svg")
+            page.screenshot(path=ASSETS / f"{name}.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

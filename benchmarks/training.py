@@ -1,0 +1,192 @@
+"""Members: what training and voting cost here, beside the published training loop, in one run.
+
+    python -m benchmarks.training [--members 8] [--images N]        (MNIST under CERTSSB_DATA)
+
+The published loop is the public release's, in our words: every image is turned from PIL to a tensor, triggered and
+given its noise by Python as it is drawn (PyTorch's own loader, no workers), float32, Adam at 1e-3, batches of 128, one
+logit; 20 epochs make a member. Ours are the tasks of a run, in its engine, at the preset's settings. Both train on the
+2 % poisoned MNIST 0/1 and use all cores. Writes results/training.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import ToTensor
+
+from benchmarks import record
+from certssb_core.data.triggers import apply_trigger
+from certssb_core.experiment import files, tasks, workbench
+from certssb_core.experiment.config import RunConfig, override
+from certssb_core.experiment.engine import available_cores, make_engine
+from certssb_core.experiment.inputs import SETS, Inputs, load_inputs, trigger_settings
+from certssb_core.experiment.presets import PRESETS
+from certssb_core.experiment.resolve import resolve_device, resolve_model
+from certssb_core.experiment.run import Run
+
+PRESET = "mnist-01-onepixel"
+PUBLISHED = {"epochs": 20, "batch": 128, "learning rate": 1e-3, "sigma": 0.12}
+
+
+class PublishedImages(Dataset):
+    """The release's chain of datasets: 8-bit image → PIL → tensor → trigger → plus its fixed noise, one at a time."""
+
+    def __init__(self, inputs: Inputs, config: RunConfig) -> None:
+        self.pixels = (inputs.dataset.train_images[:, 0] * 255).round().astype(np.uint8)
+        self.labels = inputs.poisoned.labels.tolist()
+        self.poisoned = set(inputs.poisoned.indices.tolist())
+        self.trigger = trigger_settings(config.attack)
+        self.to_tensor = ToTensor()
+        self.noise = torch.empty(len(self.pixels), 1, *self.pixels.shape[1:]).normal_(0, PUBLISHED["sigma"])
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        image = self.to_tensor(Image.fromarray(self.pixels[i], mode="L"))
+        if i in self.poisoned:
+            image = torch.from_numpy(apply_trigger(image[None].numpy(), **self.trigger))[0]
+        return image + self.noise[i], self.labels[i]
+
+
+def published_network() -> nn.Module:
+    """The release's MNIST network: as ours, with one logit, and rectified before it is pooled."""
+    convolved = nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2)
+    return nn.Sequential(*convolved, nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 1))
+
+
+def published_epoch(inputs: Inputs, config: RunConfig) -> tuple[float, float]:
+    """Seconds of one epoch of the published loop: wall clock, processor."""
+    torch.manual_seed(0)
+    loader = DataLoader(PublishedImages(inputs, config), batch_size=PUBLISHED["batch"], shuffle=True)
+    network = published_network()
+    optimiser = torch.optim.Adam(network.parameters(), lr=PUBLISHED["learning rate"])
+    began, cpu = time.perf_counter(), time.process_time()
+    for images, labels in loader:
+        loss = F.binary_cross_entropy_with_logits(network(images).squeeze(1), labels.float())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return time.perf_counter() - began, time.process_time() - cpu
+
+
+def timed_member(path: Path, member: int) -> tuple[float, float, float, float]:
+    """Task: train a member and let it vote; seconds of each, processor seconds of both, and its accuracy."""
+    bench = workbench.open_bench(path)
+    began, cpu = time.perf_counter(), time.process_time()
+    network = bench.trained(member, workbench.noise_levels(path)["train"])
+    fitted = time.perf_counter()
+    accuracy = tasks.let_vote(path, network, member=member)
+    return fitted - began, time.perf_counter() - fitted, time.process_time() - cpu, accuracy
+
+
+def members(config: RunConfig, inputs: Inputs, count: int) -> dict[str, Any]:
+    """Make ``count`` members of a run at σ₀ in its engine, one round of the workers before the clock starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(config, "benchmark", Path(folder))
+        resolve_device(run)
+        _, channels, side, _ = inputs.dataset.test_images.shape
+        resolve_model(run, channels=channels, side=side)
+        for name in ("models", "members"):
+            (run.path / name).mkdir()
+        workbench.write_scratch(run, inputs)
+        counts = {"train": len(inputs.poisoned.labels)} | dict.fromkeys(SETS, len(inputs.dataset.test_labels))
+        levels = {which: np.full(number, config.noise.sigma) for which, number in counts.items()}
+        files.write_arrays(run.path / "sigma.safetensors", levels)
+        training = run.config.training
+        workers = (training.workers or available_cores()) if training.device == "cpu" else 1
+        engine = make_engine(training)
+        try:
+            list(engine.map(timed_member, [(run.path, number) for number in range(workers)]))
+            began = time.perf_counter()
+            done = [
+                result
+                for _, result in engine.map(timed_member, [(run.path, workers + number) for number in range(count)])
+            ]
+            wall = time.perf_counter() - began
+            peak = engine.peak_memory()
+        finally:
+            engine.close()
+    return {
+        "members": count,
+        "workers": workers,
+        "precision": training.precision,
+        "device": training.device,
+        "epochs": training.epochs,
+        "train_images": counts["train"],
+        "test_inputs": 2 * counts["clean"],
+        "seconds": round(wall, 3),
+        "fit_seconds": median(fit for fit, *_ in done),
+        "vote_seconds": median(vote for _, vote, *_ in done),
+        "cpu_seconds": median(cpu for *_, cpu, _ in done),
+        "accuracy": float(np.mean([accuracy for *_, accuracy in done])),
+        "member_epochs_per_second": count * training.epochs / wall,
+        "peak_memory_bytes": peak,
+    }
+
+
+def measure(count: int = 8, images: int | None = None) -> dict[str, Any]:
+    config = override(PRESETS[PRESET], {} if images is None else {"data.max_train": str(images)})
+    inputs = load_inputs(config)
+    epoch, cpu = published_epoch(inputs, config)
+    ours = members(config, inputs, count)
+    published = {"epoch_seconds": epoch, "epoch_cpu_seconds": cpu, "member_epochs_per_second": 1 / epoch} | PUBLISHED
+    return {
+        "preset": PRESET,
+        "threads": torch.get_num_threads(),
+        "published loop": published,
+        "ours": ours,
+        "cost of a published member over one of ours": {
+            "wall clock": epoch * PUBLISHED["epochs"] / (ours["seconds"] / count),
+            "processor": cpu * PUBLISHED["epochs"] / ours["cpu_seconds"],
+        },
+    }
+
+
+def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was measured and how much of it, in words."""
+    ours, published = facts["ours"], facts["published loop"]
+    share = ours["vote_seconds"] / (ours["fit_seconds"] + ours["vote_seconds"])
+    wall, cpu = facts["cost of a published member over one of ours"].values()
+    return [
+        ("training: the published loop", f"{published['member_epochs_per_second']:.2f} member-epochs per second"),
+        (
+            f"training: ours, votes included, {ours['workers']} workers",
+            f"{ours['member_epochs_per_second']:.2f} member-epochs per second",
+        ),
+        (
+            f"training: a member, {published['epochs']} epochs there, {ours['epochs']} here",
+            f"{wall:.1f} × cheaper, {cpu:.1f} × by processor",
+        ),
+        (
+            f"votes on {ours['test_inputs']:,} inputs, per member",
+            f"{ours['vote_seconds']:.3f} s, {share:.0%} of its time",
+        ),
+        ("training: peak memory of all processes", f"{ours['peak_memory_bytes'] / 2**30:.2f} GiB"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--members", type=int, default=8)
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--out", type=Path)
+    settings = parser.parse_args()
+    facts = measure(settings.members, settings.images)
+    record.show(table(facts))
+    record.write("training", facts, settings.out)
+
+
+if __name__ == "__main__":
+    main()
