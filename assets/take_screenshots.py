@@ -15,7 +15,19 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("home", "poison", "train", "noise", "certify", "overlaps")
+PAGES = {
+    "home": "",
+    "lessons": "lessons?lesson=What+happens+when+balls+collide&step=2",
+    "poison": "poison",
+    "train": "train",
+    "noise": "noise",
+    "certify": "certify",
+    "overlaps": "overlaps",
+    "sandbox": "overlaps?view=a+sandbox+in+the+plane",
+    "query": "query",
+    "field": "field",
+    "tune": "tune",
+}
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -38,8 +50,7 @@ def main() -> None:
                 page = browser.new_page(
                     viewport={"width": options.width, "height": 1600}, color_scheme=theme, locale="en-GB"
                 )
-                for name in PAGES:
-                    path = "" if name == "home" else name
+                for name, path in PAGES.items():
                     page.goto(f"http://localhost:{options.port}/{path}", wait_until="networkidle")
                     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=60_000)
                     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=60_000)
