@@ -21,9 +21,25 @@ def assert_no_error(page: Page) -> None:
     expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
 
 
+def visit(page: Page, address: str) -> None:
+    """Open ``address`` and wait until it has been drawn: what is clicked while it is drawn may move away."""
+    page.goto(address)
+    at_rest(page)
+
+
 def at_rest(page: Page) -> None:
+    """The page has been drawn to its end, and shows no error."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.locator('[data-stale="true"]')).to_have_count(0)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
     assert_no_error(page)
+
+
+def tick(page: Page, key: str, *, row: int) -> None:
+    """Choose the row of the table keyed ``key`` by its tick; 0 is the head, which chooses all of them."""
+    at_rest(page)
+    table = page.locator(f".st-key-{key} canvas").first
+    table.click(position={"x": 18, "y": 18 + 35 * row}, force=True)  # a canvas under the table's own layer
 
 
 def button(page: Page, name: str):

@@ -2,11 +2,13 @@
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api")
-axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("axe_playwright_python.sync_playwright")
 
-expect = sync_api.expect
-expect.set_options(timeout=60_000)
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.journey import at_rest, visit
 
 pytestmark = pytest.mark.browser
 
@@ -17,11 +19,10 @@ STREAMLITS_OWN: dict[str, tuple[str, ...]] = {"color-contrast": ("<p>Strength: L
 
 def violations(page) -> list[str]:
     """What axe finds once nothing moves any more, each in a sentence."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    expect(page.locator('[data-stale="true"]')).to_have_count(0)
+    at_rest(page)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')", timeout=60_000)
-    found = axe_playwright.Axe().run(page).response["violations"]
+    found = Axe().run(page).response["violations"]
     return [
         f"{violation['id']} ({violation['impact']}): {node['target']} {node['html'][:200]} {node['failureSummary']}"
         for violation in found
@@ -52,10 +53,8 @@ def test_no_serious_violation(browser, server, path, theme):
         base_url=server,
     )
     page = context.new_page()
-    page.goto(path)
+    visit(page, path)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-    expect(page.get_by_test_id("stException")).to_have_count(0)
     serious = violations(page)
     for _ in range(4):  # what is still fading in is taken for faint: a violation is one that stays
         if not serious:

@@ -8,7 +8,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import expect
 
-from tests.browser.journey import at_rest
+from tests.browser.journey import at_rest, tick, visit
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +18,7 @@ def metric(page, label: str):
 
 
 def test_two_balls_collide_in_the_sandbox(page):
-    page.goto("/overlaps?view=a+sandbox+in+the+plane&data=points+of+your+own&points=0+0+round;+0.6+0+square")
+    visit(page, "/overlaps?view=a+sandbox+in+the+plane&data=points+of+your+own&points=0+0+round;+0.6+0+square")
     expect(metric(page, "Contested")).to_have_text("0.000")
     thumb = page.get_by_role("slider", name=re.compile("Overstate radii"))
     for _ in range(10):
@@ -31,12 +31,9 @@ def test_two_balls_collide_in_the_sandbox(page):
 
 
 def test_a_click_in_the_plane_says_who_answers(page):
-    page.goto("/overlaps?view=a+sandbox+in+the+plane")
-    expect(metric(page, "Contested")).to_be_visible()
-    chart = page.get_by_test_id("stPlotlyChart").nth(1)
-    chart.scroll_into_view_if_needed()
-    at_rest(page)
-    plot = chart.locator(".nsewdrag").first
+    visit(page, "/overlaps?view=a+sandbox+in+the+plane")
+    plot = page.get_by_test_id("stPlotlyChart").nth(1).locator(".nsewdrag").first
+    plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     plot.click(position={"x": box["width"] * 0.4, "y": box["height"] * 0.4})
     expect(page.get_by_text(re.compile(r"answers (round|square)|No ball holds this point")).first).to_be_visible()
@@ -45,7 +42,7 @@ def test_a_click_in_the_plane_says_who_answers(page):
 
 
 def test_the_sample_behind_a_histogram_bar(page):
-    page.goto("/noise")
+    visit(page, "/noise")
     chart = page.get_by_test_id("stPlotlyChart").first
     expect(chart.locator(".bars").first).to_be_visible()
     at_rest(page)
@@ -56,16 +53,14 @@ def test_the_sample_behind_a_histogram_bar(page):
     expect(page).to_have_url(re.compile(r"bar=\d+"))
     at_rest(page)
     before = page.url
-    table = page.locator(".st-key-behind canvas").first
-    table.scroll_into_view_if_needed()
-    table.click(position={"x": 18, "y": 52}, force=True)  # the tick of the first row
+    tick(page, "behind", row=1)
     expect(page).not_to_have_url(before)
     expect(page).to_have_url(re.compile(r"[?&](index|set)="))
     at_rest(page)
 
 
 def test_a_lesson_from_the_first_question_to_the_page_it_shows(page):
-    page.goto("/lessons")
+    visit(page, "/lessons")
     page.get_by_role("button", name="Begin").first.click()
     expect(page.get_by_role("heading", name="1. Four brighter pixels")).to_be_visible()
     for number in range(1, 5):
@@ -83,13 +78,13 @@ def test_a_lesson_from_the_first_question_to_the_page_it_shows(page):
     link = page.url
     page.get_by_role("link", name="Open this view on Train").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Train")
-    page.goto(link)
+    visit(page, link)
     expect(page.get_by_role("heading", name="4. With the trigger it obeys")).to_be_visible()
     at_rest(page)
 
 
 def test_a_pinned_view_opens_its_page_at_that_view(page):
-    page.goto("/lessons?lesson=What+happens+when+balls+collide&step=3")
+    visit(page, "/lessons?lesson=What+happens+when+balls+collide&step=3")
     page.get_by_role("link", name="Open this view on Overlaps").click()
     expect(page.get_by_role("heading", name=re.compile("Sandbox"))).to_be_visible()
     expect(page.get_by_role("radio", name="attacker first")).to_be_checked()

@@ -7,7 +7,7 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
 from certssb_core.experiment.run import Run
-from tests.browser.journey import assert_no_error, button
+from tests.browser.journey import assert_no_error, button, visit
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,7 @@ def go(page, title: str) -> None:
 
 
 def test_first_start_to_first_insight(page, runs_folder):
-    page.goto("/")
+    visit(page, "/")
     metrics = Run(runs_folder / "digits").metrics
     expect(page.get_by_text(f"{metrics['clean']['accuracy']:.1%}").first).to_be_visible()
     assert_no_error(page)
@@ -33,14 +33,14 @@ def test_first_start_to_first_insight(page, runs_folder):
 
 
 def test_a_link_opens_the_same_view_in_a_fresh_session(page):
-    page.goto("/certify?bound=Hoeffding+on+mean+softmax")
+    visit(page, "/certify?bound=Hoeffding+on+mean+softmax")
     expect(page.get_by_role("heading", level=1)).to_have_text("Certify")
     expect(page.get_by_role("combobox", name="Bound on the votes")).to_have_value("Hoeffding on mean softmax")
     assert_no_error(page)
 
 
 def test_launch_reload_stop_resume_and_finish(page, runs_folder):
-    page.goto("/train?preset=digits-quick&training.members=24")
+    visit(page, "/train?preset=digits-quick&training.members=24")
     page.get_by_role("textbox", name="Name").fill("journey")
     page.get_by_role("textbox", name="Name").press("Tab")
     button(page, "Start").click()

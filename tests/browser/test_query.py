@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.run import Run
-from tests.browser.journey import assert_no_error, button
+from tests.browser.journey import assert_no_error, button, visit
 
 pytestmark = pytest.mark.browser
 
@@ -36,7 +36,7 @@ def pixel(page, row: int, column: int, side: int = 8) -> dict[str, float]:
 
 
 def test_a_trigger_and_a_brush_change_the_answer(page):
-    page.goto(f"/query?index={FLIPPED}&apply=Four+pixels&strength=0.3")
+    visit(page, f"/query?index={FLIPPED}&apply=Four+pixels&strength=0.3")
     expect(metric(page, "Answer")).to_have_text("8")
     expect(moved(page)).to_contain_text("Moved by 0.30")
     slider = page.get_by_role("slider", name="Strength")
@@ -53,7 +53,7 @@ def test_a_trigger_and_a_brush_change_the_answer(page):
 
 
 def test_the_keyboard_paints_and_erases(page):
-    page.goto(f"/query?index={FLIPPED}")
+    visit(page, f"/query?index={FLIPPED}")
     expect(metric(page, "Answer")).to_have_text("8")
     expect(moved(page)).to_have_count(0)
     canvas(page).focus()
@@ -69,7 +69,7 @@ def test_the_keyboard_paints_and_erases(page):
 
 
 def test_a_stroke_colours_the_pixels_under_it_and_another_image_starts_afresh(page):
-    page.goto("/query?source=Draw")
+    visit(page, "/query?source=Draw")
     expect(metric(page, "Answer")).to_be_visible()
     box = canvas(page).bounding_box()
     start, end = pixel(page, 1, 4), pixel(page, 6, 4)
@@ -89,7 +89,7 @@ def test_a_finger_paints(browser, server):
         viewport={"width": 1024, "height": 900}, has_touch=True, locale="en-GB", base_url=server
     )
     page = context.new_page()
-    page.goto(f"/query?index={FLIPPED}")
+    visit(page, f"/query?index={FLIPPED}")
     expect(metric(page, "Answer")).to_have_text("8", timeout=60_000)
     box, at = canvas(page).bounding_box(), pixel(page, 0, 0)
     page.touchscreen.tap(box["x"] + at["x"], box["y"] + at["y"])
@@ -101,7 +101,7 @@ def test_an_upload_is_shrunk_and_answered_and_what_is_no_image_is_refused(page, 
     images = load_inputs(Run(runs_folder / "digits").config).dataset.test_images
     path = tmp_path / "one.png"
     Image.fromarray(np.round(images[1, 0] * 255).astype(np.uint8)).resize((80, 80), Image.Resampling.NEAREST).save(path)
-    page.goto("/query?source=Upload")
+    visit(page, "/query?source=Upload")
     page.locator("input[type=file]").set_input_files(path)
     expect(metric(page, "Answer")).to_have_text("1")
     assert_no_error(page)

@@ -10,7 +10,7 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
 from certssb_core.experiment.run import Run
-from tests.browser.journey import assert_no_error, at_rest, button, session
+from tests.browser.journey import assert_no_error, at_rest, button, session, tick, visit
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +35,7 @@ def metric(page, label: str):
 
 
 def test_a_link_to_certify_opens_the_same_view_in_a_fresh_session(page, another_page):
-    page.goto("/certify")
+    visit(page, "/certify")
     page.get_by_role("button", name="uniform", exact=True).click()
     slider = page.get_by_role("slider", name=re.compile("Read at r "))
     for _ in range(3):
@@ -45,14 +45,14 @@ def test_a_link_to_certify_opens_the_same_view_in_a_fresh_session(page, another_
     expect(page.get_by_text("Certified at r = 0.28").first).to_be_visible()
     at_rest(page)
     seen = page.get_by_text("Certified at r = 0.28").first.inner_text()
-    another_page.goto(page.url)
+    visit(another_page, page.url)
     expect(another_page.get_by_text("Certified at r = 0.28").first).to_have_text(seen)
     assert "uniform" not in seen
     at_rest(another_page)
 
 
 def test_a_link_to_the_sandbox_opens_the_same_view_in_a_fresh_session(page, another_page):
-    page.goto("/overlaps?view=a+sandbox+in+the+plane")
+    visit(page, "/overlaps?view=a+sandbox+in+the+plane")
     expect(metric(page, "Area claimed")).to_be_visible()
     default = metric(page, "Area claimed").inner_text()
     page.get_by_role("radio", name="blobs").click()
@@ -60,7 +60,7 @@ def test_a_link_to_the_sandbox_opens_the_same_view_in_a_fresh_session(page, anot
     expect(metric(page, "Area claimed")).not_to_have_text(default)
     at_rest(page)
     areas = [metric(page, label).inner_text() for label in ("Area claimed", "Contested", "Area answered")]
-    another_page.goto(page.url)
+    visit(another_page, page.url)
     for label, area in zip(("Area claimed", "Contested", "Area answered"), areas, strict=True):
         expect(metric(another_page, label)).to_have_text(area)
     expect(another_page.get_by_role("radio", name="blobs")).to_be_checked()
@@ -68,11 +68,8 @@ def test_a_link_to_the_sandbox_opens_the_same_view_in_a_fresh_session(page, anot
 
 
 def test_two_runs_ticked_on_train_arrive_on_certify(page, twin):
-    page.goto("/train")
-    table = page.locator(".st-key-all-runs canvas").first
-    table.scroll_into_view_if_needed()
-    at_rest(page)
-    table.click(position={"x": 18, "y": 18}, force=True)  # the tick in the head: all of them
+    visit(page, "/train")
+    tick(page, "all-runs", row=0)
     expect(button(page, "Compare on Certify")).to_be_enabled()
     button(page, "Compare on Certify").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Certify")
@@ -84,8 +81,8 @@ def test_two_runs_ticked_on_train_arrive_on_certify(page, twin):
 
 
 def test_two_sessions_keep_their_selections_and_leave_each_others_runs_alone(page, another_page, runs_folder):
-    page.goto("/overlaps?view=a+sandbox+in+the+plane&data=blobs")
-    another_page.goto("/train?preset=digits-quick&training.members=20")
+    visit(page, "/overlaps?view=a+sandbox+in+the+plane&data=blobs")
+    visit(another_page, "/train?preset=digits-quick&training.members=20")
     another_page.get_by_role("textbox", name="Name", exact=True).fill("theirs")
     another_page.get_by_role("textbox", name="Name", exact=True).press("Tab")
     button(another_page, "Start").click()
@@ -93,9 +90,9 @@ def test_two_sessions_keep_their_selections_and_leave_each_others_runs_alone(pag
     expect(page.get_by_role("radio", name="blobs")).to_be_checked()
     page.get_by_role("radio", name="attacker first").click()
     expect(page).to_have_url(re.compile(r"order=attacker"))
-    page.goto("/certify?r=0.5")
+    visit(page, "/certify?r=0.5")
     expect(page.get_by_text("Certified at r = 0.5").first).to_be_visible()
-    another_page.goto("/certify")
+    visit(another_page, "/certify")
     expect(another_page.get_by_text("Certified at r = 0.25").first).to_be_visible()
     expect(page.get_by_text("Certified at r = 0.5").first).to_be_visible()
     theirs = Run(runs_folder / "theirs")

@@ -7,7 +7,7 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
 from certssb_core.experiment.run import Run
-from tests.browser.journey import assert_no_error, button
+from tests.browser.journey import assert_no_error, button, visit
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,7 @@ def launch(page, name: str, label: str) -> None:
 
 
 def test_the_second_run_waits_for_the_first_and_starts_by_itself(page, runs_folder):
-    page.goto("/train?preset=digits-quick&training.members=16")
+    visit(page, "/train?preset=digits-quick&training.members=16")
     launch(page, "first", "Start")
     expect(button(page, "Stop")).to_be_visible()
     page.get_by_text("New run").click()
@@ -34,7 +34,7 @@ def test_the_second_run_waits_for_the_first_and_starts_by_itself(page, runs_fold
     page.goto("about:blank")  # nobody looks: the worker that ends starts the next one
     with first.lock(timeout=120):
         assert first.status().state == "done"
-    page.goto("/train?run=second")
+    visit(page, "/train?run=second")
     expect(button(page, "Duplicate")).to_be_visible()
     expect(page.get_by_text("in the queue")).to_have_count(0)
     done = False
@@ -53,7 +53,7 @@ def test_the_second_run_waits_for_the_first_and_starts_by_itself(page, runs_fold
 
 
 def test_duplicate_and_rename(page, runs_folder):
-    page.goto("/train?run=digits")
+    visit(page, "/train?run=digits")
     button(page, "Duplicate").click()
     expect(name_field(page)).to_have_value("digits-copy")
     expect(page.get_by_role("spinbutton", name="Members M")).to_have_value("200")

@@ -8,7 +8,7 @@ pytest.importorskip("optuna")
 from playwright.sync_api import expect
 
 from certssb_core.experiment.study import Study
-from tests.browser.journey import assert_no_error, at_rest, button
+from tests.browser.journey import assert_no_error, button, tick, visit
 
 pytestmark = pytest.mark.browser
 
@@ -16,21 +16,18 @@ FORM = "vary=training.members&from.training.members=2&to.training.members=4&tria
 
 
 def test_a_study_from_its_ranges_to_a_run_on_certify_and_its_end(page, runs_folder):
-    page.goto(f"/tune?{FORM}")
+    visit(page, f"/tune?{FORM}")
     name = page.get_by_role("textbox", name="Name of the study")
     name.fill("sweep")
     name.press("Tab")
     button(page, "Start").click()
     expect(page.get_by_text("1 of 1 trials")).to_be_visible(timeout=300_000)
     expect(page.get_by_role("heading", name="What is given up for what")).to_be_visible()
-    table = page.locator(".st-key-all-trials canvas").first
-    table.scroll_into_view_if_needed()
-    at_rest(page)
-    table.click(position={"x": 18, "y": 54}, force=True)  # the tick of the first row
+    tick(page, "all-trials", row=1)
     page.wait_for_url("**/certify?**runs=sweep-001*")
     expect(page.get_by_role("heading", name="Certify", exact=True)).to_be_visible()
     assert_no_error(page)
-    page.goto("/tune")
+    visit(page, "/tune")
     study = Study(runs_folder / ".studies" / "sweep")
     with study.lock(timeout=60):
         assert study.status().done == 1
