@@ -51,12 +51,15 @@ PAGES = {
     "overlaps": "/overlaps",
     "sandbox": "/overlaps?view=a+sandbox+in+the+plane",
     "query": "/query?apply=Four+pixels",
+    "field": "/field",
+    "tune": "/tune",
 }
 SLIDERS = {
     "certify": ("Read at r", "Norm τ of every change", "Poisoned training images n", "Failure probability α"),
-    "sandbox": ("σ$", "σ* may differ by the factor", "Overstate radii by the factor"),
+    "sandbox": ("σ(?!\\*)", "σ* may differ by the factor", "Overstate radii by the factor"),
     "noise": ("Try another σ",),
     "query": ("Strength",),
+    "field": ("Training images moved", "β"),
 }
 
 
