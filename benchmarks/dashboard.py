@@ -50,16 +50,16 @@ PAGES = {
     "certify": "/certify",
     "overlaps": "/overlaps",
     "sandbox": "/overlaps?view=a+sandbox+in+the+plane",
-    "query": "/query?apply=Four+pixels",
+    "query": "/query?run=digits&apply=Four+pixels",
     "field": "/field",
     "tune": "/tune",
 }
 SLIDERS = {
     "certify": ("Read at r", "Norm τ of every change", "Poisoned training images n", "Failure probability α"),
-    "sandbox": ("σ(?!\\*)", "σ* may differ by the factor", "Overstate radii by the factor"),
+    "sandbox": ("σ", "σ* may differ by the factor", "Overstate radii by the factor"),
     "noise": ("Try another σ",),
     "query": ("Strength",),
-    "field": ("Training images moved", "β"),
+    "field": ("β",),
 }
 
 
@@ -141,7 +141,7 @@ def at_rest(page: Page) -> None:
 
 
 def slider(page: Page, label: str) -> Locator:
-    return page.get_by_role("slider", name=re.compile(f"^{label}")).first
+    return page.get_by_role("slider", name=re.compile(f"^{re.escape(label)}")).first
 
 
 def reruns(context: BrowserContext, server: Server, path: str, label: str, times: int) -> list[float]:
