@@ -2,7 +2,7 @@
 
     python -m benchmarks [PART …] [--quick] [--table]        (MNIST under CERTSSB_DATA)
 
-Parts: training (and votes), sigma, store, start, scaling; default: all. Each writes results/PART.json, with the
+Parts: training (and votes), sigma, store, start, scaling, costs; default: all. Each writes results/PART.json, with the
 machine. ``--quick`` takes minutes instead of an hour and writes to results/quick/; ``--table`` only prints what lies in
 results/.
 """
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record, scaling, start, store, training
+from benchmarks import costs, record, scaling, start, store, training
 
 
 def sigma_table(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -34,6 +34,7 @@ TABLES = {
     "store": store.table,
     "start": start.table,
     "scaling": scaling.table,
+    "costs": costs.table,
 }
 QUICK = {
     "training": ["--members", "2", "--images", "2000"],
@@ -41,6 +42,7 @@ QUICK = {
     "store": ["--balls", "4000", "--published", "1000"],
     "start": ["--times", "1"],
     "scaling": ["--members", "4"],
+    "costs": ["digits-quick"],
 }
 
 

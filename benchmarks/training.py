@@ -23,16 +23,18 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import ToTensor
 
 from benchmarks import record
 from certssb_core.data.triggers import apply_trigger
+from certssb_core.ensemble.models import build
 from certssb_core.experiment import files, tasks, workbench
 from certssb_core.experiment.config import RunConfig, override
 from certssb_core.experiment.engine import available_cores, make_engine
 from certssb_core.experiment.inputs import SETS, Inputs, load_inputs, trigger_settings
 from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.resolve import resolve_device, resolve_model
+from certssb_core.experiment.resolve import resolve_device, resolve_model, resolve_together
 from certssb_core.experiment.run import Run
 
 PRESET = "mnist-01-onepixel"
@@ -81,14 +83,41 @@ def published_epoch(inputs: Inputs, config: RunConfig) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - cpu
 
 
-def timed_member(path: Path, member: int) -> tuple[float, float, float, float]:
-    """Task: train a member and let it vote; seconds of each, processor seconds of both, and its accuracy."""
-    bench = workbench.open_bench(path)
+def timed_members(path: Path, *members: int) -> list[tuple[float, float, float, float]]:
+    """Task: train members and let them vote; per member the seconds of each, processor seconds of both, accuracy."""
+    bench, sigma = workbench.open_bench(path), workbench.noise_levels(path)["train"]
     began, cpu = time.perf_counter(), time.process_time()
-    network = bench.trained(member, workbench.noise_levels(path)["train"])
+    networks = bench.trained_together(members, sigma)
+    if bench.device.type == "cuda":
+        torch.cuda.synchronize()
     fitted = time.perf_counter()
-    accuracy = tasks.let_vote(path, network, member=member)
-    return fitted - began, time.perf_counter() - fitted, time.process_time() - cpu, accuracy
+    accuracy = tasks.let_vote(path, dict(zip(members, networks, strict=True)))
+    spans = fitted - began, time.perf_counter() - fitted, time.process_time() - cpu
+    return [(*(span / len(members) for span in spans), accuracy[member]) for member in members]
+
+
+def work(config: RunConfig, inputs: Inputs) -> float:
+    """FLOP of a member's epoch: of one batch, forward and backward, times the batches."""
+    training, images = config.training, inputs.poisoned.images
+    _, channels, side, _ = images.shape
+    classes = len(inputs.dataset.classes)
+    network = build(training.model, channels=channels, side=side, classes=classes, seed=0, member=0)
+    batch = torch.from_numpy(images[: training.batch_size])
+    with FlopCounterMode(display=False) as counter:
+        network(batch).sum().backward()
+    return counter.get_total_flops() / len(batch) * training.share * len(images)
+
+
+def product_rate(device: str, precision: str, side: int = 4096) -> float:
+    """FLOP per second of one large product of matrices, the device's rate in practice; the best of three."""
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    matrix = torch.rand(side, side, device=device, dtype=dtype)
+    took = []
+    for _ in range(4):  # the first one warms up
+        began = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        took.append(time.perf_counter() - began)
+    return 2 * side**3 / min(took[1:])
 
 
 def members(config: RunConfig, inputs: Inputs, count: int) -> dict[str, Any]:
@@ -104,16 +133,20 @@ def members(config: RunConfig, inputs: Inputs, count: int) -> dict[str, Any]:
         counts = {"train": len(inputs.poisoned.labels)} | dict.fromkeys(SETS, len(inputs.dataset.test_labels))
         levels = {which: np.full(number, config.noise.sigma) for which, number in counts.items()}
         files.write_arrays(run.path / "sigma.safetensors", levels)
+        resolve_together(run, inputs.poisoned.images, len(inputs.dataset.classes))
         training = run.config.training
         workers = (training.workers or available_cores()) if training.device == "cpu" else 1
         engine = make_engine(training)
+
+        def made(first: int, after: int) -> list[tuple[float, float, float, float]]:
+            starts = range(first, after, training.together)
+            groups = [(run.path, *range(start, min(start + training.together, after))) for start in starts]
+            return [member for _, results in engine.map(timed_members, groups) for member in results]
+
         try:
-            list(engine.map(timed_member, [(run.path, number) for number in range(workers)]))
+            made(0, warm := workers * training.together)
             began = time.perf_counter()
-            done = [
-                result
-                for _, result in engine.map(timed_member, [(run.path, workers + number) for number in range(count)])
-            ]
+            done = made(warm, warm + count)
             wall = time.perf_counter() - began
             peak = engine.peak_memory()
         finally:
@@ -122,12 +155,15 @@ def members(config: RunConfig, inputs: Inputs, count: int) -> dict[str, Any]:
         "members": count,
         "workers": workers,
         "precision": training.precision,
-        "device": training.device,
+        "device": torch.cuda.get_device_name() if training.device == "cuda" else training.device,
+        "together": training.together,
         "epochs": training.epochs,
         "train_images": counts["train"],
         "test_inputs": 2 * counts["clean"],
         "seconds": round(wall, 3),
         "fit_seconds": median(fit for fit, *_ in done),
+        "flop_per_second": workers * work(run.config, inputs) * training.epochs / median(fit for fit, *_ in done),
+        "product_flop_per_second": product_rate(training.device, training.precision),
         "vote_seconds": median(vote for _, vote, *_ in done),
         "cpu_seconds": median(cpu for *_, cpu, _ in done),
         "accuracy": float(np.mean([accuracy for *_, accuracy in done])),
@@ -157,6 +193,7 @@ def measure(count: int = 8, images: int | None = None) -> dict[str, Any]:
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What was measured and how much of it, in words."""
     ours, published = facts["ours"], facts["published loop"]
+    rate, product = (ours[name] / 1e12 for name in ("flop_per_second", "product_flop_per_second"))
     share = ours["vote_seconds"] / (ours["fit_seconds"] + ours["vote_seconds"])
     wall, cpu = facts["cost of a published member over one of ours"].values()
     return [
@@ -172,6 +209,10 @@ def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
         (
             f"votes on {ours['test_inputs']:,} inputs, per member",
             f"{ours['vote_seconds']:.3f} s, {share:.0%} of its time",
+        ),
+        (
+            f"training: arithmetic, {ours['device']}, {ours['together']} together",
+            f"{rate:.3g} TFLOP/s, {rate / product:.0%} of a large product's {product:.3g}",
         ),
         ("training: peak memory of all processes", f"{ours['peak_memory_bytes'] / 2**30:.2f} GiB"),
     ]

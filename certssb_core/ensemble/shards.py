@@ -49,6 +49,14 @@ def finished(folder: Path) -> set[int]:
     return members
 
 
+def drop_gathered(folder: Path) -> None:
+    """Remove the parts of members that lie in a shard: made again beside others of their group that were missing."""
+    held = {member for members, _ in _ranges(folder) for member in members}
+    for path in folder.glob("part-*"):
+        if (part := _PART.fullmatch(path.name)) and int(part[1]) in held:
+            path.unlink()
+
+
 def gatherable(folder: Path, members: int, shard_members: int) -> Iterator[range]:
     """Ranges of members that lie in parts and fill a shard."""
     parts = {int(match[1]) for path in folder.glob("part-*") if (match := _PART.fullmatch(path.name))}
@@ -122,12 +130,15 @@ def shards(folder: Path) -> list[tuple[Sequence[int], Path]]:
     Raises:
         ShardError: a shard is damaged.
     """
-    found = [
+    return [(_held(members, path), path) for members, path in sorted(_ranges(folder), key=lambda item: item[0].start)]
+
+
+def _ranges(folder: Path) -> list[tuple[range, Path]]:
+    return [
         (range(int(match[1]), int(match[2]) + 1), path)
         for path in folder.glob("shard-*")
         if (match := _SHARD.fullmatch(path.name))
     ]
-    return [(_held(members, path), path) for members, path in sorted(found, key=lambda item: item[0].start)]
 
 
 def _held(members: range, path: Path) -> Sequence[int]:

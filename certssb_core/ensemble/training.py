@@ -1,15 +1,17 @@
-"""Training one network on one fixed (noisy) copy of the training set."""
+"""Training networks, each on one fixed (noisy) copy of the training set."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from certssb_core.ensemble.together import forward_together, stacked_weights
 from certssb_core.smoothing.seeds import generator
 
 
@@ -29,44 +31,127 @@ def train(
     seed: int,
     member: int,
 ) -> nn.Module:
-    """Minimise cross-entropy with Adam under a one-cycle schedule; the images are never touched again.
-
-    Args:
-        images: ``(n, C, H, W)`` float32, noise already in them; no augmentation, so the noise stays fixed. Of no
-            images the network stays as it was initialised.
-        labels: ``(n,)`` int64.
-        precision: ``float32`` or ``bfloat16`` (activations; weights and Adam's state stay float32).
-        seed, member: the order of the images is a pure function of them.
-
-    Returns:
-        the same network, in evaluation mode.
+    """One network by :func:`train_together`.
 
     Raises:
         Diverged: a weight ended as NaN or infinity.
     """
-    n = len(images)
-    autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
-    if precision == "bfloat16":
-        images = images.to(torch.bfloat16)
-    images = images.contiguous(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision}
+    train_together([network], [images], [labels], seed=seed, members=[member], **settings)
+    if diverged(network):
+        raise Diverged(f"member {member} diverged (learning rate {learning_rate})")
+    return network
+
+
+def train_together(
+    networks: Sequence[nn.Module],
+    images: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    precision: str,
+    seed: int,
+    members: Sequence[int],
+) -> None:
+    """Minimise cross-entropy with Adam under a one-cycle schedule; the networks end in evaluation mode.
+
+    Several networks are one computation (:class:`Stack`) in which none sees anything of another: each ends as it would
+    alone, but for rounding, and one that diverges (:func:`diverged`) takes no other with it.
+
+    Args:
+        networks: of one kind.
+        images: per network ``(n, C, H, W)`` float32, n the same for all, noise already in them; no augmentation, so
+            the noise stays fixed. Of no images a network stays as it was initialised.
+        labels: per network ``(n,)`` int64.
+        precision: ``float32`` or ``bfloat16`` (activations; weights and Adam's state stay float32).
+        seed, members: the order of a network's images is a pure function of the seed and its member number.
+    """
+    n, device = len(images[0]), images[0].device
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    learner = (Alone if len(networks) == 1 else Stack)(networks, images, labels, dtype=dtype)
+    optimiser = torch.optim.Adam(learner.parameters, lr=learning_rate, fused=True)
     steps = epochs * math.ceil(n / batch_size)
     # Of four steps a quarter is one, and the schedule's way up from the first step to the first divides by zero.
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(steps, 5), pct_start=0.25)
-    network.train()
     for epoch in range(epochs if n else 0):
-        order = torch.from_numpy(generator(seed, "order", member, epoch).permutation(n)).to(images.device)
-        for rows in order.split(batch_size):
-            batch = images[rows].contiguous(memory_format=torch.channels_last)
+        orders = np.stack([generator(seed, "order", member, epoch).permutation(n) for member in members])
+        for rows in torch.from_numpy(orders).to(device).split(batch_size, dim=1):
             optimiser.zero_grad(set_to_none=True)
-            with autocast:
-                loss = F.cross_entropy(network(batch), labels[rows])
-            loss.backward()
+            learner.loss(rows).backward()
             optimiser.step()
             schedule.step()
-    if not all(weights.isfinite().all() for weights in network.parameters()):
-        raise Diverged(f"member {member} diverged (learning rate {learning_rate})")
-    return network.eval()
+    learner.finish()
+
+
+def diverged(network: nn.Module) -> bool:
+    """Whether a weight is no number."""
+    return not all(weights.isfinite().all() for weights in network.parameters())
+
+
+class Alone:
+    """The inner step of one network."""
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        images: Sequence[torch.Tensor],
+        labels: Sequence[torch.Tensor],
+        *,
+        dtype: torch.dtype,
+    ) -> None:
+        (self._network,), (self._labels,) = networks, labels
+        self._images = images[0].to(dtype).contiguous(memory_format=torch.channels_last)
+        self._autocast = torch.autocast(images[0].device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+        self._network.train()
+        self.parameters = list(self._network.parameters())
+
+    def loss(self, rows: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of images ``rows`` ``(1, b)``."""
+        batch = self._images[rows[0]].contiguous(memory_format=torch.channels_last)
+        with self._autocast:
+            return F.cross_entropy(self._network(batch), self._labels[rows[0]])
+
+    def finish(self) -> None:
+        self._network.eval()
+
+
+class Stack:
+    """The inner step of k networks of one kind: every weight stacked ``(k, …)``, every operation one for all.
+
+    Adam works element by element, so that one optimiser of the stacked weights is k optimisers.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        images: Sequence[torch.Tensor],
+        labels: Sequence[torch.Tensor],
+        *,
+        dtype: torch.dtype,
+    ) -> None:
+        self._networks = [network.train() for network in networks]
+        self._images = torch.stack([own.to(dtype) for own in images])
+        self._labels = torch.stack(list(labels))
+        self._autocast = torch.autocast(self._images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+        self._weights = {
+            name: stacked.contiguous().requires_grad_() for name, stacked in stacked_weights(networks).items()
+        }
+        self.parameters = list(self._weights.values())
+
+    def loss(self, rows: torch.Tensor) -> torch.Tensor:
+        """Sum over the networks of the mean cross-entropy of their images ``rows`` ``(k, b)``."""
+        own = torch.arange(len(rows), device=rows.device)[:, None]
+        with self._autocast:
+            logits = forward_together(self._networks[0], self._weights, self._images[own, rows])
+            losses = F.cross_entropy(logits.flatten(0, 1), self._labels[own, rows].flatten(), reduction="none")
+        return losses.view(rows.shape).mean(1).sum()
+
+    def finish(self) -> None:
+        for place, network in enumerate(self._networks):
+            network.load_state_dict({name: weights.detach()[place] for name, weights in self._weights.items()})
+            network.eval()
 
 
 def seen_by(member: int, count: int, *, share: float, seed: int) -> torch.Tensor:

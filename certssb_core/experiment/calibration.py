@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.cost import Calibration
 from certssb_core.experiment.engine import Engine, available_cores, make_engine
 from certssb_core.experiment.inputs import SETS, Inputs, load_inputs
-from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model
+from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model, resolve_together
 from certssb_core.experiment.run import Run
 from certssb_core.smoothing.sigma import leading_class, radius_curve, smoothed_radius
 
@@ -45,15 +46,18 @@ def measure(config: RunConfig) -> Calibration:
         _, channels, side, _ = inputs.dataset.test_images.shape
         resolve_model(run, channels=channels, side=side)
         resolve_denoiser(run, channels=channels, side=side)
+        resolve_together(run, inputs.poisoned.images, len(inputs.dataset.classes))
+        together = run.config.training.together
+        groups = [range(start, start + together) for start in range(0, 2 * workers * together, together)]
         sample = _lay_out(run, inputs)
         began = time.perf_counter()
         engine = make_engine(training.model_copy(update={"engine": "local"}))
         try:
-            _timings(engine, time_fit, [(run.path, member, 1) for member in range(workers)])
+            _timings(engine, time_fit, [(run.path, 1, *group) for group in groups[:workers]])
             start = time.perf_counter() - began
-            once = _timings(engine, time_fit, [(run.path, member, 1) for member in range(2 * workers)])
-            long = median(once) > LONG_SECONDS
-            more = [] if long else _timings(engine, time_fit, [(run.path, m, EPOCHS) for m in range(2 * workers)])
+            once = _timings(engine, time_fit, [(run.path, 1, *group) for group in groups])
+            long = median(once) * together > LONG_SECONDS
+            more = [] if long else _timings(engine, time_fit, [(run.path, EPOCHS, *group) for group in groups])
             passes = _timings(engine, time_passes, [(run.path, number) for number in range(2 * workers)])
             peak = engine.peak_memory()
         finally:
@@ -100,14 +104,16 @@ def _timings(engine: Engine, function: Callable[..., Any], work: list[tuple]) ->
     return [result for _, result in engine.map(function, work)]
 
 
-def time_fit(path: Path, member: int, epochs: int) -> float:
-    """Seconds that one member takes on the sample."""
+def time_fit(path: Path, epochs: int, *members: int) -> float:
+    """Seconds that a member takes on the whole sample, trained together with the others."""
     bench = workbench.open_bench(path)
+    training = bench.config.training.model_copy(update={"epochs": epochs, "sees": "share", "share": 1.0})
+    bench = replace(bench, config=bench.config.model_copy(update={"training": training}))
     sigma = torch.full((len(bench.tensors["train"]),), bench.config.noise.sigma, device=bench.device)
     began = time.perf_counter()
-    bench.fit(bench.network(member), sigma, member=member, epochs=epochs)
+    bench.trained_together(members, sigma)
     _settle(bench.device)
-    return time.perf_counter() - began
+    return (time.perf_counter() - began) / len(members)
 
 
 def time_passes(path: Path, number: int) -> tuple[float, float]:

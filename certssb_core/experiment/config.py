@@ -154,6 +154,11 @@ class NoiseConfig(Group):
         """Whether members vote at every candidate, and certification chooses among them."""
         return self.test_map in ("voted", "set-aside")
 
+    @property
+    def votes_per_input(self) -> int:
+        """How often a member votes on a test input: once at every noise level."""
+        return 1 + (self.test_map == "sample-specific") + self.chosen_by_votes * len(self.test_candidates)
+
     @field_validator("test_candidates")
     @classmethod
     def _candidates(cls, sigmas: tuple[float, ...]) -> tuple[float, ...]:
@@ -196,8 +201,19 @@ class TrainingConfig(Group):
     )
     shard_members: int = Field(50, ge=1, le=1024, description="Members per shard file.")
     workers: int | None = Field(None, ge=1, le=256, description="Tasks at once on the CPU; default: one per core.")
+    together: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Members trained as one computation; default: 1 on the CPU, on a GPU as many as its memory holds.",
+    )
     engine: EngineName = Field("local", description="Where tasks run: on this machine, or on a Ray cluster.")
     address: str | None = Field(None, description="Of the Ray cluster; default: RAY_ADDRESS, else one started here.")
+
+    @property
+    def seen(self) -> float:
+        """The share of the training images that a member sees; of parts, in the mean."""
+        return self.share if self.sees == "share" else 1 / self.members
 
 
 class CertificationConfig(Group):

@@ -41,7 +41,8 @@ class Calibration:
     Attributes:
         workers: processes; train_images, test_images, pixels (of one image), weights (of one network): sizes.
         start: seconds until the processes are there; data: to read and poison the data.
-        fit: seconds per training image of one fit, its noise above all; step: per image and epoch.
+        fit: seconds per training image of one fit, its noise above all; step: per image and epoch; of a member
+            trained together with as many as a run would.
         forward: seconds per image and pass; backward: with the gradient to σ.
         spread: fastest and slowest timing over the median.
         peak_memory_bytes: of all processes, on ``sample`` training images.
@@ -73,7 +74,6 @@ def forecast(config: RunConfig, runs: Iterable[Run], calibration: Calibration | 
 def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
     """The work of every stage times what a unit of it took here, shared among the processes."""
     noise, training = config.noise, config.training
-    levels = 1 + (noise.test_map == "sample-specific") + noise.chosen_by_votes * len(noise.test_candidates)
     searched = {"train": noise.train_map == "sample-specific", "test": noise.test_map == "sample-specific"}
     sizes = [measured.train_images] * searched["train"] + 2 * [measured.test_images] * searched["test"]
     looks = (2 + noise.candidates) * noise.draws * measured.forward
@@ -81,14 +81,10 @@ def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
     curve = (CURVE_POINTS * CURVE_DRAWS + noise.draws) * measured.forward
     sigma = sum(size * (looks + ascent) + min(noise.paths, size) * curve for size in sizes)
 
-    def fit(epochs: int) -> float:
-        return measured.train_images * (measured.fit + epochs * measured.step)
-
-    voting = 2 * measured.test_images * levels * measured.forward
     computing = (
-        ceil((1 + any(searched.values())) / measured.workers) * fit(training.single_epochs)
+        ceil((1 + any(searched.values())) / measured.workers) * _fit_seconds(measured, training.single_epochs)
         + sigma / measured.workers
-        + ceil(training.members / measured.workers) * (fit(training.epochs) + voting)
+        + ceil(training.members / measured.workers) * member_seconds(config, measured)
     )
     fixed = 2 * measured.start + measured.data
     return Cost(
@@ -96,10 +92,22 @@ def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
         low=fixed + computing * measured.spread[0] * NOT_MEASURED[0],
         high=fixed + computing * measured.spread[1] * NOT_MEASURED[1],
         peak_memory_bytes=_memory(measured),
-        disk_bytes=_disk(config, measured, levels),
+        disk_bytes=_disk(config, measured),
         basis="from timing this network on these images here for a few seconds, with "
         f"{measured.workers} process{'es' if measured.workers > 1 else ''}; other programs at work stretch it",
     )
+
+
+def member_seconds(config: RunConfig, measured: Calibration) -> float:
+    """Seconds of one process until a member is trained and has voted."""
+    training = config.training
+    voting = 2 * measured.test_images * config.noise.votes_per_input * measured.forward
+    return training.seen * _fit_seconds(measured, training.epochs) + voting
+
+
+def _fit_seconds(measured: Calibration, epochs: int) -> float:
+    """Of a training that sees all images."""
+    return measured.train_images * (measured.fit + epochs * measured.step)
 
 
 def _memory(measured: Calibration) -> int:
@@ -108,11 +116,11 @@ def _memory(measured: Calibration) -> int:
     return measured.peak_memory_bytes + measured.workers * missing
 
 
-def _disk(config: RunConfig, measured: Calibration, levels: int) -> int:
+def _disk(config: RunConfig, measured: Calibration) -> int:
     """Counted, not measured: weights, votes (in the shards and gathered), two single models, balls and ledger."""
     weight = {"float32": 4, "bfloat16": 2}[config.training.storage]
     inputs = 2 * measured.test_images
-    members = config.training.members * (weight * measured.weights + 2 * inputs * levels)
+    members = config.training.members * (weight * measured.weights + 2 * inputs * config.noise.votes_per_input)
     return members + 2 * 4 * measured.weights + inputs * (4 * measured.pixels + 400)
 
 

@@ -7,7 +7,7 @@ already: resuming a run is running it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
@@ -21,10 +21,10 @@ from certssb_core.certify.metrics import store_metrics
 from certssb_core.data.memory import memory
 from certssb_core.ensemble import shards
 from certssb_core.experiment import certification, files, integrity, limits, sigma_stage, store_stage, tasks, workbench
-from certssb_core.experiment.engine import Engine, make_engine
+from certssb_core.experiment.engine import Engine, Task, make_engine
 from certssb_core.experiment.inputs import SETS, Inputs, crafted_images, load_inputs, run_inputs
 from certssb_core.experiment.manifest import write_manifest
-from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model
+from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model, resolve_together
 from certssb_core.experiment.run import Run, RunError
 
 PROGRESS_SECONDS = 0.3
@@ -40,8 +40,8 @@ class Stopped(Exception):
 class Pipeline:
     """One run on its way through the stages."""
 
-    member_task = staticmethod(tasks.train_member)
-    """What makes a member and lets it vote."""
+    members_task = staticmethod(tasks.train_members)
+    """What makes members and lets them vote."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -99,6 +99,7 @@ class Pipeline:
         _, channels, side, _ = self.inputs.dataset.test_images.shape
         resolve_model(self.run, channels=channels, side=side)
         resolve_denoiser(self.run, channels=channels, side=side)
+        resolve_together(self.run, self.inputs.poisoned.images, len(self.inputs.dataset.classes))
         self._check_memory()
         for folder in ("models", "members"):
             (self.run.path / folder).mkdir(exist_ok=True)
@@ -106,9 +107,8 @@ class Pipeline:
 
     def _check_memory(self) -> None:
         """Refuse, before anything is trained, more votes than the memory holds when they are collected."""
-        noise, members = self.run.config.noise, self.run.config.training.members
-        levels = 1 + (noise.test_map == "sample-specific") + noise.chosen_by_votes * len(noise.test_candidates)
-        votes = len(SETS) * len(self.inputs.dataset.test_labels) * levels * members
+        members = self.run.config.training.members
+        votes = len(SETS) * len(self.inputs.dataset.test_labels) * self.run.config.noise.votes_per_input * members
         if 2 * votes > memory():
             raise RunError(
                 f"{members:,} members cast {votes / 1e9:,.0f} GB of votes, which do not fit in the memory twice: fewer "
@@ -141,22 +141,34 @@ class Pipeline:
         folder, training = self.run.path / "members", self.run.config.training
         self._drop_damaged_parts(folder)
         there = shards.finished(folder)
-        missing = [member for member in range(training.members) if member not in there]
-        done = training.members - len(missing)
         found: list[float] = []
-        for (_, member), made in engine.map(self.member_task, ((self.run.path, m) for m in missing)):
-            done += 1
-            for reason in made.diverged:
-                self.run.log("diverged", message=reason)
-            if made.accuracy is None:
-                self.run.log("left_out", message=f"member {member} diverged at every attempt and is left out")
-            else:
-                found.append(made.accuracy)
-            if done % training.shard_members == 0:
+        for (_, *members), made in engine.map(self.members_task, self._groups(there)):
+            for member, trained in zip(members, made, strict=True):
+                if member not in there:
+                    self._note_member(member, trained)
+                found += [] if trained.accuracy is None else [trained.accuracy]
+            gathered = len(there) // training.shard_members
+            there |= {*members}
+            if len(there) // training.shard_members > gathered:
                 self._gather()
             so_far = {"accuracy": round(fmean(found), 4)} if found else {}
-            self._progress("members", done, training.members, **so_far)
+            self._progress("members", len(there), training.members, **so_far)
         self._gather()
+
+    def _groups(self, there: Collection[int]) -> Iterator[Task]:
+        """Members that are trained together, but groups that are there. Which go together follows from the config
+        alone, so that a run that was stopped ends as it would have without."""
+        training = self.run.config.training
+        for start in range(0, training.members, training.together):
+            group = range(start, min(start + training.together, training.members))
+            if not there.issuperset(group):
+                yield (self.run.path, *group)
+
+    def _note_member(self, member: int, made: tasks.Trained) -> None:
+        for reason in made.diverged:
+            self.run.log("diverged", message=reason)
+        if made.accuracy is None:
+            self.run.log("left_out", message=f"member {member} diverged at every attempt and is left out")
 
     def _drop_damaged_parts(self, folder: Path) -> None:
         """Members that a power cut damaged before their shard was written are trained again."""
@@ -171,6 +183,7 @@ class Pipeline:
 
     def _gather(self) -> None:
         folder, training = self.run.path / "members", self.run.config.training
+        shards.drop_gathered(folder)
         for members in list(shards.gatherable(folder, training.members, training.shard_members)):
             stacked = shards.gather(folder, members)
             for name in [name for name in stacked if name.startswith("softmax/")]:

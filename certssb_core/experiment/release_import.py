@@ -94,20 +94,21 @@ def _config(trigger: str, sigma: float, members: int, data_root: str | None) -> 
     )
 
 
-def import_member(path: Path, member: int) -> tasks.Trained:
-    """Let a member of the release vote under our noise law, and save it like one of ours; as ``train_member``."""
+def import_members(path: Path, *members: int) -> list[tasks.Trained]:
+    """Let members of the release vote under our noise law, and save them like ours; as ``train_members``."""
     bench = workbench.open_bench(path)
     config = bench.config
-    members = released.member_paths(_folder(bench.run), trigger=config.attack.trigger, sigma=config.noise.sigma)
-    network = bench.network(member)
-    network.load_state_dict(released.read_member(members[member]))
-    return tasks.Trained(tasks.let_vote(path, network.eval(), member=member))
+    paths = released.member_paths(_folder(bench.run), trigger=config.attack.trigger, sigma=config.noise.sigma)
+    networks = {member: bench.network(member).eval() for member in members}
+    for member, network in networks.items():
+        network.load_state_dict(released.read_member(paths[member]))
+    return [tasks.Trained(accuracy) for accuracy in tasks.let_vote(path, networks).values()]
 
 
 class ReleaseImport(Pipeline):
     """The pipeline with what the release brings in place of what would be trained or searched."""
 
-    member_task = staticmethod(import_member)
+    members_task = staticmethod(import_members)
 
     def _stages(self, engine: Engine) -> dict[str, Callable[[], None]]:
         stages = super()._stages(engine)

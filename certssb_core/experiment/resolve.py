@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+from math import ceil
 from typing import Any
 
+import numpy as np
 import torch
 
-from certssb_core.ensemble.models import check_fits, published_model
+from certssb_core.ensemble.models import build, check_fits, published_model
+from certssb_core.ensemble.together import bytes_while_training
 from certssb_core.ensemble.training import native_precision
 from certssb_core.experiment import files, limits
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.smoothing.denoisers import denoiser
 from certssb_core.smoothing.diffusion import denoise
+
+FREE_FOR_MEMBERS = 0.8
+"""Share of a GPU's free memory that is planned for members in training."""
+MOST_TOGETHER = 1024
+"""So many fill any GPU of today; more would only make a stop wait longer."""
 
 
 def resolve_device(run: Run) -> None:
@@ -43,6 +51,37 @@ def resolve_model(run: Run, *, channels: int, side: int) -> None:
         check_fits(run.config.training.model, channels=channels, side=side)
     except ValueError as error:
         raise RunError(str(error)) from None
+
+
+def resolve_together(run: Run, images: np.ndarray, classes: int) -> None:
+    """How many members are trained as one computation: one on the CPU, on a GPU what its free memory holds, in groups
+    of like size.
+
+    Args:
+        images: the training images ``(n, C, H, W)``.
+    """
+    training = run.config.training
+    if training.together is not None:
+        return
+    if training.device == "cpu":
+        return _update(run, together=1)
+    network = build(
+        training.model, channels=images.shape[1], side=images.shape[2], classes=classes, seed=run.config.seed, member=0
+    )
+    each = bytes_while_training(
+        network,
+        torch.from_numpy(images[0]),
+        images=ceil(training.seen * len(images)),
+        batch_size=training.batch_size,
+    )
+    free, _ = torch.cuda.mem_get_info()
+    _update(run, together=group_size(training.members, int(free * FREE_FOR_MEMBERS - 2 * images.nbytes), each))
+
+
+def group_size(members: int, memory: int, each: int) -> int:
+    """Members per group: no more than the memory holds at ``each`` bytes, and in the last group few less."""
+    groups = ceil(members / min(max(memory // each, 1), MOST_TOGETHER))
+    return ceil(members / groups)
 
 
 def resolve_denoiser(run: Run, *, channels: int, side: int) -> None:

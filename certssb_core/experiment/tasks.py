@@ -7,8 +7,9 @@ on how many workers there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.crafting import CRAFTS, STAMPED, Plan
 from certssb_core.ensemble.memory import halving
-from certssb_core.ensemble.training import Diverged
-from certssb_core.ensemble.voting import vote
+from certssb_core.ensemble.together import stacked_weights
+from certssb_core.ensemble.training import Diverged, diverged
+from certssb_core.ensemble.voting import Ballot, vote, vote_together
 from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.inputs import SETS, load_inputs, trigger_settings
@@ -156,57 +158,110 @@ class Trained:
     diverged: tuple[str, ...] = ()
 
 
-def train_member(path: Path, member: int) -> Trained:
-    """Train member ``member`` on its noisy copy, let it vote, and save weights and votes in one part file.
+def train_members(path: Path, *members: int) -> list[Trained]:
+    """Train members on their noisy copies, let them vote, and save weights and votes of each in a part file.
+
+    Several members are trained and vote as one computation. One that diverges is trained again alone.
 
     A member that diverges at every attempt is left out. That follows from its own training alone, never from a test
     input, so the test noise of the others is what it was and their test radius stands.
     """
-    bench, diverged = open_bench(path), []
-    try:
-        network = bench.trained(member, noise_levels(path)["train"], tell=diverged.append)
-    except Diverged:
-        files.write_atomically(shards.part_path(bench.run.path / "members", member), shards.leave_out)
-        return Trained(None, tuple(diverged))
-    return Trained(let_vote(path, network, member=member), tuple(diverged))
+    bench, sigma = open_bench(path), noise_levels(path)["train"]
+    told: dict[int, list[str]] = {member: [] for member in members}
+    found: dict[int, nn.Module] = {}
+    if len(members) > 1:
+        for member, network in zip(members, _trained_together(bench, members, sigma), strict=True):
+            if diverged(network):
+                rate = bench.config.training.learning_rate
+                told[member].append(f"member {member} diverged (learning rate {rate}), attempt 1 of {ATTEMPTS}")
+            else:
+                found[member] = network
+    for member in members:
+        if member not in found:
+            try:
+                found[member] = bench.trained(member, sigma, before=len(told[member]), tell=told[member].append)
+            except Diverged:
+                files.write_atomically(shards.part_path(bench.run.path / "members", member), shards.leave_out)
+    accuracy = let_vote(path, {member: found[member] for member in members if member in found})
+    return [Trained(accuracy.get(member), tuple(told[member])) for member in members]
 
 
-def let_vote(path: Path, network: nn.Module, *, member: int) -> float:
-    """Round ``network`` to the stored precision, let it vote as ``member``, and save weights and votes.
+def _trained_together(bench: Workbench, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
+    def groups_of(held: int) -> list[nn.Module]:
+        starts = range(0, len(members), held)
+        return [made for start in starts for made in bench.trained_together(members[start : start + held], sigma)]
+
+    return halving(groups_of, len(members))
+
+
+def let_vote(path: Path, networks: dict[int, nn.Module]) -> dict[int, float]:
+    """Round ``networks`` to the stored precision, let each vote as the member it is, and save weights and votes.
 
     Returns:
-        its own accuracy on the clean test images under the run's test noise.
+        per member its own accuracy on the clean test images under the run's test noise.
 
     Raises:
         RunError: an answer is no number. It is not left out for that: then test inputs would choose who votes.
     """
-    bench, levels = open_bench(path), noise_levels(path)
-    weights = bench.rounded(network).state_dict()
-    stored = STORAGE[bench.config.training.storage]
-    tensors = {shards.WEIGHT + name: weight.to(stored) for name, weight in weights.items()}
-    law = NOISE_LAWS[bench.config.noise.law]
+    bench = open_bench(path)
+    config, stored = bench.config, STORAGE[bench.config.training.storage]
+    tensors = {
+        member: {
+            shards.WEIGHT + name: weight.to(stored) for name, weight in bench.rounded(network).state_dict().items()
+        }
+        for member, network in networks.items()
+    }
     for which in SETS:
-        images = bench.tensors[which]
-        for noise_map, sigma in test_levels(bench.config, levels[which]).items():
-            ballot = vote(network, law.test_inputs(images, sigma, seed=bench.seed, member=member))
-            tensors[f"votes/{which}/{noise_map}"] = ballot.hard
-            tensors[f"softmax/{which}/{noise_map}"] = ballot.softmax
-        if bench.config.noise.chosen_by_votes:
-            ballots = [
-                vote(network, law.test_inputs(images, sigma, seed=bench.seed, member=member))
-                for sigma in candidate_levels(bench.config, levels[which])
-            ]
-            tensors[f"votes/{which}/candidates"] = torch.stack([ballot.hard for ballot in ballots])
-            tensors[f"softmax/{which}/candidates"] = torch.stack([ballot.softmax for ballot in ballots])
-    if not all(answers.isfinite().all() for name, answers in tensors.items() if name.startswith("softmax/")):
-        raise RunError(
-            f"member {member} answers with values that are not numbers, though its weights are: nothing can be voted. "
-            "Start a run with a lower learning rate or less noise"
-        )
-    part = shards.part_path(bench.run.path / "members", member)
-    files.write_atomically(part, lambda partial: shards.save_part(partial, tensors))
-    votes = tensors["votes/clean/" + ("uniform" if bench.config.noise.chosen_by_votes else bench.config.noise.test_map)]
-    return (votes == bench.tensors["test_labels"]).float().mean().item()
+        sigma = noise_levels(path)[which]
+        for noise_map, level in test_levels(config, sigma).items():
+            for member, ballot in _ballots(bench, networks, which, level).items():
+                tensors[member] |= {
+                    f"votes/{which}/{noise_map}": ballot.hard,
+                    f"softmax/{which}/{noise_map}": ballot.softmax,
+                }
+        if config.noise.chosen_by_votes:
+            every = [_ballots(bench, networks, which, level) for level in candidate_levels(config, sigma)]
+            for member in networks:
+                tensors[member] |= {
+                    f"votes/{which}/candidates": torch.stack([ballots[member].hard for ballots in every]),
+                    f"softmax/{which}/candidates": torch.stack([ballots[member].softmax for ballots in every]),
+                }
+    test_map = "uniform" if config.noise.chosen_by_votes else config.noise.test_map
+    accuracy = {}
+    for member, saved in tensors.items():
+        if not all(answers.isfinite().all() for name, answers in saved.items() if name.startswith("softmax/")):
+            raise RunError(
+                f"member {member} answers with values that are not numbers, though its weights are: nothing can be "
+                "voted. Start a run with a lower learning rate or less noise"
+            )
+        part = shards.part_path(bench.run.path / "members", member)
+        files.write_atomically(part, partial(shards.save_part, tensors=saved))
+        accuracy[member] = (saved[f"votes/clean/{test_map}"] == bench.tensors["test_labels"]).float().mean().item()
+    return accuracy
+
+
+def _ballots(bench: Workbench, networks: dict[int, nn.Module], which: str, sigma: torch.Tensor) -> dict[int, Ballot]:
+    """What every member answers about a test set under its own noise of level ``sigma`` ``(n,)``."""
+    law, images = NOISE_LAWS[bench.config.noise.law], bench.tensors[which]
+
+    def seen(member: int) -> torch.Tensor:
+        return law.test_inputs(images, sigma, seed=bench.seed, member=member)
+
+    if len(networks) == 1:
+        ((member, network),) = networks.items()
+        return {member: vote(network, seen(member))}
+
+    def together(held: int) -> dict[int, Ballot]:
+        found: dict[int, Ballot] = {}
+        for start in range(0, len(networks), held):
+            some = [*networks][start : start + held]
+            weights = stacked_weights([networks[member] for member in some])
+            ballot = vote_together(networks[some[0]], weights, torch.stack([seen(member) for member in some]))
+            answers = zip(some, ballot.hard, ballot.softmax, strict=True)
+            found |= {member: Ballot(hard, softmax) for member, hard, softmax in answers}
+        return found
+
+    return halving(together, len(networks))
 
 
 def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:

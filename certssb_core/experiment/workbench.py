@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,12 @@ from torch import nn
 
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build
-from certssb_core.ensemble.training import Diverged, partition, seen_by, train
+from certssb_core.ensemble.training import Diverged, partition, seen_by, train, train_together
 from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.inputs import SETS, Inputs
 from certssb_core.experiment.run import Run
-from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.noise import NOISE_LAWS, TrainingSet
 from certssb_core.smoothing.preprocessing import PREPROCESSING
 from certssb_core.smoothing.seeds import key
 
@@ -92,29 +93,34 @@ class Workbench:
         attempt: int = 0,
     ) -> nn.Module:
         """Train on ``rows`` of the poisoned set, or all; under the noise law where ``sigma`` ``(n,)`` is given."""
+        copy = self._copy(sigma, member, rows)
+        return train(
+            network, copy.images, copy.labels, epochs=epochs, seed=self._own_seed(attempt), member=member, **self._how
+        )
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return self.config.training.model_dump(include={"batch_size", "learning_rate", "precision"})
+
+    def _copy(self, sigma: torch.Tensor | None, member: int, rows: torch.Tensor | None) -> TrainingSet:
+        """What a member is trained on."""
         images, labels = self.tensors["train"], self.tensors["labels"]
         if rows is not None:
             images, labels, sigma = images[rows], labels[rows], sigma[rows]
-        if sigma is not None:
-            law, classes = NOISE_LAWS[self.config.noise.law], int(self.tensors["classes"])
-            copy = law.training_set(images, labels, sigma, classes=classes, seed=self.seed, member=member)
-            prepared = PREPROCESSING[self.config.noise.preprocessing]
-            images, labels = prepared(copy.images, sigma.to(images.device), self.config.denoiser), copy.labels
-        training = self.config.training
-        return train(
-            network,
-            images,
-            labels,
-            epochs=epochs,
-            batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
-            precision=training.precision,
-            seed=self._own_seed(attempt),
-            member=member,
-        )
+        if sigma is None:
+            return TrainingSet(images, labels)
+        law, classes = NOISE_LAWS[self.config.noise.law], int(self.tensors["classes"])
+        copy = law.training_set(images, labels, sigma, classes=classes, seed=self.seed, member=member)
+        prepared = PREPROCESSING[self.config.noise.preprocessing]
+        return TrainingSet(prepared(copy.images, sigma.to(images.device), self.config.denoiser), copy.labels)
 
     def trained(
-        self, member: int, sigma: torch.Tensor | None, *, tell: Callable[[str], None] = lambda reason: None
+        self,
+        member: int,
+        sigma: torch.Tensor | None,
+        *,
+        before: int = 0,
+        tell: Callable[[str], None] = lambda reason: None,
     ) -> nn.Module:
         """Member ``member``, trained on its noisy copy at ``sigma`` ``(n,)``; where that diverges, on the same copy
         from other initial weights.
@@ -123,6 +129,7 @@ class Workbench:
         randomness: members stay independent of each other, and the theorem covers them as it covers one attempt.
 
         Args:
+            before: attempts made already.
             tell: hears of every attempt that diverged.
 
         Raises:
@@ -131,7 +138,7 @@ class Workbench:
         training, single = self.config.training, member < 0
         epochs = training.single_epochs if single else training.epochs
         rows = None if single else self.seen(member)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(before, ATTEMPTS):
             try:
                 network = self.network(member, attempt)
                 return self.fit(network, sigma, member=member, epochs=epochs, rows=rows, attempt=attempt)
@@ -139,6 +146,27 @@ class Workbench:
                 failure = reason
                 tell(f"{reason}, attempt {attempt + 1} of {ATTEMPTS}")
         raise failure
+
+    def trained_together(self, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
+        """The first attempt of several members as one computation; of any, a weight may be no number.
+
+        Members that see unequal numbers of images cannot be stacked: they are trained one after the other.
+        """
+        copies = [self._copy(sigma, member, self.seen(member)) for member in members]
+        networks = [self.network(member) for member in members]
+        places = range(len(members))
+        alike = len({len(copy.labels) for copy in copies}) == 1
+        for stack in [places] if alike else [[place] for place in places]:
+            train_together(
+                [networks[place] for place in stack],
+                [copies[place].images for place in stack],
+                [copies[place].labels for place in stack],
+                epochs=self.config.training.epochs,
+                seed=self.seed,
+                members=[members[place] for place in stack],
+                **self._how,
+            )
+        return networks
 
     def rounded(self, network: nn.Module) -> nn.Module:
         """The same network, its weights rounded to what is stored: members vote so."""

@@ -106,6 +106,48 @@ def test_the_second_attempt_has_other_weights_and_the_same_noise(run, undisturbe
     assert torch.equal(before, after)
 
 
+def test_of_a_group_those_that_diverge_are_trained_again_alone(made, undisturbed, monkeypatch):
+    real, seen = workbench.train_together, []
+
+    def train_together(networks, images, labels, *, members, **settings):
+        real(networks, images, labels, members=members, **settings)
+        seen.append([*members])
+        for network, member in zip(networks, members, strict=True):
+            if member in (1, 3):
+                torch.nn.init.constant_(network.output.weight, float("nan"))
+
+    monkeypatch.setattr(workbench, "train_together", train_together)
+    run = made("group", set(), {3}, **{"training.together": "4"})
+    assert seen == [[0, 1, 2, 3], [4, 5, 6, 7]]  # of member 8 there is no group
+    assert run.arrays("votes")["left_out"].tolist() == [3]
+    told = [event["message"] for event in run.events() if event["kind"] == "diverged"]
+    assert [message.split(",")[0].split(" (")[0] for message in told] == [
+        "member 1 diverged",
+        *["member 3 diverged"] * 2,
+    ]
+    same = run.arrays("votes")["votes/clean/uniform"] == np.delete(
+        undisturbed.arrays("votes")["votes/clean/uniform"], 3, 0
+    )
+    assert same[[0, 2, 3]].mean() > 0.95
+    assert run.status().state == "done"
+
+
+def test_where_the_memory_does_not_hold_a_group_its_halves_are_trained(made, undisturbed, monkeypatch):
+    real, sizes = workbench.train_together, []
+
+    def train_together(networks, *args, **settings):
+        sizes.append(len(networks))
+        if len(networks) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(networks, *args, **settings)
+
+    monkeypatch.setattr(workbench, "train_together", train_together)
+    run = made("halved", set(), set(), **{"training.together": "8"})
+    assert sizes == [8, 4, 2, 2, 2, 2]
+    name = "votes/triggered/sample-specific"
+    assert (run.arrays("votes")[name] == undisturbed.arrays("votes")[name]).mean() > 0.95
+
+
 def test_every_number_is_of_those_who_voted(run):
     table = run.certificates()
     assert (table["members"] == 5).all()

@@ -162,7 +162,7 @@ def test_a_member_retrained_alone_is_the_same_member(small_run, tmp_path):
     workbench.write_scratch(run, load_inputs(run.config))
     (run.path / "members").mkdir()
     (run.path / "sigma.safetensors").write_bytes((small_run.path / "sigma.safetensors").read_bytes())
-    tasks.train_member(run.path, 9)
+    tasks.train_members(run.path, 9)
     again = shards.read(shards.part_path(run.path / "members", 9))
     stored = dict(shards.iterate(small_run.path / "members", shards.WEIGHT))[9]
     assert all((stored[name] == again[shards.WEIGHT + name]).all() for name in stored)

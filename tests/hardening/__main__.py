@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import random
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -47,7 +50,7 @@ def hostile(folder: Path, count: int, seed: int) -> int:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         wanted = min(DEAR[name], count // 100) if name in DEAR else -(-count * reader.share // shares)
-        found = inputs.attack(reader, wanted, work, seed)
+        found = inputs.attack(reader, inputs.seeded(wanted, seed), work)
         total, failures = total + found.inputs, failures + len(found.failures)
         print(
             f"{name:18} {found.inputs:>9,} inputs, {found.refused:>9,} refused, slowest {found.slowest:.2f} s",
@@ -59,16 +62,46 @@ def hostile(folder: Path, count: int, seed: int) -> int:
     return failures
 
 
+def guided(folder: Path, minutes: int, seed: int) -> int:
+    if importlib.util.find_spec("atheris") is None:
+        print("guided needs the package atheris: pip install atheris")
+        return 0
+    reference = faults.finish(faults.new_run(folder, "run"))
+    packed = capsule.export(reference, folder / "run.capsule")
+    names = [*inputs.readers(reference.path, packed, folder)]
+    given = {"--run": reference.path, "--capsule": packed, "--seconds": 60 * minutes // len(names), "--seed": seed}
+    failures, total = 0, 0
+    for name in names:
+        given["--folder"] = folder / "guided"
+        options = [str(part) for option in given.items() for part in option]
+        command = [sys.executable, "-m", "tests.hardening.guided", name, *options]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        counts = [int(number) for number in re.findall(r"^#(\d+)", done.stderr, re.MULTILINE)]
+        covered = re.findall(r"cov: (\d+)", done.stderr)
+        failures, total = failures + (done.returncode != 0), total + max(counts, default=0)
+        print(f"{name:18} {max(counts, default=0):>9,} inputs, {(covered or ['0'])[-1]} places reached", flush=True)
+        if done.returncode:
+            print(done.stderr[-2000:])
+    print(f"{total:,} guided inputs, {failures} failures")
+    return failures
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.hardening", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("all", "kills", "damage", "inputs"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", "kills", "damage", "inputs", "guided"), default="all")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--damage", type=int, default=200)
     parser.add_argument("--inputs", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=int, default=12, help="of coverage-guided inputs")
     parser.add_argument("--seed", type=int, default=20261120)
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")  # Pillow warns of what is then refused
-    work = {"kills": (kills, chosen.kills), "damage": (damaged, chosen.damage), "inputs": (hostile, chosen.inputs)}
+    work = {
+        "kills": (kills, chosen.kills),
+        "damage": (damaged, chosen.damage),
+        "inputs": (hostile, chosen.inputs),
+        "guided": (guided, chosen.minutes),
+    }
     failures = 0
     for name, (function, count) in work.items():
         if chosen.what in (name, "all"):

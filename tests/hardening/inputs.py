@@ -14,7 +14,7 @@ import re
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -351,26 +351,31 @@ def _watch(event: str, arguments: tuple) -> None:
             _watched["deeds"].append(f"wrote {path}")
 
 
-def attack(reader: Reader, count: int, folder: Path, seed: int) -> Outcome:
-    """Feed ``count`` inputs to a reader that may write in ``folder`` only."""
+def seeded(count: int, seed: int) -> Iterator[tuple[str, random.Random]]:
+    """Draws for ``count`` inputs, each with its name."""
+    return ((f"input {number} of seed {seed}", random.Random(f"{seed} {number}")) for number in range(count))
+
+
+def attack(reader: Reader, inputs: Iterable[tuple[str, random.Random]], folder: Path) -> Outcome:
+    """Feed a reader that may write in ``folder`` only with the inputs that the draws make."""
     outcome = Outcome()
     if "deeds" not in _watched:
         sys.addaudithook(_watch)
-    for number in range(count):
-        draws, began = random.Random(f"{seed} {number}"), time.perf_counter()
+    for title, draws in inputs:
+        began = time.perf_counter()
         _watched.update(folder=os.path.abspath(folder), deeds=[])
         try:
             reader.feed(draws, folder)
         except reader.refusals:
             outcome.refused += 1
         except Exception as error:
-            outcome.failures.append(f"input {number} of seed {seed}: {type(error).__name__}: {error!s:.200}")
+            outcome.failures.append(f"{title}: {type(error).__name__}: {error!s:.200}")
         finally:
             _watched["folder"] = None
         took = time.perf_counter() - began
         outcome.slowest = max(outcome.slowest, took)
         outcome.inputs += 1
-        outcome.failures += [f"input {number} of seed {seed}: {deed}" for deed in _watched["deeds"]]
+        outcome.failures += [f"{title}: {deed}" for deed in _watched["deeds"]]
         if took > SLOWEST:
-            outcome.failures.append(f"input {number} of seed {seed} took {took:.1f} s")
+            outcome.failures.append(f"{title} took {took:.1f} s")
     return outcome

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -13,6 +16,8 @@ import pytest
 
 from certssb_core.ensemble import shards
 from certssb_core.experiment import integrity, pipeline
+from certssb_core.experiment import run as run_folder
+from certssb_core.experiment.launch import start
 from certssb_core.experiment.run import Run
 from certssb_core.experiment.worker import _explained
 from tests.hardening import damage, faults
@@ -67,6 +72,50 @@ def test_a_full_disk_is_said_and_resumed_from(undisturbed, tmp_path):
     assert (status.state, status.message.partition(" (")[0]) == ("failed", "the disk is full")
     assert "resume" in status.message
     assert not list(run.path.rglob("*.part"))
+    faults.assert_same_results(faults.finish(run), undisturbed)
+
+
+def test_a_full_file_system_is_said_and_resumed_from(undisturbed, tmp_path):
+    """A real one of 300 kB, which a run of a megabyte does not fit into; then it grows."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)]
+    if not shutil.which("mount") or subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        run = faults.new_run(small, "full")
+        assert start(run).wait(timeout=faults.PATIENCE) == 1
+        assert "disk is full" in run.status().message
+        assert not list(run.path.rglob("*.part"))
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+        faults.assert_same_results(faults.finish(run), undisturbed)
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+
+
+def test_a_worker_that_hangs_is_told_and_ending_it_loses_nothing(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "SILENT_MINUTES", 0.001)
+    run = faults.new_run(tmp_path, "hung")
+    with faults.at_work(run) as worker:
+        hung = False
+        while worker.poll() is None and not hung:
+            if len(faults.finished_members(run)) >= 2:
+                os.kill(worker.pid, signal.SIGSTOP)
+                hung = True
+        assert hung
+        kept = faults.finished_members(run)
+        for _ in range(600):
+            if told := run.status().silence:
+                break
+            select.select([], [], [], 0.05)
+        named = int(re.search(r"end process (\d+)", told)[1])
+        assert named == worker.pid
+        run.request_stop()
+        assert worker.poll() is None, "it follows no request"
+        os.kill(named, signal.SIGKILL)
+        worker.wait(timeout=30)
+    assert run.status().state == "stopped"
+    assert kept <= faults.finished_members(run)
     faults.assert_same_results(faults.finish(run), undisturbed)
 
 

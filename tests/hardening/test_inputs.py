@@ -42,7 +42,7 @@ def test_every_reader_refuses_in_words_and_does_nothing_else(readers, tmp_path):
     for name, reader in readers.items():
         folder = tmp_path / name
         folder.mkdir()
-        found = inputs.attack(reader, DEAR.get(name, BOUNDED * reader.share), folder, seed=7)
+        found = inputs.attack(reader, inputs.seeded(DEAR.get(name, BOUNDED * reader.share), seed=7), folder)
         assert not found.failures, f"{name}: {found.failures[:3]}"
         assert found.inputs
 
@@ -55,7 +55,7 @@ def test_a_reader_that_misbehaves_is_noticed(tmp_path):
         raise KeyError("x")
 
     for feed, told in ((writes, "outside"), (raises, "KeyError")):
-        found = inputs.attack(inputs.Reader(feed, (RunError,)), 2, tmp_path / "inside", seed=0)
+        found = inputs.attack(inputs.Reader(feed, (RunError,)), inputs.seeded(2, seed=0), tmp_path / "inside")
         assert len(found.failures) == 2
         assert told in found.failures[0]
 

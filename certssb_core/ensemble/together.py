@@ -1,0 +1,86 @@
+"""Several networks of one kind as one computation: weights stacked, operations batched, none sees another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+class ConvolutionAsProduct(TorchFunctionMode):
+    """Convolutions as products of matrices, which stack into one batched product.
+
+    A stack of convolutions with weights of their own is a convolution in groups, whose gradient GPU libraries compute
+    group by group; the patches of all images against all weights are one call to the matrix units.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if function is not F.conv2d:
+            return function(*args, **(kwargs or {}))
+        return self._conv2d(*args, **(kwargs or {}))
+
+    @staticmethod
+    def _conv2d(
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
+    ) -> torch.Tensor:
+        if groups != 1 or isinstance(padding, str):
+            raise NotImplementedError("only plain convolutions are stacked")
+        kernel = weight.shape[2:]
+        patches = F.unfold(x, kernel, dilation=dilation, padding=padding, stride=stride)  # (n, C·kh·kw, positions)
+        sides = [
+            (size + 2 * pad - far * (wide - 1) - 1) // step + 1
+            for size, pad, far, wide, step in zip(x.shape[2:], padding, dilation, kernel, stride, strict=True)
+        ]
+        found = (weight.flatten(1) @ patches).unflatten(-1, sides)
+        return found if bias is None else found + bias.to(found.dtype).view(-1, 1, 1)
+
+
+def stacked_weights(networks: Sequence[nn.Module]) -> dict[str, torch.Tensor]:
+    """Every tensor of k networks of one kind, stacked along a first axis: ``(k, …)``."""
+    states = [network.state_dict() for network in networks]
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+
+
+def forward_together(network: nn.Module, weights: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+    """Logits ``(k, n, classes)`` of k networks, each about its own ``inputs`` ``(k, n, C, H, W)``.
+
+    Args:
+        network: gives the computation; its own weights take no part.
+        weights: of the k networks, every tensor stacked along a first axis.
+    """
+
+    def logits(own: dict[str, torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
+        with ConvolutionAsProduct():
+            return torch.func.functional_call(network, own, (seen,))
+
+    return torch.vmap(logits)(weights, inputs)
+
+
+def bytes_while_training(network: nn.Module, image: torch.Tensor, *, images: int, batch_size: int) -> int:
+    """Upper estimate of the memory that one more stacked network takes while it is trained, in float32.
+
+    Its images, twice while they are stacked; the weights, their gradient and Adam's two moments; what the gradient of a
+    batch keeps, counted on one image ``(C, H, W)``, and as much again for what passes by.
+    """
+    kept = 0
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    weights = {name: tensor.requires_grad_() for name, tensor in stacked_weights([network]).items()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        forward_together(network, weights, image[None, None]).sum()
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    return 4 * (2 * images * image.numel() + 4 * parameters) + 2 * batch_size * kept
