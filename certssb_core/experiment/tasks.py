@@ -182,7 +182,7 @@ def train_members(path: Path, *members: int) -> list[Trained]:
                 found[member] = bench.trained(member, sigma, before=len(told[member]), tell=told[member].append)
             except Diverged:
                 files.write_atomically(shards.part_path(bench.run.path / "members", member), shards.leave_out)
-    accuracy = let_vote(path, {member: found[member] for member in members if member in found})
+    accuracy = let_vote(path, {member: found[member] for member in members if member in found}) if found else {}
     return [Trained(accuracy.get(member), tuple(told[member])) for member in members]
 
 

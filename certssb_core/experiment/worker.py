@@ -38,6 +38,7 @@ def work(run: Run) -> bool:
         signal.signal(signal.SIGTERM, lambda *_: run.request_stop())
         run.log("message", message="worker started", process=os.getpid())
         try:
+            from certssb_core.experiment import workbench
             from certssb_core.experiment.pipeline import Pipeline, Stopped
             from certssb_core.experiment.release_import import ReleaseImport
 
@@ -51,15 +52,23 @@ def work(run: Run) -> bool:
         except PLAIN_ERRORS as error:
             run.log("failed", message=str(error), cause="data" if isinstance(error, DataError) else "")
         except Exception as error:
-            traceback.print_exc()
-            with contextlib.suppress(OSError):  # on a full disk not even this can be said; worker.log may have it
+            with contextlib.suppress(OSError):
+                traceback.print_exc()  # into worker.log
+            if _disk_is_full(error):
+                workbench.scratch_path(run).unlink(missing_ok=True)  # made anew; leaves room to say what happened
+            with contextlib.suppress(OSError):
                 run.log("failed", message=_explained(error))
         return False
 
 
+def _disk_is_full(error: Exception) -> bool:
+    """Whether Python or safetensors says so."""
+    return getattr(error, "errno", None) in FULL or "No space left on device" in str(error)
+
+
 def _explained(error: Exception) -> str:
     """What happened, and what to do."""
-    if getattr(error, "errno", None) in FULL:
+    if _disk_is_full(error):
         return f"the disk is full ({error}): make room, then resume; everything that was finished is kept"
     if isinstance(error, OSError):
         return f"the run's folder cannot be written ({error}): put that right, then resume; what was finished is kept"
