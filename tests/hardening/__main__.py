@@ -74,7 +74,7 @@ def guided(folder: Path, minutes: int, seed: int) -> int:
     for name in names:
         given["--folder"] = folder / "guided"
         options = [str(part) for option in given.items() for part in option]
-        command = [sys.executable, "-m", "tests.hardening.guided", name, *options]
+        command = [sys.executable, "-m", "tests.hardening.guided", *options, "--", name]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         counts = [int(number) for number in re.findall(r"^#(\d+)", done.stderr, re.MULTILINE)]
         covered = re.findall(r"cov: (\d+)", done.stderr)
