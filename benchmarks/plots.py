@@ -58,7 +58,7 @@ def envelope(facts: dict[str, Any]) -> go.Figure:
 
 
 def store(facts: dict[str, Any]) -> go.Figure:
-    """Processor seconds against the number of inputs: the published script, and the store on images and on noise."""
+    """Seconds against the number of inputs: the published script, and the store on images and on noise."""
     figure = go.Figure()
     series = {
         "published script": ("published script, MNIST", theme.PURPLE),
@@ -71,20 +71,20 @@ def store(facts: dict[str, Any]) -> go.Figure:
             line = {"color": colour, "width": 3}
             figure.add_scatter(
                 x=found["inputs"],
-                y=found["cpu_seconds"],
+                y=found["seconds"],
                 name=name,
                 mode="lines+markers",
                 line=line,
                 marker={"size": 8},
             )
-    theme.styled(figure, x="inputs inserted", y="processor seconds", height=560)
+    theme.styled(figure, x="inputs inserted", y="seconds", height=560)
     figure.update_xaxes(type="log", dtick=1)
     figure.update_yaxes(type="log", dtick=1)
     figure.update_layout(
         paper_bgcolor="white",
         plot_bgcolor="white",
         legend={"orientation": "v", "x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        title=f"Filling the store, {facts['dimensions']} pixels, {facts['machine']['processor']}, one core",
+        title=f"Filling the store, {facts['dimensions']} pixels, {facts['machine']['processor']}, {facts['machine']['cores']} cores",
         margin={"t": 60},
     )
     return figure

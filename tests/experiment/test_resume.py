@@ -43,24 +43,6 @@ def test_kill_and_resume_end_with_the_same_votes(small_run, tmp_path, stage, don
     assert_same_votes(finish(run), small_run)
 
 
-def test_members_trained_together_vote_as_alone_and_a_kill_changes_nothing(small_run, tmp_path):
-    """In groups of 4, as on a GPU; shards of 5 cut through them: some of a group is there when it is made again."""
-    groups = {"training.together": "4"}
-    whole = finish(make_small_run(tmp_path, "groups", **groups))
-    assert whole.manifest["device"]["together"] == 4
-    for name in ("votes/clean/uniform", "votes/triggered/sample-specific"):
-        alone, together = small_run.arrays("votes")[name], whole.arrays("votes")[name]
-        assert (alone == together).mean() > 0.99  # rounding may turn a vote
-    killed = make_small_run(tmp_path, "killed-groups", **groups)
-    worker = run_until(killed, "members", 8)
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.wait(timeout=30)
-    for path in (killed.path / "members").glob("part-000007*"):
-        path.unlink()  # as if the power had gone before it was on the disk
-    assert_same_votes(finish(killed), whole)
-    assert not list((killed.path / "members").glob("part-*"))
-
-
 def test_a_requested_stop_keeps_finished_members_and_resumes(small_run, tmp_path):
     run = make_small_run(tmp_path, "stopped")
     worker = run_until(run, "members", 2)

@@ -57,6 +57,22 @@ def test_kills_lose_nothing_and_change_nothing(undisturbed, tmp_path):
     assert len([hit for hit in hits if hit != "end"]) == 4
 
 
+def test_members_trained_together_vote_as_alone_and_a_kill_changes_nothing(undisturbed, tmp_path):
+    """In groups of 4, as on a GPU; shards of 3 cut through them: some of a group is there when it is made again."""
+    groups = {"training.together": "4"}
+    whole = faults.finish(faults.new_run(tmp_path, "groups", **groups))
+    assert whole.manifest["device"]["together"] == 4
+    for name in ("votes/clean/uniform", "votes/triggered/sample-specific"):
+        assert (undisturbed.arrays("votes")[name] == whole.arrays("votes")[name]).mean() > 0.98  # rounding turns few
+    killed = faults.new_run(tmp_path, "killed", **groups)
+    with faults.at_work(killed) as worker:
+        while worker.poll() is None and len(faults.finished_members(killed)) < 4:
+            select.select([], [], [], 0.01)
+    (killed.path / "members" / "part-000003.safetensors").unlink(missing_ok=True)  # as if the power had gone
+    faults.assert_same_results(faults.finish(killed), whole)
+    assert not list((killed.path / "members").glob("part-*"))
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to wait for a process of someone else")
 def test_a_worker_outlives_the_server_that_started_it(undisturbed, tmp_path):
     run = faults.new_run(tmp_path, "orphan")
