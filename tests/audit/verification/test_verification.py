@@ -94,7 +94,12 @@ def test_other_settings_verify_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("test_map", "bound"), [("voted", "joint"), ("set-aside", "selection-split"), ("set-aside", "time-uniform")]
+    ("test_map", "bound"),
+    [
+        ("voted", "joint"),
+        ("set-aside", "selection-split"),
+        pytest.param("set-aside", "time-uniform", marks=pytest.mark.slow),
+    ],
 )
 def test_noise_chosen_by_votes_verifies(tmp_path, test_map, bound):
     changes = {
