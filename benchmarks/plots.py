@@ -77,6 +77,7 @@ def store(facts: dict[str, Any]) -> go.Figure:
                 line=line,
                 marker={"size": 8},
             )
+    machine = facts["machine"]
     theme.styled(figure, x="inputs inserted", y="seconds", height=560)
     figure.update_xaxes(type="log", dtick=1)
     figure.update_yaxes(type="log", dtick=1)
@@ -84,7 +85,7 @@ def store(facts: dict[str, Any]) -> go.Figure:
         paper_bgcolor="white",
         plot_bgcolor="white",
         legend={"orientation": "v", "x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        title=f"Filling the store, {facts['dimensions']} pixels, {facts['machine']['processor']}, {facts['machine']['cores']} cores",
+        title=f"Filling the store, {facts['dimensions']} pixels, {machine['processor']}, {machine['cores']} cores",
         margin={"t": 60},
     )
     return figure

@@ -144,7 +144,7 @@ class Stack:
         """Sum over the networks of the mean cross-entropy of their images ``rows`` ``(k, b)``."""
         own = torch.arange(len(rows), device=rows.device)[:, None]
         with self._autocast:
-            logits = forward_together(self._networks[0], self._weights, self._images[own, rows])
+            logits = forward_together(self._networks[0], self._weights, self._images[own, rows], products=True)
             losses = F.cross_entropy(logits.flatten(0, 1), self._labels[own, rows].flatten(), reduction="none")
         return losses.view(rows.shape).mean(1).sum()
 

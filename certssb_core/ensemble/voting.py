@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from certssb_core.ensemble.memory import halving
+from certssb_core.ensemble.together import forward_together
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,5 @@ def vote_together(network: nn.Module, weights: dict[str, torch.Tensor], inputs: 
         rounding.
     """
     network.eval()
-
-    def logits(member: dict[str, torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(network, member, (seen,))
-
-    answers = torch.vmap(logits)(weights, inputs).float()
+    answers = forward_together(network, weights, inputs).float()
     return Ballot(hard=answers.argmax(-1).to(torch.uint8), softmax=answers.softmax(-1))

@@ -52,10 +52,11 @@ def test_what_cannot_be_stacked_is_said():
 
 
 @pytest.mark.parametrize(("model", "side"), [("small-cnn", 8), ("dense", 8), ("mnist-cnn", 28), ("resnet18", 32)])
-def test_logits_are_those_of_each_alone(model, side):
+@pytest.mark.parametrize("products", [True, False])
+def test_logits_are_those_of_each_alone(model, side, products):
     stack = [network.eval() for network in networks(model, 3, side)]
     images = torch.stack(copies(3, side, 4)[0])
-    together = forward_together(stack[0], stacked_weights(stack), images)
+    together = forward_together(stack[0], stacked_weights(stack), images, products=products)
     for own, network, seen in zip(together, stack, images, strict=True):
         assert torch.allclose(own, network(seen), atol=1e-4)
 
