@@ -2,9 +2,10 @@
 
     python -m benchmarks.members NAME RUN [RUN …] [--members 1000,10000]
 
-Every run is cut to its first members, as many as asked for or as the smallest run has, and its votes at σ*_x are read by
-one sound arithmetic; a run may have been imported (``import-release``: the published loop's own members). Clean test
-images; a wrong answer counts as radius 0. Prints the share certified beyond each radius, writes results/members-NAME.json.
+Every run is cut to its first members, as many as asked for or as the smallest run has, and its votes at σ*_x are read
+by one sound arithmetic; a run may have been imported (``import-release``: the published loop's own members). Clean test
+images; a wrong answer counts as radius 0. Prints the share certified beyond each radius and writes
+results/members-NAME.json.
 """
 
 from __future__ import annotations
