@@ -31,7 +31,8 @@ from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble.models import build
 from certssb_core.experiment import files, tasks, workbench
 from certssb_core.experiment.config import RunConfig, override
-from certssb_core.experiment.engine import available_cores, make_engine
+from certssb_core.experiment.engine import available_cores
+from certssb_core.experiment.engines import make_engine
 from certssb_core.experiment.inputs import SETS, Inputs, load_inputs, trigger_settings
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.resolve import resolve_device, resolve_model, resolve_together

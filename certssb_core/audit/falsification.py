@@ -19,7 +19,7 @@ from certssb_core.audit.searches import attack_inputs, searchers
 from certssb_core.audit.worlds import attack_training
 from certssb_core.certify.replay import ORDERS, Replay, replay
 from certssb_core.experiment import certification, files, workbench
-from certssb_core.experiment.engine import make_engine
+from certssb_core.experiment.engines import make_engine
 from certssb_core.experiment.inputs import run_inputs
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.smoothing.seeds import generator

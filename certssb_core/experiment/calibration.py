@@ -16,7 +16,8 @@ import torch
 from certssb_core.experiment import files, tasks, workbench
 from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.cost import Calibration
-from certssb_core.experiment.engine import Engine, available_cores, make_engine
+from certssb_core.experiment.engine import Engine, available_cores
+from certssb_core.experiment.engines import make_engine
 from certssb_core.experiment.inputs import SETS, Inputs, load_inputs
 from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model, resolve_together
 from certssb_core.experiment.run import Run

@@ -1,17 +1,15 @@
-"""Engines: where tasks run. One process per core on the CPU, this process on a GPU, or a Ray cluster."""
+"""What an engine is, and those of this machine: one process per core on the CPU, this process on a GPU."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_sentinel
 from typing import Any, Protocol
-
-from certssb_core.experiment.config import TrainingConfig
 
 Task = tuple[Any, ...]
 """Arguments of a task; the first is the folder of its run."""
@@ -103,25 +101,6 @@ class ProcessEngine:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-
-
-def make_engine(training: TrainingConfig, *, reads: Sequence[str] = ()) -> Engine:
-    """The engine for a resolved device.
-
-    Args:
-        training: its ``workers`` default to one per available core.
-        reads: patterns of files in a run's folder that tasks read beside what training reads.
-
-    Raises:
-        RunError: it asks for a cluster that cannot be joined.
-    """
-    if training.engine == "ray":
-        from certssb_core.experiment.ray_engine import RayEngine
-
-        return RayEngine(training.address, device=training.device, workers=training.workers, reads=reads)
-    if training.device != "cpu":
-        return InProcessEngine()
-    return ProcessEngine(training.workers or available_cores())
 
 
 def available_cores() -> int:

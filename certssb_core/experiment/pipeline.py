@@ -21,7 +21,8 @@ from certssb_core.certify.metrics import store_metrics
 from certssb_core.data.memory import memory
 from certssb_core.ensemble import shards
 from certssb_core.experiment import certification, files, integrity, limits, sigma_stage, store_stage, tasks, workbench
-from certssb_core.experiment.engine import Engine, Task, make_engine
+from certssb_core.experiment.engine import Engine, Task
+from certssb_core.experiment.engines import make_engine
 from certssb_core.experiment.inputs import SETS, Inputs, crafted_images, load_inputs, run_inputs
 from certssb_core.experiment.manifest import write_manifest
 from certssb_core.experiment.resolve import resolve_denoiser, resolve_device, resolve_model, resolve_together

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from certssb_core.experiment.config import TrainingConfig
-from certssb_core.experiment.engine import make_engine
+from certssb_core.experiment.engines import make_engine
 from certssb_core.experiment.job import RunError
 from tests.conftest import make_small_run
 from tests.experiment.test_resume import assert_same_votes, run_until
