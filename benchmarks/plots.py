@@ -44,17 +44,10 @@ def envelope(facts: dict[str, Any]) -> go.Figure:
         marker = {"color": theme.PURPLE, "size": 13, "symbol": "x"}
         name = "the release's own numbers (not a certificate)"
         figure.add_scatter(x=points["radius"], y=points["share"], name=name, mode="markers+lines", marker=marker)
-    members, inputs = facts["members"][0], facts["inputs"]
-    theme.styled(figure, x="certified L2 radius r", y=f"right, radius > r ({inputs:,} images)", height=560)
+    theme.styled(figure, x="certified L2 radius r", y=f"right, radius > r ({facts['inputs']:,} images)", height=560)
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    figure.update_layout(
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        legend={"orientation": "v", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"},
-        title=f"{members:,} members, α = {facts['alpha']:g}, {facts['bound']}",
-        margin={"t": 60},
-    )
-    return figure
+    title = f"{facts['members'][0]:,} members, α = {facts['alpha']:g}, {facts['bound']}"
+    return _on_paper(figure, right=True, title=title)
 
 
 def store(facts: dict[str, Any]) -> go.Figure:
@@ -81,25 +74,50 @@ def store(facts: dict[str, Any]) -> go.Figure:
     theme.styled(figure, x="inputs inserted", y="seconds", height=560)
     figure.update_xaxes(type="log", dtick=1)
     figure.update_yaxes(type="log", dtick=1)
+    title = f"Filling the store, {facts['dimensions']} pixels, {machine['processor']}, {machine['cores']} cores"
+    return _on_paper(figure, right=False, title=title)
+
+
+def members(facts: dict[str, Any]) -> go.Figure:
+    """Certified accuracy against the radius, a line for every run and number of members."""
+    figure = go.Figure()
+    for (name, found), colour in zip(facts["runs"].items(), (theme.ORANGE, theme.BLUE, theme.GREEN), strict=False):
+        line = {"color": colour, "width": 3, "shape": "hv"}
+        figure.add_scatter(x=facts["radii"], y=found["share beyond"], name=name, mode="lines", line=line)
+    theme.styled(figure, x="certified L2 radius r", y="right, radius > r", height=560)
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    return _on_paper(figure, right=True, title=f"α = {facts['alpha']:g}, {facts['bound']}")
+
+
+def _on_paper(figure: go.Figure, *, right: bool, title: str) -> go.Figure:
+    """White, with its legend in a corner inside."""
+    side = {"x": 1, "xanchor": "right", "y": 1} if right else {"x": 0.02, "xanchor": "left", "y": 0.98}
     figure.update_layout(
         paper_bgcolor="white",
         plot_bgcolor="white",
-        legend={"orientation": "v", "x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        title=f"Filling the store, {facts['dimensions']} pixels, {machine['processor']}, {machine['cores']} cores",
+        legend={"orientation": "v", "yanchor": "top"} | side,
+        title=title,
         margin={"t": 60},
     )
     return figure
 
 
+FIGURES = {"store": store, "members": members, "envelope": envelope}
+
+
 def figure_of(name: str) -> go.Figure:
     facts = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return store(facts) if name == "store" else envelope(facts)
+    return FIGURES[name.partition("-")[0]](facts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=None)
-    known = sorted(path.stem for pattern in ("envelope-*.json", "store.json") for path in RESULTS.glob(pattern))
+    known = sorted(
+        path.stem
+        for pattern in ("envelope-*.json", "members-digits.json", "store.json")
+        for path in RESULTS.glob(pattern)
+    )
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         arguments = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
