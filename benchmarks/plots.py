@@ -1,6 +1,6 @@
 """The README's plots, from the numbers in results/.
 
-    python -m benchmarks.plots [NAME …]          (needs a Chromium; NAME as in results/NAME.json)
+    python -m benchmarks.plots [NAME …]          (needs a Chromium; NAME as in results/NAME.json; default: README's)
 
 Writes assets/NAME.png.
 """
@@ -102,6 +102,7 @@ def _on_paper(figure: go.Figure, *, right: bool, title: str) -> go.Figure:
     return figure
 
 
+PLOTTED = ("envelope-mnist", "members-digits", "store")
 FIGURES = {"store": store, "members": members, "envelope": envelope}
 
 
@@ -113,11 +114,7 @@ def figure_of(name: str) -> go.Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=None)
-    known = sorted(
-        path.stem
-        for pattern in ("envelope-*.json", "members-digits.json", "store.json")
-        for path in RESULTS.glob(pattern)
-    )
+    known = [name for name in PLOTTED if (RESULTS / f"{name}.json").exists()]
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         arguments = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
