@@ -33,8 +33,8 @@ def measure(names: tuple[str, ...] = STANDING_FOR_ALL) -> dict[str, Any]:
     for name in names:
         try:
             measured = calibrate(PRESETS[name])
-        except DataError as error:
-            found[name] = {"left_out": str(error)}
+        except DataError:
+            found[name] = {"left_out": "its data are not at hand"}
             continue
         training = PRESETS[name].training.model_copy(update={"members": MEMBERS})
         config = PRESETS[name].model_copy(update={"training": training})
@@ -53,7 +53,7 @@ def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
     def words(one: dict[str, Any]) -> str:
         if "seconds" not in one:
-            return "its data are not at hand"
+            return one["left_out"]
         minutes, gigabytes = one["seconds"] / 60, one["disk_bytes"] / 1e9
         return f"{minutes:,.1f} min, {one['core_hours']:,.2f} processor hours, {gigabytes:.2f} GB"
 

@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--bound", default="clopper-pearson")
     parser.add_argument("--alpha", type=float, default=0.001)
     parser.add_argument("--step", type=float, default=0.05)
+    parser.add_argument("--radius", type=float, default=2.0, help="up to which the shares are told")
     settings = parser.parse_args()
     runs = {path.name: voted(Run(path)) for path in settings.runs}
     fewest = min(run.members for run in runs.values())
@@ -56,7 +57,7 @@ def main() -> None:
     if max(counts) > fewest:
         parser.error(f"{max(counts):,} members are asked for, and one run has {fewest:,}")
     rule = {"bound": settings.bound, "alpha": settings.alpha}
-    radii = np.arange(0, 2, settings.step)
+    radii = np.arange(0, settings.radius, settings.step)
     found = {
         f"{name}, {members:,} members": certified(first(run, members), radii=radii, **rule)
         for name, run in runs.items()
