@@ -31,7 +31,8 @@ def show(run: Run) -> None:
         "Attack success rate",
         f"{triggered['attack_success_rate']:.1%}",
         f"undefended: {undefended['attack_success_rate']:.1%}" if undefended else "undefended: not known",
-        f"Of {triggered['n']:,} triggered test images; beside it the same for a model without defence.",
+        f"Of {triggered['n']:,} triggered test images; to abstain counts as withstanding (Certify says how often). "
+        "Beside it the same for a model without defence.",
     )
     _share(
         columns[3],

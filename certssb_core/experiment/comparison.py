@@ -99,6 +99,7 @@ def rates(series: list[Series], *, radius: float) -> pd.DataFrame:
             "Clean accuracy": right_clean,
             f"Certified accuracy at r = {radius:g}": right_clean & (clean["radius"] > radius),
             "Clean images abstained": clean["prediction"] == -1,
+            "Triggered images abstained": triggered["prediction"] == -1,
             "Attack success rate (ASR)": triggered["prediction"] == wanted,
             "Empirical robust accuracy (ERA)": right,
             f"Certified robust accuracy (CRA) at r = {radius:g}": right & (triggered["radius"] > radius),

@@ -39,6 +39,7 @@ def test_rates_count_only_images_that_measure_the_attack(series):
     table = comparison.rates([series], radius=0.0).set_index("measure")
     assert table.loc["Clean accuracy", ["count", "n"]].tolist() == [8, 10]
     assert table.loc["Clean images abstained", "count"] == 1
+    assert table.loc["Triggered images abstained", ["count", "n"]].tolist() == [1, 6]
     assert table.loc["Attack success rate (ASR)", ["count", "n"]].tolist() == [2, 6]
     assert table.loc["Empirical robust accuracy (ERA)", ["count", "n"]].tolist() == [3, 6]
     low, high = proportion_confint(3, 6, method="wilson")
