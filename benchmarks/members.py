@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks import record
+from certssb_core.certify.bounds import BOUNDS
 from certssb_core.experiment import certification
 from certssb_core.experiment.run import Run
 from certssb_core.experiment.voted import Voted, voted
 
 MODE = "sample-specific"
+HARD = [name for name, bound in BOUNDS.items() if bound.vote != "softmax"]
 
 
 def first(found: Voted, members: int) -> Voted:
-    """As if only the first ``members`` had voted (hard votes; softmax stays the mean over all)."""
+    """As if only the first ``members`` had voted, for bounds on hard votes: softmax is kept as a mean over all."""
     return replace(found, votes={key: votes[:members] for key, votes in found.votes.items()})
 
 
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--members", help="separated by commas; default: those of the smallest run")
-    parser.add_argument("--bound", default="clopper-pearson")
+    parser.add_argument("--bound", default="clopper-pearson", choices=HARD)
     parser.add_argument("--alpha", type=float, default=0.001)
     parser.add_argument("--step", type=float, default=0.05)
     parser.add_argument("--radius", type=float, default=2.0, help="up to which the shares are told")

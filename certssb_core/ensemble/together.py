@@ -15,8 +15,8 @@ from torch.overrides import TorchFunctionMode
 class ConvolutionAsProduct(TorchFunctionMode):
     """Convolutions as products of matrices, which stack into one batched product.
 
-    A stack of convolutions with weights of their own is a convolution in groups, whose gradient GPU libraries compute
-    group by group; the patches of all images against all weights are one call to the matrix units.
+    Mapped over networks under autocast, a convolution meets bfloat16 images with a float32 bias and fails; a product is
+    cast as a whole, and for all networks it is one call.
     """
 
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -60,7 +60,7 @@ def forward_together(
     Args:
         network: gives the computation; its own weights take no part.
         weights: of the k networks, every tensor stacked along a first axis.
-        products: convolve by :class:`ConvolutionAsProduct`; where no gradient is asked for, groups are faster.
+        products: convolve by :class:`ConvolutionAsProduct`; without a gradient, the CPU is faster in groups.
     """
 
     def logits(own: dict[str, torch.Tensor], seen: torch.Tensor) -> torch.Tensor:

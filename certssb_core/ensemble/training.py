@@ -18,6 +18,9 @@ from certssb_core.smoothing.seeds import generator
 class Diverged(RuntimeError):
     """Training ended in weights that are not numbers."""
 
+    def __init__(self, member: int, learning_rate: float) -> None:
+        super().__init__(f"member {member} diverged (learning rate {learning_rate})")
+
 
 def train(
     network: nn.Module,
@@ -31,7 +34,10 @@ def train(
     seed: int,
     member: int,
 ) -> nn.Module:
-    """One network by :func:`train_together`.
+    """Train one network on ``images`` ``(n, C, H, W)`` and ``labels`` ``(n,)`` as :func:`train_together` does several.
+
+    Returns:
+        the same network, in evaluation mode.
 
     Raises:
         Diverged: a weight ended as NaN or infinity.
@@ -39,7 +45,7 @@ def train(
     settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision}
     train_together([network], [images], [labels], seed=seed, members=[member], **settings)
     if diverged(network):
-        raise Diverged(f"member {member} diverged (learning rate {learning_rate})")
+        raise Diverged(member, learning_rate)
     return network
 
 
@@ -70,7 +76,10 @@ def train_together(
     """
     n, device = len(images[0]), images[0].device
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    learner = (Alone if len(networks) == 1 else Stack)(networks, images, labels, dtype=dtype)
+    if len(networks) == 1:
+        learner = Alone(networks[0], images[0], labels[0], dtype)
+    else:
+        learner = Stack(networks, images, labels, dtype)
     optimiser = torch.optim.Adam(learner.parameters, lr=learning_rate, fused=True)
     steps = epochs * math.ceil(n / batch_size)
     # Of four steps a quarter is one, and the schedule's way up from the first step to the first divides by zero.
@@ -93,19 +102,11 @@ def diverged(network: nn.Module) -> bool:
 class Alone:
     """The inner step of one network."""
 
-    def __init__(
-        self,
-        networks: Sequence[nn.Module],
-        images: Sequence[torch.Tensor],
-        labels: Sequence[torch.Tensor],
-        *,
-        dtype: torch.dtype,
-    ) -> None:
-        (self._network,), (self._labels,) = networks, labels
-        self._images = images[0].to(dtype).contiguous(memory_format=torch.channels_last)
-        self._autocast = torch.autocast(images[0].device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
-        self._network.train()
-        self.parameters = list(self._network.parameters())
+    def __init__(self, network: nn.Module, images: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> None:
+        self._network, self._labels = network.train(), labels
+        self._images = images.to(dtype).contiguous(memory_format=torch.channels_last)
+        self._autocast = _autocast(images, dtype)
+        self.parameters = list(network.parameters())
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of images ``rows`` ``(1, b)``."""
@@ -128,13 +129,12 @@ class Stack:
         networks: Sequence[nn.Module],
         images: Sequence[torch.Tensor],
         labels: Sequence[torch.Tensor],
-        *,
         dtype: torch.dtype,
     ) -> None:
         self._networks = [network.train() for network in networks]
         self._images = torch.stack([own.to(dtype) for own in images])
         self._labels = torch.stack(list(labels))
-        self._autocast = torch.autocast(self._images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+        self._autocast = _autocast(self._images, dtype)
         self._weights = {
             name: stacked.contiguous().requires_grad_() for name, stacked in stacked_weights(networks).items()
         }
@@ -152,6 +152,10 @@ class Stack:
         for place, network in enumerate(self._networks):
             network.load_state_dict({name: weights.detach()[place] for name, weights in self._weights.items()})
             network.eval()
+
+
+def _autocast(images: torch.Tensor, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
 def seen_by(member: int, count: int, *, share: float, seed: int) -> torch.Tensor:

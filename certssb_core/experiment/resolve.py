@@ -20,7 +20,7 @@ from certssb_core.smoothing.diffusion import denoise
 FREE_FOR_MEMBERS = 0.8
 """Share of a GPU's free memory that is planned for members in training."""
 MOST_TOGETHER = 1024
-"""So many fill any GPU of today; more would only make a stop wait longer."""
+"""A stop waits for a whole group, so groups are bounded whatever the memory holds."""
 
 
 def resolve_device(run: Run) -> None:

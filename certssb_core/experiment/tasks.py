@@ -172,8 +172,8 @@ def train_members(path: Path, *members: int) -> list[Trained]:
     if len(members) > 1:
         for member, network in zip(members, _trained_together(bench, members, sigma), strict=True):
             if diverged(network):
-                rate = bench.config.training.learning_rate
-                told[member].append(f"member {member} diverged (learning rate {rate}), attempt 1 of {ATTEMPTS}")
+                reason = Diverged(member, bench.config.training.learning_rate)
+                told[member].append(f"{reason}, attempt 1 of {ATTEMPTS}")
             else:
                 found[member] = network
     for member in members:

@@ -13,6 +13,7 @@ from certssb_core.experiment.cost import (
     forecast,
     from_calibration,
     from_finished_run,
+    member_seconds,
     read_calibration,
     write_calibration,
 )
@@ -108,6 +109,21 @@ def test_a_calibrated_forecast_is_the_work_times_its_units():
     assert cost.seconds == pytest.approx(2 * 3.0 + 1.0 + undefended + members)
     assert cost.low == pytest.approx(7.0 + (undefended + members) * 0.9 * NOT_MEASURED[0])
     assert cost.high == pytest.approx(7.0 + (undefended + members) * 1.2 * NOT_MEASURED[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({"training.share": "0.25"}, 0.25),
+        (
+            {"training.sees": "partition", "noise.law": "none", "certification.certificate": "partition"},
+            1 / 50,
+        ),
+    ],
+)
+def test_a_member_costs_what_it_sees(change, seen):
+    """Its fit, of 0.1 s and 4 epochs of 1 s over all images, shrinks with its share; its 200 votes do not."""
+    assert member_seconds(override(BASE, UNIFORM | change), TIMED) == pytest.approx(seen * 4.1 + 200 * 1e-5)
 
 
 def test_the_search_for_sigma_is_counted_by_its_passes():

@@ -50,7 +50,7 @@ def _make(patch, folder, once, always, changes) -> Run:
 
     def train(network, images, labels, *, seed, member, **settings):
         if member in always or (member in once and seed == 0):
-            raise Diverged(f"member {member} diverged")
+            raise Diverged(member, settings["learning_rate"])
         return real(network, images, labels, seed=seed, member=member, **settings)
 
     patch.setattr(workbench, "train", train)
@@ -96,7 +96,7 @@ def test_the_second_attempt_has_other_weights_and_the_same_noise(run, undisturbe
     def train(network, images, labels, *, seed, member, **settings):
         seen.append((seed, member, images.clone()))
         if len(seen) == 1:
-            raise Diverged("once")
+            raise Diverged(member, settings["learning_rate"])
         return network
 
     monkeypatch.setattr(workbench, "train", train)
