@@ -5,7 +5,7 @@ import streamlit as st
 from certssb_core.experiment import field
 from certssb_core.figures import curves, theme
 from certssb_core.figures.field import budgets
-from ui import charts, clean_label, controls, flips, smoothness, state, text
+from ui import charts, clean_label, controls, flips, measuring, smoothness, state, text
 
 FORMULAS = r"""
 - **RAB, Cert-SSBD**: $\|\delta\|^2/\sigma_x^2 + \sum_i \|\delta_i\|^2/\sigma_i^2 <$ margin².
@@ -114,7 +114,8 @@ if found:
     common_budget(result, colours)
     systems(result)
 else:
-    text.empty("No comparison has been made yet. `python -m certssb_core compare digits` makes one in a few minutes.")
+    text.empty("No comparison has been made yet. Start one below, or `python -m certssb_core compare digits`.")
+measuring.section("compare", found=bool(found))
 flips.section()
 clean_label.section()
 smoothness.section()

@@ -8,7 +8,7 @@ import streamlit as st
 
 from certssb_core.experiment import clean_label
 from certssb_core.figures.clean_label import success
-from ui import charts, controls, state, text
+from ui import charts, controls, measuring, state, text
 
 ABOUT = (
     "Poisons that keep their label and look like their class, crafted by gradient on models of the attacker's, each "
@@ -38,14 +38,13 @@ def section() -> None:
     st.subheader("Clean-label attacks", anchor=False)
     st.markdown(ABOUT)
     found = clean_label.results(state.runs_dir())
-    if not found:
-        text.empty("Nothing has been attacked yet. `python -m certssb_core attacks digits` does it in minutes.")
-        return
-    name = next(iter(found))
-    if len(found) > 1:
-        name = controls.choose("Attacked", {suite: found[suite]["title"] for suite in found}, name, key="attacked")
-    _view(found[name])
-    st.caption(MEANING)
+    if found:
+        titles = {suite: result["title"] for suite, result in found.items()}
+        _view(found[controls.choose("Attacked", titles, next(iter(found)), key="attacked")])
+        st.caption(MEANING)
+    else:
+        text.empty("Nothing has been attacked yet. Start it below, or `python -m certssb_core attacks digits`.")
+    measuring.section("attacks", found=bool(found))
 
 
 def _view(result: dict[str, Any]) -> None:

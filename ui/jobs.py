@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from certssb_core.experiment import waiting
+from certssb_core.experiment.job import Job
 from certssb_core.experiment.run import STAGES, Run, RunError, State, Status
 from ui import manage, state, text
 
@@ -97,18 +98,18 @@ def _panel(run: Run, drawn: State) -> None:
 
 def _buttons(run: Run, status: Status) -> None:
     if status.state == "running":
-        asked = run.stop_requested()
-        st.button(
-            "Stopping …" if asked else "Stop",
-            key=f"stop-{run.name}",
-            icon=":material/stop_circle:",
-            disabled=asked,
-            on_click=run.request_stop,
-        )
+        stop_button(run)
     elif status.state == "queued":
         st.button("Withdraw", key=f"withdraw-{run.name}", icon=":material/undo:", on_click=run.leave_queue)
     elif status.state != "done" and st.button("Resume", key=f"resume-{run.name}", icon=":material/play_circle:"):
         start(run)
+
+
+def stop_button(job: Job) -> None:
+    """Asks the worker to stop, once."""
+    asked = job.stop_requested()
+    words, icon = "Stopping …" if asked else "Stop", ":material/stop_circle:"
+    st.button(words, key=f"stop-{job.name}", icon=icon, disabled=asked, on_click=job.request_stop)
 
 
 def start(run: Run) -> None:

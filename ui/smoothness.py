@@ -8,7 +8,7 @@ import streamlit as st
 
 from certssb_core.experiment import smoothness
 from certssb_core.figures import smoothness as figures
-from ui import charts, controls, state, text
+from ui import charts, controls, measuring, state, text
 
 ABOUT = (
     "A model that was taught a trigger may answer more evenly under noise around the trigger than around anything else "
@@ -34,16 +34,14 @@ def section() -> None:
     st.subheader("Backdoor smoothing: a measurement", anchor=False)
     st.markdown(ABOUT)
     found = smoothness.results(state.runs_dir())
-    if not found:
-        text.empty("Nothing has been measured yet. `python -m certssb_core smoothness digits` does it in minutes.")
-        return
-    names = {name: result["title"] for name, result in found.items()}
-    name = next(iter(found))
-    if len(found) > 1:
-        name = controls.choose("Measured on", names, name, key="measured")
-    _views(found[name])
-    with st.expander("What this does and does not show", icon=":material/lightbulb:"):
-        st.markdown(MEANING)
+    if found:
+        names = {name: result["title"] for name, result in found.items()}
+        _views(found[controls.choose("Measured on", names, next(iter(found)), key="measured")])
+        with st.expander("What this does and does not show", icon=":material/lightbulb:"):
+            st.markdown(MEANING)
+    else:
+        text.empty("Nothing has been measured yet. Start it below, or `python -m certssb_core smoothness digits`.")
+    measuring.section("smoothness", found=bool(found))
 
 
 @st.fragment  # its controls leave the rest of the page alone

@@ -10,12 +10,11 @@ import streamlit as st
 
 from certssb_core.experiment import cost, ranges
 from certssb_core.experiment.config import ConfigError, RunConfig, flatten
-from certssb_core.experiment.launch import start_study
 from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run, RunError, free_name
+from certssb_core.experiment.run import Run, RunError, State, free_name
 from certssb_core.experiment.study import FOLDER, OBJECTIVES, Study, StudyConfig, describe, pareto, table
 from certssb_core.figures import tuning as figures
-from ui import charts, controls, forms, jobs, manage, state, text
+from ui import charts, controls, forms, jobs, manage, series, state, text
 
 FIRST_PRESET = "digits-quick"
 FIRST_VARIED = ["noise.sigma", "training.epochs"]
@@ -90,7 +89,7 @@ def new_study() -> None:
             text.failed(str(error))
         else:
             st.session_state["study"] = study.name
-            _start(study)
+            series.start(study)
 
 
 def _range(key: str, base: RunConfig) -> ranges.Range | str:
@@ -148,51 +147,15 @@ def _validated(*, ranges: dict[str, Any], **values: Any) -> StudyConfig | None:
     return None
 
 
-def _start(study: Study) -> None:
-    try:
-        start_study(study)
-    except RunError as error:
-        text.failed(str(error))
-    else:
-        st.rerun()
-
-
 # -- how far it has come ----------------------------------------------------------------------------
 
 
 def panel(study: Study) -> None:
-    """Where the study stands, live while a worker is on it; the page is drawn anew after every trial."""
-    status = study.status()
-    live = 2 if status.state in ("running", "new") else None
-    st.fragment(_panel, run_every=live)(study, (status.state, status.done))
+    """Where the study stands, live while a worker is on it."""
+    series.panel(study, unit="trials", at_rest=lambda at: _at_rest(study, at))
 
 
-def _panel(study: Study, drawn: tuple[str, int]) -> None:
-    status = study.status()
-    if (status.state, status.done) != drawn:
-        st.rerun()
-    colour, icon = jobs.BADGES[status.state]
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{study.name}**", width="content")
-            st.badge(status.state, color=colour, icon=icon)
-            st.space("stretch")
-            if not state.read_only():
-                _buttons(study, status.state)
-        if status.state == "failed":
-            text.failed(status.message, "Continue takes up where it ended.")
-        elif status.state == "stopped" and study.events()[-1]["kind"] == "stopped":
-            st.caption(status.message.capitalize() + ".")
-        done = f"{status.done} of {status.total} trials"
-        st.progress(min(1.0, status.done / status.total), text=f"{done}{_at_work(study, status.stage)}")
-
-
-def _buttons(study: Study, at: str) -> None:
-    if at == "running":
-        asked = study.stop_requested()
-        words, icon = "Stopping …" if asked else "Stop", ":material/stop_circle:"
-        st.button(words, key=f"stop-{study.name}", icon=icon, disabled=asked, on_click=study.request_stop)
-        return
+def _at_rest(study: Study, at: State) -> None:
     made = study.config.trials
     trials = st.number_input(
         "Trials in all", made, 10_000, made, key=f"more-{study.name}", width=170, help="More of them go on from here."
@@ -205,19 +168,8 @@ def _buttons(study: Study, at: str) -> None:
         except RunError as error:
             text.failed(str(error))
         else:
-            _start(study)
+            series.start(study)
     manage.delete(study, "study", "The runs that it made stay.")
-
-
-def _at_work(study: Study, name: str) -> str:
-    """The trial's run and its progress, while it is at work."""
-    path = study.runs_dir / name
-    if not name or not path.is_dir():
-        return ""
-    status = Run(path).status()
-    if status.state == "queued":
-        return f"; {name} waits in the queue"
-    return f"; {name}: {jobs.progress_text(status)}" if status.state == "running" else ""
 
 
 # -- what the trials show ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 data missing or damaged; 130 stopped, resumable.
 """
 
-from certssb_core.cli import runs, certificates, audit, tuning, denoisers, machine  # isort: skip (in the order of the help)
+from certssb_core.cli import runs, certificates, measurements, audit, tuning, denoisers, machine  # isort: skip (in the order of the help)
 from certssb_core.cli.common import DATA, FAILED, MISUSED, STOPPED, app, fail
 from certssb_core.data.sources import DataError
 from certssb_core.data.triggers import PoisonError
@@ -21,6 +21,7 @@ __all__ = [
     "denoisers",
     "machine",
     "main",
+    "measurements",
     "runs",
     "tuning",
 ]

@@ -23,10 +23,7 @@ from certssb_core.cli.common import (
     print_metrics,
 )
 from certssb_core.experiment import config as configuration
-from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run
-
-AUCS = [f"auc_{group}{end}" for group in ("clean", "control") for end in ("", "_low", "_high")]
 
 
 @app.command()
@@ -142,71 +139,3 @@ def report(
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}", FAILED)
     print(output)
-
-
-@app.command()
-def compare(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="digits or mnist.")] = "digits",
-    as_json: AsJson = False,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Every system of the field on one dataset and attack, each in its own budget; takes up runs made before."""
-    from certssb_core.experiment import field
-    from certssb_core.experiment.follow import follow
-
-    result = field.compare(suite, follow, runs_dir)
-    if as_json:
-        print_json(result)
-        return
-    print(field.table(result).round(4).to_string(index=False))
-    print(field.result_path(suite, runs_dir))
-
-
-@app.command()
-def attacks(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="digits or mnist.")] = "digits",
-    as_json: AsJson = False,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Clean-label attacks, each undefended and against diffusion denoising; takes up runs made before."""
-    from certssb_core.experiment import clean_label
-    from certssb_core.experiment.follow import follow
-
-    result = clean_label.attack(suite, follow, runs_dir)
-    if as_json:
-        print_json(result)
-        return
-    print(clean_label.table(result).round(3).to_string(index=False))
-    print(clean_label.result_path(suite, runs_dir))
-
-
-@app.command()
-def smoothness(
-    sources: Annotated[list[str], typer.Argument(metavar="PRESET_OR_RUNS...", help="A preset, or finished runs.")],
-    name: Annotated[str | None, typer.Option(help="Of the result; default: the first argument.")] = None,
-    as_json: AsJson = False,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Backdoor smoothing around triggers: of a preset's attack at rising poisoning rates, or of finished runs."""
-    from certssb_core.experiment import smoothness as measuring
-    from certssb_core.experiment.follow import follow
-
-    if sources[0] in PRESETS:
-        if len(sources) > 1:
-            fail(f"{sources[0]} is a preset: it is measured alone", MISUSED)
-        runs, known = measuring.made(sources[0], follow, runs_dir), sources[0]
-    else:
-        runs = [Run.open(source, runs_dir) for source in sources]
-        known = runs[0].name
-    name = name or known
-    result = measuring.measure(runs, name=name, runs_dir=runs_dir)
-    if as_json:
-        print_json(result)
-        return
-    for measure, words in measuring.MEASURES.items():
-        print(f"{words}; AUC: a low value tells a triggered input from a clean or control one")
-        for scale in measuring.SCALES:
-            print(f"  s = {scale:g}")
-            shown = measuring.table(result, measure=measure, scale=scale)
-            print(shown[["rate", "attack_success", *measuring.GROUPS, *AUCS]].round(3).to_string(index=False))
-    print(measuring.result_path(name, runs_dir))

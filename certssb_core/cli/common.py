@@ -13,7 +13,7 @@ from certssb_core.experiment import config as configuration
 from certssb_core.experiment import integrity
 from certssb_core.experiment.config import ConfigError
 from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run
+from certssb_core.experiment.run import Run, Status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -120,6 +120,15 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         print("store      " + "  ".join(f"{name} {count}" for name, count in store.items()))
     if seconds := metrics.get("seconds"):
         print("seconds    " + "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items()))
+
+
+def ended(status: Status, *, again: str) -> None:
+    """Go on if a job is done; else say how it ended, what continues it, and exit."""
+    if status.state == "failed":
+        fail(status.message, DATA if status.cause == "data" else FAILED)
+    if status.state == "stopped":
+        print(f"{status.message}: `python -m certssb_core {again}`", file=sys.stderr)
+        raise typer.Exit(STOPPED)
 
 
 def fail(message: str, code: int) -> None:

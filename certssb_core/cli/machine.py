@@ -83,6 +83,15 @@ def study_worker(path: Path) -> None:
     raise typer.Exit(0 if work(Study(path)) else FAILED)
 
 
+@app.command("measurement-worker", hidden=True)
+def measurement_worker(path: Path) -> None:
+    """Make the runs that a measurement is missing, and its result, in this process."""
+    from certssb_core.experiment.measurement import Measurement
+    from certssb_core.experiment.measuring import work
+
+    raise typer.Exit(0 if work(Measurement(path)) else FAILED)
+
+
 @app.command(hidden=True)
 def answer(path: Path) -> None:
     """Answer questions about images to one finished run, over standard input and output."""

@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from certssb_core.cli.common import (
-    DATA,
     FAILED,
-    STOPPED,
     Address,
     AsJson,
     EngineName,
@@ -22,6 +20,7 @@ from certssb_core.cli.common import (
     Source,
     app,
     chosen_config,
+    ended,
     fail,
     intact,
     placed,
@@ -159,12 +158,7 @@ def _go(run: Run, queue: bool) -> None:
 def _follow(run: Run) -> None:
     from certssb_core.experiment.follow import follow
 
-    status = follow(run)
-    if status.state == "failed":
-        fail(status.message, DATA if status.cause == "data" else FAILED)
-    if status.state == "stopped":
-        print(f"stopped; `python -m certssb_core resume {run.path}` continues it", file=sys.stderr)
-        raise typer.Exit(STOPPED)
+    ended(follow(run), again=f"resume {run.path}")
     print_metrics(run.metrics)
     print(run.path)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import Annotated
 
 import typer
 
 from certssb_core.cli.common import (
-    FAILED,
-    STOPPED,
     Address,
     AsJson,
     EngineName,
@@ -18,18 +15,15 @@ from certssb_core.cli.common import (
     Settings,
     app,
     chosen_config,
-    fail,
+    ended,
     placed,
     print_json,
 )
 from certssb_core.experiment import ranges
 from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.launch import start_study
 from certssb_core.experiment.presets import DEFAULT_PRESET
-from certssb_core.experiment.run import RunError
 from certssb_core.experiment.study import Study, StudyConfig, describe, require_optuna, table
 
-_POLL_SECONDS = 0.5
 _NEW = StudyConfig.model_fields
 
 
@@ -121,33 +115,20 @@ def _ranges(texts: list[str]) -> dict[str, ranges.Range]:
 
 
 def _follow(study: Study) -> None:
-    """Start the study's worker and say what it does until it ends; Ctrl-C asks it to stop, and waits for that."""
+    """Take the study to its end, and say what it does."""
+    from certssb_core.experiment.follow import attend
+
     said = len(study.events())
-    worker = start_study(study)
-    while True:
-        try:
-            code = worker.wait(timeout=_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = None
-        except KeyboardInterrupt:
-            study.request_stop()
-            print("stopping after the members in hand …", file=sys.stderr)
-            continue
+
+    def say() -> None:
+        nonlocal said
         events = study.events()
         for event in events[said:]:
             if event["kind"] in ("trial", "told"):
                 print(_line(event, study), file=sys.stderr)
         said = len(events)
-        if code is not None:
-            break
-    status = study.status()
-    if status.state == "failed":
-        fail(status.message, FAILED)
-    if status.state == "stopped" and code >= 0:
-        print(f"{status.message}: `python -m certssb_core tune {study.name} --continue`", file=sys.stderr)
-        raise typer.Exit(STOPPED)
-    if status.state != "done":
-        raise RunError(f"the worker of {study.name} ended with code {code}; see {study.path / 'worker.log'}")
+
+    ended(attend(study, say), again=f"tune {study.name} --continue")
 
 
 def _line(event: dict, study: Study) -> str:

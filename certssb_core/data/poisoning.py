@@ -130,17 +130,21 @@ def attacked_label(labels: np.ndarray, *, label_mode: str, target: int, classes:
     return np.full(len(labels), target, dtype=np.int64)
 
 
-def counts_for_attack(labels: np.ndarray, *, label_mode: str, target: int, victims: int = 0) -> np.ndarray:
+def counts_for_attack(
+    labels: np.ndarray, *, label_mode: str, target: int, victims: int = 0, first_victim: int = 0
+) -> np.ndarray:
     """Which triggered test images measure the attack: ``(n,)`` true classes -> ``(n,)`` bool.
 
     An image already of the target class says nothing about the attack; under all-to-all every image counts. Of the
-    others, where an attack has ``victims``, so many, spread evenly over the order of the test set.
+    others, where an attack has ``victims``, so many, spread evenly over the order of the test set, all of them moved on
+    by ``first_victim`` images (from the last to the first).
     """
     counts = np.ones(len(labels), dtype=bool) if label_mode == "all-to-all" else np.asarray(labels) != target
     if victims:
         rows = np.flatnonzero(counts)
         counts[:] = False
-        counts[rows[np.arange(victims) * (len(rows) - 1) // max(victims - 1, 1)]] = True
+        places = np.arange(victims) * (len(rows) - 1) // max(victims - 1, 1) + first_victim
+        counts[rows[places % len(rows)]] = True
     return counts
 
 

@@ -127,15 +127,16 @@ def assess(voted: Voted, certificates: pd.DataFrame, *, radii: tuple[float, ...]
         {name: table[name].to_numpy() for name in ("prediction", "radius", "label")} for table in rows.values()
     )
     attack = voted.config.attack
-    aim = {"label_mode": attack.label_mode, "target": attack.target}
     return {
         "clean": clean_metrics(clean["prediction"], clean["radius"], clean["label"], radii=radii),
         "triggered": triggered_metrics(
             triggered["prediction"],
             triggered["radius"],
             triggered["label"],
-            attacked_label(triggered["label"], classes=voted.classes, **aim),
-            counts_for_attack(triggered["label"], **aim, victims=attack.victims),
+            attacked_label(
+                triggered["label"], classes=voted.classes, label_mode=attack.label_mode, target=attack.target
+            ),
+            counts_for_attack(triggered["label"], **attack.aim),
             radii=radii,
         ),
     }

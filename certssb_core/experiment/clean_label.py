@@ -1,8 +1,8 @@
-"""Clean-label attacks with and without the denoising defence: each a run of its own, its undefended model beside it."""
+"""Clean-label attacks with and without the denoising defence: runs of their own, the undefended models beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,28 @@ import pandas as pd
 from certssb_core.certify.metrics import wilson_interval
 from certssb_core.data.poisoning import METHODS
 from certssb_core.experiment import files
+from certssb_core.experiment.config import RunConfig, override
 from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run, RunError, Status, default_runs_dir
+from certssb_core.experiment.run import Run, RunError, default_runs_dir
 
-SUITES: dict[str, str] = {"digits": "digits-39", "mnist": "mnist-49"}
-"""The first part of the presets' names, by what is attacked."""
+STEM = "clean-label"
+TRIALS = 3
+"""Runs of an attack that aims at a few victims, each with another seed and the next images as victims."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is attacked: a title, and the first part of the presets' names."""
+
+    title: str
+    presets: str
+
+
+SUITES: dict[str, Suite] = {
+    "digits": Suite("Handwritten digits 3 and 9", "digits-39"),
+    "mnist": Suite("MNIST 4 and 9", "mnist-49"),
+}
 CRAFTED = [method for method in METHODS if method != "stamp"]
-
-
-def result_path(suite: str, runs_dir: Path | None = None) -> Path:
-    return (runs_dir or default_runs_dir()) / f"clean-label-{suite}.json"
 
 
 def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -30,47 +42,60 @@ def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
     Raises:
         RunError: a file is damaged.
     """
-    return files.read_results({suite: result_path(suite, runs_dir) for suite in SUITES}, command="attacks")
+    return files.read_results(STEM, runs_dir or default_runs_dir(), command="attacks")
 
 
-def attack(suite: str, follow: Callable[[Run], Status], runs_dir: Path | None = None) -> dict[str, Any]:
-    """Make every run of a suite that has not been made, and write what came of them beside the runs.
+def plan(name: str) -> dict[str, RunConfig]:
+    """The runs of a suite: one of every attack, several where it aims at victims.
 
     Raises:
-        RunError: there is no such suite, or a run did not come to its end.
+        RunError: there is no such suite.
     """
-    if suite not in SUITES:
-        raise RunError(f"{suite!r} is no suite; there are {', '.join(SUITES)}")
-    rows = []
+    if name not in SUITES:
+        raise RunError(f"{name!r} is no suite; there are {', '.join(SUITES)}")
+    runs = {}
     for method in CRAFTED:
-        preset = f"{SUITES[suite]}-{method}"
-        try:
-            run = Run.open(preset, runs_dir)
-        except RunError:
-            run = Run.create(PRESETS[preset], preset, runs_dir)
-        if run.status().state != "done" and follow(run).state != "done":
-            raise RunError(f"{preset} did not come to its end: {run.status().message or 'stopped'}")
-        rows.append(row(run))
-    result = {"suite": suite, "title": PRESETS[preset].title.partition(": ")[2].rpartition(", ")[0], "attacks": rows}
-    files.write_json(result_path(suite, runs_dir), result)
-    return result
+        preset = f"{SUITES[name].presets}-{method}"
+        for seed in range(TRIALS if METHODS[method].victims else 1):
+            runs[f"{preset}-{seed}" if seed else preset] = override(
+                PRESETS[preset], {"seed": str(seed), "attack.first_victim": str(seed)}
+            )
+    return runs
 
 
-def row(run: Run) -> dict[str, Any]:
-    """Success and accuracy of a run's attack, undefended first, and how far its poisons were moved."""
-    metrics, poison = run.metrics, run.arrays("poison")
-    undefended, triggered = metrics["undefended"], metrics["triggered"]
+def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
+    """What came of the finished runs of :func:`plan`."""
+    of = {method: [run for run in runs.values() if run.config.attack.method == method] for method in CRAFTED}
     return {
-        "method": run.config.attack.method,
-        "measured": triggered["n"],
-        "undefended_success": undefended["attack_success_rate"],
-        "undefended_accuracy": undefended["clean_accuracy"],
-        "success": triggered["attack_success_rate"],
-        "accuracy": metrics["clean"]["accuracy"],
-        "abstained": metrics["clean"]["abstained"],
-        "poisoned": len(poison["indices"]),
-        "norm": float(np.median(poison["norms"])),
-        "seconds": metrics["seconds"]["total"],
+        "suite": name,
+        "title": of[CRAFTED[0]][0].config.title.partition(": ")[2].rpartition(", ")[0],
+        "attacks": [row(made) for made in of.values()],
+    }
+
+
+def row(runs: list[Run]) -> dict[str, Any]:
+    """Success and accuracy of an attack over its runs, undefended first, and how far its poisons were moved."""
+    aimed = np.array([run.metrics["triggered"]["n"] for run in runs])
+
+    def success(group: str) -> float:
+        return float(np.average([run.metrics[group]["attack_success_rate"] for run in runs], weights=aimed))
+
+    def mean(group: str, name: str) -> float:
+        return float(np.mean([run.metrics[group][name] for run in runs]))
+
+    poisons = [run.arrays("poison") for run in runs]
+    return {
+        "method": runs[0].config.attack.method,
+        "runs": len(runs),
+        "measured": int(aimed.sum()),
+        "undefended_success": success("undefended"),
+        "undefended_accuracy": mean("undefended", "clean_accuracy"),
+        "success": success("triggered"),
+        "accuracy": mean("clean", "accuracy"),
+        "abstained": mean("clean", "abstained"),
+        "poisoned": len(poisons[0]["indices"]),
+        "norm": float(np.median(np.concatenate([poison["norms"] for poison in poisons]))),
+        "seconds": sum(run.metrics["seconds"]["total"] for run in runs),
     }
 
 

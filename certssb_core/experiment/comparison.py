@@ -39,11 +39,7 @@ class Series:
         """The rows of a set that count: all clean images, triggered ones whose class is not the target."""
         rows = self.certificates[self.certificates["set"] == set_name]
         if set_name == "triggered":
-            rows = rows[
-                counts_for_attack(
-                    rows["label"].to_numpy(), **self.attack.model_dump(include={"label_mode", "target", "victims"})
-                )
-            ]
+            rows = rows[counts_for_attack(rows["label"].to_numpy(), **self.attack.aim)]
         return rows
 
 

@@ -93,6 +93,7 @@ class AttackConfig(Group):
     victims: int = Field(
         0, ge=0, le=10_000, description="Test images that an attack without a trigger aims at; 0 where it has one."
     )
+    first_victim: int = Field(0, ge=0, le=10**9, description="Moves the victims on by so many images of the test set.")
     craft_steps: int = Field(60, ge=1, le=10_000, description="Gradient steps on crafted images (not stamp).")
 
     @model_validator(mode="after")
@@ -103,6 +104,11 @@ class AttackConfig(Group):
             wanted = "at least 1" if METHODS[self.method].victims else "0"
             raise ValueError(f"method {self.method} needs victims to be {wanted}, not {self.victims}")
         return self
+
+    @property
+    def aim(self) -> dict[str, Any]:
+        """What decides which test images measure the attack: keyword arguments of ``counts_for_attack``."""
+        return self.model_dump(include={"label_mode", "target", "victims", "first_victim"})
 
 
 class NoiseConfig(Group):
@@ -254,6 +260,11 @@ class RunConfig(Group):
     def denoiser(self) -> str:
         """The name of the denoiser: ours for the dataset, unless another is named."""
         return self.data.name if self.noise.denoiser == "auto" else self.noise.denoiser
+
+    def differs(self, wanted: RunConfig) -> list[str]:
+        """The dotted keys in which this is not what is wanted; what ``auto`` came to stand for is no difference."""
+        mine = flatten(self)
+        return [key for key, value in flatten(wanted).items() if value not in (None, "auto", mine[key])]
 
     @model_validator(mode="after")
     def _one_system(self) -> RunConfig:

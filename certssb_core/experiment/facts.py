@@ -45,9 +45,7 @@ def facts(
     inputs = found["images.certified"]
     shift = config.attack.norm / config.noise.sigma
     triggered = samples[samples["set"] == "triggered"]
-    attack = config.attack
-    aim = attack.model_dump(include={"label_mode", "target", "victims"})
-    counts = counts_for_attack(triggered["label"].to_numpy(), **aim)
+    counts = counts_for_attack(triggered["label"].to_numpy(), **config.attack.aim)
     return found | {
         "images.dimensions": dimensions,
         "triggered.abstained": float((triggered.loc[counts, "margin"] == 0).mean()),

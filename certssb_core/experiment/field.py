@@ -7,7 +7,6 @@ them cover, n training images each moved by at most τ, is compared there and on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from certssb_core.experiment.comparison import Series
 from certssb_core.experiment.config import AttackConfig, RunConfig
 from certssb_core.experiment.inputs import SETS, run_inputs
 from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run, RunError, Status, default_runs_dir
+from certssb_core.experiment.run import Run, RunError, default_runs_dir
 from certssb_core.experiment.voted import Voted
 
+STEM = "field"
 SMALL = 2000
 """Training images up to which the exact nearest-neighbour classifier is computed."""
 NORMS = (0.02, 0.05, 0.1)
@@ -90,6 +90,9 @@ class Suite:
     attack: AttackConfig
     presets: dict[str, str]
 
+    def run_name(self, system: str) -> str:
+        return f"{STEM}-{self.presets[system]}"
+
     def config(self, system: str) -> RunConfig:
         return PRESETS[self.presets[system]].model_copy(update={"attack": self.attack})
 
@@ -114,48 +117,44 @@ SUITES: dict[str, Suite] = {
 }
 
 
-def result_path(suite: str, runs_dir: Path | None = None) -> Path:
-    return (runs_dir or default_runs_dir()) / f"field-{suite}.json"
-
-
 def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
     """The comparisons that were made, by suite.
 
     Raises:
         RunError: a file is damaged.
     """
-    return files.read_results({suite: result_path(suite, runs_dir) for suite in SUITES}, command="compare")
+    return files.read_results(STEM, runs_dir or default_runs_dir(), command="compare")
 
 
-def compare(suite: str, follow: Callable[[Run], Status], runs_dir: Path | None = None) -> dict[str, Any]:
-    """Run every system of a suite that has not run yet, compare them, and write the result beside the runs.
-
-    Args:
-        follow: takes a run to its end.
+def plan(name: str) -> dict[str, RunConfig]:
+    """The runs of a suite, one for every system that is trained.
 
     Raises:
-        RunError: there is no such suite, or a run did not come to its end.
+        RunError: there is no such suite.
     """
-    if suite not in SUITES:
-        raise RunError(f"{suite!r} is no suite; there are {', '.join(SUITES)}")
-    chosen = SUITES[suite]
-    runs = {system: _finished(chosen, system, follow, runs_dir) for system in chosen.presets}
-    entries = {system: _entry(system, run) for system, run in runs.items()}
+    if name not in SUITES:
+        raise RunError(f"{name!r} is no suite; there are {', '.join(SUITES)}")
+    suite = SUITES[name]
+    return {suite.run_name(system): suite.config(system) for system in suite.presets}
+
+
+def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
+    """Compare the finished runs of :func:`plan`, by their names."""
+    chosen = SUITES[name]
+    of = {system: runs[chosen.run_name(system)] for system in chosen.presets}
+    entries = {system: _entry(system, run) for system, run in of.items()}
     if len(entries["rab"].voted.sigma_train) <= SMALL:
-        entries["nearest"] = _nearest(runs["rab"])
-    metrics = runs["rab"].metrics
-    result = {
-        "suite": suite,
+        entries["nearest"] = _nearest(of["rab"])
+    return {
+        "suite": name,
         "title": chosen.title,
         "attack": chosen.attack.model_dump(mode="json"),
-        "poisoned": len(runs["rab"].arrays("poison")["indices"]),
-        "undefended": metrics["undefended"],
+        "poisoned": len(of["rab"].arrays("poison")["indices"]),
+        "undefended": of["rab"].metrics["undefended"],
         "systems": {system: entries[system].row() for system in SYSTEMS if system in entries},
         "curves": _curves(entries).to_dict("list"),
         "common": _common(entries, chosen.attack.norm).to_dict("list"),
     }
-    files.write_json(result_path(suite, runs_dir), result)
-    return result
 
 
 def frame(result: dict[str, Any], name: str) -> pd.DataFrame:
@@ -238,19 +237,6 @@ class _Entry:
         sigma_test = self.certificates["sigma"].to_numpy() if test_input_too else np.inf
         margin = self.certificates["margin"].to_numpy()
         return images_certified(margin, sigma_test, self.voted.sigma_train, norm=norm)
-
-
-def _finished(suite: Suite, system: str, follow: Callable[[Run], Status], runs_dir: Path | None) -> Run:
-    name, config = f"field-{suite.presets[system]}", suite.config(system)
-    try:
-        run = Run.open(name, runs_dir)
-    except RunError:
-        run = Run.create(config, name, runs_dir)
-    if run.config.model_dump(exclude={"training"}) != config.model_dump(exclude={"training"}):
-        raise RunError(f"{run.path} has other settings than the comparison; delete it or move it away")
-    if run.status().state != "done" and follow(run).state != "done":
-        raise RunError(f"{name} did not come to its end: {run.status().message or 'stopped'}; `compare` continues it")
-    return run
 
 
 def _entry(system: str, run: Run) -> _Entry:

@@ -95,13 +95,19 @@ def seal(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def read_results(paths: dict[str, Path], *, command: str) -> dict[str, dict[str, Any]]:
-    """The measurements of ``command`` that are there, by suite.
+def result_path(stem: str, name: str, runs_dir: Path) -> Path:
+    """Where a measurement's result lies: beside its runs."""
+    return runs_dir / f"{stem}-{name}.json"
+
+
+def read_results(stem: str, runs_dir: Path, *, command: str) -> dict[str, dict[str, Any]]:
+    """The results of ``command`` that are there, by name.
 
     Raises:
         RunError: a file is damaged.
     """
+    found = sorted(runs_dir.glob(f"{stem}-*.json"))
     try:
-        return {suite: json.loads(path.read_text(encoding="utf-8")) for suite, path in paths.items() if path.is_file()}
+        return {path.stem.removeprefix(f"{stem}-"): json.loads(path.read_text(encoding="utf-8")) for path in found}
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"a measurement cannot be read ({error}); make it again with `{command}`") from None

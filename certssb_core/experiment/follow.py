@@ -1,30 +1,53 @@
-"""Following a run in a terminal: progress bars with time left, and Ctrl-C that leaves a run that resumes."""
+"""Following jobs in a terminal: progress bars with time left, and Ctrl-C that leaves a job that can be continued."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from certssb_core.experiment.job import Job, RunError, Status
 from certssb_core.experiment.launch import start
-from certssb_core.experiment.run import Run, RunError, Status
+from certssb_core.experiment.measurement import Measurement
+from certssb_core.experiment.run import Run
 
 _POLL_SECONDS = 0.5
 
 
-def follow(run: Run) -> Status:
-    """Start the run's worker and show its progress until it ends.
+def attend(job: Job, look: Callable[[], None]) -> Status:
+    """Start the job's worker, and look at the job now and then until it ends.
 
     Ctrl-C asks the worker to stop after the members in hand, and waits for it; a second Ctrl-C leaves it to that.
 
     Returns:
-        the run's last status: done, stopped or failed.
+        the job's last status: done, stopped or failed.
 
     Raises:
-        RunError: the run cannot be started.
+        RunError: the job cannot be started, or its worker ended without a word.
     """
-    worker = start(run)
+    worker, code = start(job), None
+    while code is None:
+        try:
+            code = worker.wait(timeout=_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        except KeyboardInterrupt:
+            job.request_stop()
+            print("stopping after the members in hand …", file=sys.stderr)
+            continue
+        look()
+    status = job.status()
+    if status.state in ("new", "running") or (status.state == "stopped" and code < 0):
+        raise RunError(f"the worker of {job.name} ended with code {code}; see {job.path / 'worker.log'}, then resume")
+    return status
+
+
+def follow(job: Run | Measurement) -> Status:
+    """:func:`attend` with a bar for every stage of the run, or of the run that the measurement is at."""
     columns = (
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=40),
@@ -32,39 +55,46 @@ def follow(run: Run) -> Status:
         TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bars: dict[str, int] = {}
-        while True:
-            try:
-                code = worker.wait(timeout=_POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                code = None
-            except KeyboardInterrupt:
-                run.request_stop()
-                progress.console.print("stopping after the members in hand …")
+        bars = Bars(progress)
+        return attend(job, lambda: bars.draw(job) if isinstance(job, Run) else bars.draw_current(job))
+
+
+@dataclass
+class Bars:
+    """The bars of one run after the other."""
+
+    progress: Progress
+    run: str = ""
+    known: dict[str, TaskID] = field(default_factory=dict)
+
+    def draw_current(self, measurement: Measurement) -> None:
+        """The run that a measurement is at."""
+        status = measurement.status()
+        run = Run(measurement.runs_dir / status.stage)
+        if status.stage not in ("", self.run):
+            self.progress.console.print(f"{status.stage} ({min(status.done + 1, status.total)} of {status.total})")
+            for bar in self.known.values():
+                self.progress.remove_task(bar)
+            self.run, self.known = status.stage, {}
+        if status.stage and run.path.is_dir():
+            self.draw(run)
+
+    def draw(self, run: Run) -> None:
+        for event in run.events():
+            if event["kind"] not in ("stage", "progress", "stage_done"):
                 continue
-            for event in run.events():
-                if event["kind"] == "stage":
-                    stage = event["stage"]
-                    if stage not in bars:
-                        bars[stage] = progress.add_task(stage, total=None, left="")
-                elif event["kind"] == "progress":
-                    progress.update(
-                        bars[event["stage"]],
-                        total=event["total"],
-                        completed=event["done"],
-                        left=_left(event.get("seconds_left")),
-                    )
-                elif event["kind"] == "stage_done":
-                    total = progress.tasks[bars[event["stage"]]].total or 1
-                    progress.update(
-                        bars[event["stage"]], total=total, completed=total, left=f"{event['seconds']:.1f} s"
-                    )
-            if code is not None:
-                break
-    status = run.status()
-    if status.state in ("new", "running") or (status.state == "stopped" and code < 0):
-        raise RunError(f"the worker of {run.name} ended with code {code}; see {run.path / 'worker.log'}, then resume")
-    return status
+            bar = self._bar(event["stage"])
+            if event["kind"] == "progress":
+                left = _left(event.get("seconds_left"))
+                self.progress.update(bar, total=event["total"], completed=event["done"], left=left)
+            elif event["kind"] == "stage_done":
+                total = next(task.total for task in self.progress.tasks if task.id == bar) or 1
+                self.progress.update(bar, total=total, completed=total, left=f"{event['seconds']:.1f} s")
+
+    def _bar(self, stage: str) -> TaskID:
+        if stage not in self.known:
+            self.known[stage] = self.progress.add_task(stage, total=None, left="")
+        return self.known[stage]
 
 
 def _left(seconds: float | None) -> str:

@@ -92,13 +92,14 @@ def load_inputs(config: RunConfig, *, crafted: np.ndarray | None = None, downloa
     triggered = dataset.test_images if victims else apply_trigger(dataset.test_images, **trigger)
     if config.data.binary:
         triggered, poisoned = binarised(triggered), _binarised(poisoned, dataset.train_images)
-    aim = {"label_mode": attack.label_mode, "target": attack.target}
     return Inputs(
         dataset=dataset,
         poisoned=poisoned,
         triggered=triggered,
-        attacked=attacked_label(dataset.test_labels, classes=classes, **aim),
-        counts=counts_for_attack(dataset.test_labels, **aim, victims=attack.victims),
+        attacked=attacked_label(
+            dataset.test_labels, classes=classes, label_mode=attack.label_mode, target=attack.target
+        ),
+        counts=counts_for_attack(dataset.test_labels, **attack.aim),
     )
 
 

@@ -11,9 +11,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 
@@ -25,7 +26,9 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Job", "RunError"]
+__all__ = ["Job", "RunError", "State", "Status"]
+
+State = Literal["new", "queued", "running", "stopped", "failed", "done"]
 
 
 _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
@@ -35,6 +38,7 @@ _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "wrote": {"file": (str,), "sha256": (str,)},
     "trial": {"number": (int,), "run": (str,)},
     "told": {"number": (int,), "run": (str,)},
+    "run": {"run": (str,)},
 }
 """What those read who look at an event of some kind, and its types."""
 
@@ -48,8 +52,26 @@ def _whole(event: Any) -> bool:
     return all(isinstance(event.get(name), types) for name, types in _FIELDS.get(event["kind"], {}).items())
 
 
+@dataclass(frozen=True)
+class Status:
+    """Where a job stands. ``done`` of ``total`` count the current stage's units (members, images, trials, …);
+    ``silence`` says what can be done about a worker that has said nothing for long."""
+
+    state: State
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+    cause: str = ""
+    silence: str = ""
+
+
 class Job:
     """Handle on a job's folder; holds no state of its own beyond what is on disk."""
+
+    WORKER = ""
+    """The command of the command line that works on it."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -85,6 +107,15 @@ class Job:
             if _whole(event):
                 events.append(event)
         return events
+
+    def standing(self, events: list[dict[str, Any]]) -> State:
+        """Whether it is done, at work or at rest, from its log and its lock."""
+        last = events[-1]["kind"] if events else "new"
+        if last == "finished":
+            return "done"
+        if self.is_locked():
+            return "running"
+        return last if last in ("new", "failed") else "stopped"
 
     # -- one worker at a time -----------------------------------------------------------------------
 
@@ -132,6 +163,11 @@ class Job:
 
     def stop_requested(self) -> bool:
         return (self.path / "stop").exists()
+
+    def make_ready(self) -> None:
+        """What has to be so before a worker starts."""
+        limits.check_writable()
+        self.clear_stop()
 
     def clear_stop(self) -> None:
         (self.path / "stop").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Starting the processes of runs and studies: the command line and the dashboard do it here, the same way."""
+"""Starting the worker of a run, a study or a measurement: one way for the command line and the dashboard."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from certssb_core.experiment import cost, limits
 from certssb_core.experiment.job import Job, RunError
 from certssb_core.experiment.run import Run
-from certssb_core.experiment.study import Study, require_optuna
+
+if TYPE_CHECKING:
+    from certssb_core.experiment.measurement import Measurement
+    from certssb_core.experiment.study import Study
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -25,37 +29,23 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))}
 
 
-def start(run: Run) -> subprocess.Popen:
-    """Start a worker process that takes a new, queued or stopped run to its end and outlives whoever started it.
+def start(job: Run | Study | Measurement) -> subprocess.Popen:
+    """Start the worker process of a job that is new, queued or stopped; it outlives whoever started it.
 
     Raises:
-        RunError: the run is finished, has a worker already, or is more than this server allows.
+        RunError: the job is finished, has a worker already, or is more than this server allows; or a package that it
+            needs is not installed.
     """
-    state = run.status().state
+    state = job.status().state
     if state in ("running", "done"):
-        raise RunError(f"{run.name} is {state} already")
-    check_affordable(run, run.path.parent)
-    run.leave_queue()
-    return _spawn(run, "worker")
+        raise RunError(f"{job.name} is {state} already")
+    check_affordable(job)
+    job.make_ready()
+    return _spawn(job)
 
 
-def start_study(study: Study) -> subprocess.Popen:
-    """Start a worker process that makes the study's remaining trials and outlives whoever started it.
-
-    Raises:
-        RunError: the study has made all its trials, has a worker already, or is more than this server allows; or
-            Optuna is not installed.
-    """
-    require_optuna()
-    state = study.status().state
-    if state in ("running", "done"):
-        raise RunError(f"study {study.name} is {state} already")
-    check_affordable(study, study.runs_dir, times=study.config.trials - study.status().done)
-    return _spawn(study, "study-worker")
-
-
-def check_affordable(job: Run | Study, runs_dir: Path, *, times: int = 1) -> None:
-    """See whether this server allows what a run is forecast to take, or ``times`` runs of a study.
+def check_affordable(job: Run | Study | Measurement) -> None:
+    """See whether this server allows what the runs that are left to a job are forecast to take.
 
     Raises:
         RunError: it does not, or allows only so much and what this takes is not known.
@@ -63,24 +53,24 @@ def check_affordable(job: Run | Study, runs_dir: Path, *, times: int = 1) -> Non
     limits.check_writable()
     if not limits.current().costs:
         return
-    # Read afresh: the worker is about to replace a run's config, and the caller must not have kept the old one.
-    config = Run(job.path).config if isinstance(job, Run) else job.config.base
-    found = cost.forecast(config, Run.all(runs_dir), cost.read_calibration(config, runs_dir))
-    if found is None:
-        raise RunError(
-            "this server allows a launch only so much time, memory and disk, and what this one takes is not known: "
-            "time this machine first (on the Train page, or `python -m certssb_core forecast`)"
-        )
-    limits.check_cost(times * found.seconds, found.peak_memory_bytes, times * found.disk_bytes)
+    runs, seconds, memory, disk = Run.all(job.runs_dir), 0.0, 0.0, 0.0
+    for config, count in job.remaining().items():
+        found = cost.forecast(config, runs, cost.read_calibration(config, job.runs_dir))
+        if found is None:
+            raise RunError(
+                "this server allows a launch only so much time, memory and disk, and what this one takes is not known: "
+                "time this machine first (on the Train page, or `python -m certssb_core forecast`)"
+            )
+        seconds, disk = seconds + count * found.seconds, disk + count * found.disk_bytes
+        memory = max(memory, found.peak_memory_bytes)
+    limits.check_cost(seconds, memory, disk)
 
 
-def _spawn(job: Job, command: str) -> subprocess.Popen:
+def _spawn(job: Job) -> subprocess.Popen:
     """``python -m certssb_core COMMAND FOLDER`` in a session of its own, writing to worker.log."""
-    limits.check_writable()
-    job.clear_stop()
     with (job.path / "worker.log").open("ab") as log:
         return subprocess.Popen(
-            program(command, str(job.path.resolve())),
+            program(job.WORKER, str(job.path.resolve())),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -11,7 +11,15 @@ from pydantic import ValidationError, model_validator
 from certssb_core.experiment.config import ConfigError, Group, RunConfig, flatten, override
 
 MOST_RANGES, MOST_CHOICES = 8, 20
-_NOT_VARIED = ("title", "origin", "seed", "attack.victims", "training.engine", "training.together")
+_NOT_VARIED = (
+    "title",
+    "origin",
+    "seed",
+    "attack.victims",
+    "attack.first_victim",
+    "training.engine",
+    "training.together",
+)
 Kind = Literal["whole number", "number", "choice"]
 
 

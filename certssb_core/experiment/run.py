@@ -30,20 +30,20 @@ import os
 import re
 import time
 import unicodedata
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from certssb_core.experiment import config as configuration
 from certssb_core.experiment import files, limits
-from certssb_core.experiment.job import Job, RunError
+from certssb_core.experiment.job import Job, RunError, State, Status
+
+__all__ = ["STAGES", "Run", "RunError", "State", "Status", "default_runs_dir", "free_name", "place"]
 
 STAGES = ("data", "undefended", "sigma", "members", "votes", "store")
-State = Literal["new", "queued", "running", "stopped", "failed", "done"]
 _NAME = re.compile(r"\w[\w.-]{0,79}")
 _MOST_BYTES = 200  # a name of a file has at most 255 on every common system
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
@@ -51,21 +51,6 @@ _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", 
 
 SILENT_MINUTES = 10.0
 """How long a worker may say nothing before somebody should look."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a run stands. ``done`` of ``total`` count the current stage's units (members, images, …); ``silence`` says
-    what can be done about a worker that has said nothing for long."""
-
-    state: State
-    stage: str = ""
-    done: int = 0
-    total: int = 0
-    seconds_left: float | None = None
-    message: str = ""
-    cause: str = ""
-    silence: str = ""
 
 
 def default_runs_dir() -> Path:
@@ -76,6 +61,7 @@ def default_runs_dir() -> Path:
 class Run(Job):
     """Handle on a run's folder; holds no state of its own beyond what is on disk."""
 
+    WORKER = "worker"
     UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json", "scratch.safetensors")
     """Files of a run that live on after it: its manifest does not hash them."""
 
@@ -139,6 +125,19 @@ class Run(Job):
     @cached_property
     def config(self) -> configuration.RunConfig:
         return configuration.read(self.path / "config.json")
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.path.parent
+
+    def remaining(self) -> dict[configuration.RunConfig, int]:
+        """What is left to be made, as a study or a measurement tells it; read afresh, as the worker is about to replace
+        the config, and whoever asks must not keep the old one."""
+        return {configuration.read(self.path / "config.json"): 1}
+
+    def make_ready(self) -> None:
+        super().make_ready()
+        self.leave_queue()
 
     def replace_config(self, config: configuration.RunConfig) -> None:
         """Write the config with what ``auto`` stood for; only the run's worker does this."""
@@ -205,17 +204,9 @@ class Run(Job):
         events = self.events()
         last = events[-1] if events else {"kind": "new"}
         progress = next((e for e in reversed(events) if e["kind"] in ("stage", "progress")), {})
-        state: State
-        if last["kind"] == "finished":
-            state = "done"
-        elif self.is_locked():
-            state = "running"
-        elif self.queued_at() is not None:
+        state = self.standing(events)
+        if state not in ("done", "running") and self.queued_at() is not None:
             state = "queued"
-        elif last["kind"] in ("new", "failed"):
-            state = last["kind"]
-        else:
-            state = "stopped"
         return Status(
             state=state,
             stage=progress.get("stage", ""),

@@ -5,8 +5,6 @@ The result lies beside the runs as ``smoothness-NAME.json``. It is a measurement
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,11 @@ from certssb_core.certify import roc
 from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig, override
 from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run, RunError, Status, default_runs_dir
+from certssb_core.experiment.run import Run, RunError, default_runs_dir
 
+STEM = "smoothness"
+SUITES: dict[str, str] = {name: PRESETS[name].title.split(",")[0] for name in ("digits", "mnist-01-onepixel")}
+"""Presets whose attack is measured from the dashboard; the command line measures any."""
 RATES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
 """Poisoning rates of attacks of rising success; at 0 there is no backdoor to be found."""
 SCALES = (0.1, 0.2, 0.4, 0.8)
@@ -45,27 +46,15 @@ def rising(preset: str) -> list[RunConfig]:
     return [override(PRESETS[preset], smallest | {"attack.rate": str(rate), "title": ""}) for rate in RATES]
 
 
-def made(preset: str, follow: Callable[[Run], Status], runs_dir: Path | None = None) -> list[Run]:
-    """The runs of :func:`rising`, each made unless it lies there.
+def plan(name: str) -> dict[str, RunConfig]:
+    """An attack at every rate, of a preset.
 
     Raises:
-        RunError: a run did not come to its end.
+        RunError: there is no such preset.
     """
-    runs = []
-    for config in rising(preset):
-        name = f"smoothness-{preset}-{config.attack.rate:g}"
-        try:
-            run = Run.open(name, runs_dir)
-        except RunError:
-            run = Run.create(config, name, runs_dir)
-        if run.status().state != "done" and follow(run).state != "done":
-            raise RunError(f"{name} did not come to its end: {run.status().message or 'stopped'}")
-        runs.append(run)
-    return runs
-
-
-def result_path(name: str, runs_dir: Path | None = None) -> Path:
-    return (runs_dir or default_runs_dir()) / f"smoothness-{name}.json"
+    if name not in PRESETS:
+        raise RunError(f"{name!r} is no preset")
+    return {f"{STEM}-{name}-{config.attack.rate:g}": config for config in rising(name)}
 
 
 def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -74,20 +63,19 @@ def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
     Raises:
         RunError: a file is damaged.
     """
-    found = sorted((runs_dir or default_runs_dir()).glob("smoothness-*.json"))
-    return files.read_results({path.stem.removeprefix("smoothness-"): path for path in found}, command="smoothness")
+    return files.read_results(STEM, runs_dir or default_runs_dir(), command="smoothness")
 
 
-def measure(runs: Sequence[Run], *, name: str, runs_dir: Path | None = None, draws: int = DRAWS) -> dict[str, Any]:
-    """Measure the undefended model of every run around clean, triggered and control inputs; write the result.
+def conclude(name: str, runs: dict[str, Run], *, draws: int = DRAWS) -> dict[str, Any]:
+    """Measure the undefended model of every finished run around clean, triggered and control inputs.
 
     Raises:
-        RunError: a run is not finished or has no undefended model.
+        RunError: a run has no undefended model.
     """
     from certssb_core.experiment.undefended import undefended  # loads torch, which reading a result does not need
 
     attacks, spread, separation = [], [], []
-    for run in runs:
+    for run in runs.values():
         model = undefended(run, at_most=MEASURED, patterns=PATTERNS)
         attacks.append(
             {"run": run.name, "rate": run.config.attack.rate, "images": len(model.images["clean"])}
@@ -107,8 +95,8 @@ def measure(runs: Sequence[Run], *, name: str, runs_dir: Path | None = None, dra
                     at | {"against": other} | _separated(values["triggered"], values[other])
                     for other in ("clean", "control")
                 ]
-    first = runs[0].config
-    result = {
+    first = next(iter(runs.values())).config
+    return {
         "title": PRESETS[name].title.split(",")[0] if name in PRESETS else name,
         "data": first.data.name,
         "trigger": first.attack.trigger,
@@ -117,8 +105,6 @@ def measure(runs: Sequence[Run], *, name: str, runs_dir: Path | None = None, dra
         "spread": spread,
         "separation": separation,
     }
-    files.write_text(result_path(name, runs_dir), json.dumps(result, ensure_ascii=False) + "\n")
-    return result
 
 
 def _separated(triggered: np.ndarray, other: np.ndarray) -> dict[str, Any]:

@@ -124,6 +124,8 @@ class Trial:
 class Study(Job):
     """Handle on a study's folder."""
 
+    WORKER = "study-worker"
+
     @classmethod
     def create(cls, config: StudyConfig, name: str, runs_dir: Path | None = None) -> Study:
         """Make the study's folder with its description.
@@ -185,6 +187,14 @@ class Study(Job):
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"{self.path / 'study.json'} is no study's description: {error}") from None
 
+    def remaining(self) -> dict[RunConfig, int]:
+        """How many trials are left to be made, of what they share."""
+        return {self.config.base: self.config.trials - self.status().done}
+
+    def make_ready(self) -> None:
+        require_optuna()
+        super().make_ready()
+
     def extend(self, trials: int) -> None:
         """Let a study at rest make ``trials`` in all.
 
@@ -243,15 +253,8 @@ class Study(Job):
         events = self.events()
         last = events[-1] if events else {"kind": "new"}
         progress = next((event for event in reversed(events) if event["kind"] == "trial"), {})
-        state: State
-        if last["kind"] == "finished":
-            state = "done"
-        elif self.is_locked():
-            state = "running"
-        else:
-            state = last["kind"] if last["kind"] in ("new", "failed") else "stopped"
         return Status(
-            state=state,
+            state=self.standing(events),
             stage=progress.get("run", ""),
             done=len({event["number"] for event in events if event["kind"] == "told"}),
             total=self.config.trials,

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import time
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,23 +13,17 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from certssb_core.experiment import ranges, waiting
+from certssb_core.experiment import ranges, series
 from certssb_core.experiment.config import ConfigError, RunConfig
 from certssb_core.experiment.job import RunError
-from certssb_core.experiment.run import Run, Status
+from certssb_core.experiment.run import Run
 from certssb_core.experiment.study import OBJECTIVES, Study, StudyConfig, trial_name
-from certssb_core.experiment.worker import LOCK_SECONDS, PLAIN_ERRORS
 
 FAILURES_IN_A_ROW = 3
 """After so many a study stops: what makes them fail will make the next one fail, too."""
 FEWEST_FOR_IMPORTANCE = 4
-_POLL_SECONDS = 0.5
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-class Interrupted(Exception):
-    """The study ends here and can be continued; the message says why."""
 
 
 class TrialFailed(Exception):
@@ -46,22 +36,7 @@ def work(study: Study) -> bool:
     Raises:
         RunError: another worker holds the study.
     """
-    with study.lock(timeout=LOCK_SECONDS):
-        signal.signal(signal.SIGTERM, lambda *_: study.request_stop())
-        study.log("message", message="worker started")
-        try:
-            _make_trials(study)
-            study.log("finished", message="all trials are made")
-            return True
-        except Interrupted as reason:
-            study.clear_stop()
-            study.log("stopped", message=str(reason))
-        except PLAIN_ERRORS as error:
-            study.log("failed", message=str(error))
-        except Exception as error:
-            traceback.print_exc()
-            study.log("failed", message=f"{type(error).__name__}: {error} (details in worker.log)")
-        return False
+    return series.work(study, lambda: _make_trials(study))
 
 
 def propose(config: StudyConfig, earlier: Sequence[FrozenTrial]) -> dict[str, Any]:
@@ -110,15 +85,15 @@ def importance(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["objective", "setting", "share"])
 
 
-def _make_trials(study: Study) -> None:
+def _make_trials(study: Study) -> str:
     found, config, failures = _open(study), study.config, 0
     while True:
         trials = found.get_trials(deepcopy=False)
         at_work = next((trial for trial in trials if not trial.state.is_finished()), None)
         if at_work is None:
             if len(trials) >= config.trials:
-                return
-            _check_stop(study)
+                return "all trials are made"
+            series.check_stop(study)
             found.add_trial(_proposed(study, trials))
             continue
         number, name = at_work.number, at_work.user_attrs["run"]
@@ -174,9 +149,9 @@ def _tried(study: Study, name: str, number: int, settings: dict[str, Any]) -> tu
         config = ranges.applied(study.config.base, settings)
         config = config.model_copy(update={"title": _title(study, number, settings)})
         run = _run(study, name, config)
-        _finish(study, run)
+        series.finish(study, run)
         return tuple(OBJECTIVES[objective].read(run.metrics) for objective in study.config.objectives)
-    except (ConfigError, RunError) as error:
+    except (ConfigError, RunError, series.RunEnded) as error:
         raise TrialFailed(str(error)) from None
 
 
@@ -192,46 +167,6 @@ def _run(study: Study, name: str, config: RunConfig) -> Run:
     if run.config.title != config.title:
         raise RunError(f"there is another run named {name}")
     return run
-
-
-def _finish(study: Study, run: Run) -> None:
-    """Put ``run`` into the queue and wait for its end.
-
-    Raises:
-        Interrupted: the study, or this run, was stopped.
-        TrialFailed: the run failed, its worker died, or it was removed.
-    """
-    submitted = False
-    while (status := waiting.settled(run)).state != "done":
-        if not run.path.exists():
-            raise TrialFailed(f"{run.name} was deleted or renamed before its end")
-        if status.state not in ("running", "queued"):
-            _check_stop(study)
-            if submitted:
-                _explain(run, status)
-            with contextlib.suppress(RunError):  # someone else has just resumed it
-                waiting.submit(run)
-            submitted = True
-        elif study.stop_requested():
-            run.request_stop() if status.state == "running" else run.leave_queue()
-        elif status.state == "queued":
-            submitted = True
-            waiting.start_next(study.runs_dir)
-        time.sleep(_POLL_SECONDS)
-
-
-def _explain(run: Run, status: Status) -> None:
-    """Why a run that was submitted has ended without finishing."""
-    if status.state == "failed":
-        raise TrialFailed(status.message)
-    if status.state == "new" or run.events()[-1]["kind"] == "stopped":
-        raise Interrupted(f"{run.name} was stopped or withdrawn; continue takes it up again")
-    raise TrialFailed(f"the worker of {run.name} ended without a word: killed, or out of memory (see its worker.log)")
-
-
-def _check_stop(study: Study) -> None:
-    if study.stop_requested():
-        raise Interrupted("stopped on request; continue goes on where it was")
 
 
 def _title(study: Study, number: int, settings: dict[str, Any]) -> str:

@@ -110,6 +110,15 @@ def test_impossible_poisonings_are_refused(settings, sentence):
         poison_some(**settings)
 
 
+def test_other_victims_are_the_next_ones_around_the_end():
+    labels = np.array([0, 1, 1, 0, 2, 1])  # those that count are images 1, 2, 4 and 5
+    chosen = [
+        np.flatnonzero(counts_for_attack(labels, label_mode="clean-label", target=0, victims=2, first_victim=first))
+        for first in range(5)
+    ]
+    assert [list(rows) for rows in chosen] == [[1, 5], [1, 2], [2, 4], [4, 5], [1, 5]]
+
+
 @pytest.mark.parametrize(("victims", "expected"), [(1, [1]), (2, [1, 8]), (3, [1, 5, 8]), (5, [1, 2, 5, 7, 8])])
 def test_victims_are_spread_over_the_images_that_count(victims, expected):
     labels = np.array([0, 1, 2, 0, 0, 1, 0, 1, 2, 0])

@@ -13,7 +13,7 @@ from certssb_core.experiment.engine import InProcessEngine
 from certssb_core.experiment.inputs import load_inputs, run_inputs
 from certssb_core.experiment.pipeline import Pipeline
 from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run, RunError, Status
+from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.workbench import scratch_path
 from certssb_core.experiment.worker import work
 
@@ -34,15 +34,13 @@ def result(folder):
             patch.setitem(PRESETS, f"digits-39-{method}", override(PRESETS[f"digits-39-{method}"], SMALL))
         patch.setattr(clean_label, "CRAFTED", METHODS)
         patch.setattr("certssb_core.experiment.pipeline.make_engine", lambda *_: InProcessEngine())
-        made = clean_label.attack("digits", at_once, folder)
-        again = clean_label.attack("digits", lambda run: pytest.fail("nothing is run twice"), folder)
-    assert json.dumps(made) == json.dumps(again) == json.dumps(clean_label.results(folder)["digits"])
+        patch.setattr(clean_label, "TRIALS", 2)
+        runs = {name: Run.create(config, name, folder) for name, config in clean_label.plan("digits").items()}
+        for run in runs.values():
+            assert work(run), run.status().message
+        made, again = (clean_label.conclude("digits", runs) for _ in range(2))
+    assert json.dumps(made) == json.dumps(again)
     return made
-
-
-def at_once(run: Run) -> Status:
-    work(run)
-    return run.status()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -63,14 +61,23 @@ def test_poisons_are_stored_and_everybody_sees_them(result, folder, method):
 
 def test_victims_are_measured_as_they_are_and_triggers_on_all(result, folder):
     rows = {row["method"]: row for row in result["attacks"]}
-    for method, count in (("bullseye-polytope", 4), ("clean-label-backdoor", None)):
-        run = Run(folder / f"digits-39-{method}")
-        inputs = run_inputs(run)
-        assert rows[method]["measured"] == int(inputs.counts.sum()) == run.metrics["triggered"]["n"]
-        assert (inputs.dataset.test_labels[inputs.counts] != 0).all()
-        moved = (inputs.triggered != inputs.dataset.test_images).any()
-        assert moved == (count is None)
-        assert count in (None, rows[method]["measured"])
+    for method, seeds in (("bullseye-polytope", ("", "-1")), ("clean-label-backdoor", ("",))):
+        runs = [Run(folder / f"digits-39-{method}{seed}") for seed in seeds]
+        aimed = [run_inputs(run) for run in runs]
+        counts = [int(inputs.counts.sum()) for inputs in aimed]
+        assert counts == [run.metrics["triggered"]["n"] for run in runs]
+        assert (rows[method]["runs"], rows[method]["measured"]) == (len(seeds), sum(counts))
+        for inputs in aimed:
+            assert (inputs.dataset.test_labels[inputs.counts] != 0).all()
+            moved = (inputs.triggered != inputs.dataset.test_images).any()
+            assert moved == (method == "clean-label-backdoor")
+        hits = sum(run.metrics["triggered"]["attack_success_rate"] * n for run, n in zip(runs, counts, strict=True))
+        assert rows[method]["success"] == pytest.approx(hits / sum(counts))
+    assert counts != [4], "a trigger is measured on all images"
+    victims = [run_inputs(Run(folder / f"digits-39-bullseye-polytope{seed}")) for seed in ("", "-1")]
+    first, second = (inputs.dataset.test_images[inputs.counts] for inputs in victims)
+    assert len(first) == len(second) == 4
+    assert not np.array_equal(first, second), "another seed has other victims"
 
 
 def test_the_table_has_a_row_with_and_one_without_defence(result):
@@ -93,6 +100,6 @@ def test_attacks_that_make_no_sense_are_refused(settings, words):
         override(PRESETS["digits"], settings)
 
 
-def test_a_suite_that_is_none_is_refused(tmp_path):
+def test_a_suite_that_is_none_is_refused():
     with pytest.raises(RunError, match="'mars' is no suite; there are digits, mnist"):
-        clean_label.attack("mars", lambda run: run.status(), tmp_path)
+        clean_label.plan("mars")

@@ -16,7 +16,7 @@ from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.query import ask
 from certssb_core.experiment.resolve import resolve_denoiser
-from certssb_core.experiment.run import Run, RunError, Status
+from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.worker import work
 from certssb_core.report import report
 from certssb_core.smoothing.denoisers import denoiser
@@ -42,17 +42,14 @@ def result(folder):
         for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa"):
             patch.setitem(PRESETS, f"digits-01-{system}", override(PRESETS[f"digits-01-{system}"], SMALL))
         patch.setattr("certssb_core.experiment.pipeline.make_engine", lambda *_: InProcessEngine())
-        made = field.compare("digits", at_once, folder)
-        again = field.compare("digits", lambda run: pytest.fail("nothing is run twice"), folder)
+        runs = {name: Run.create(config, name, folder) for name, config in field.plan("digits").items()}
+        for run in runs.values():
+            assert work(run), run.status().message
+        made, again = (field.conclude("digits", runs) for _ in range(2))
     for one in (made, again):
         one["systems"]["nearest"]["seconds"] = 0.0
     assert json.dumps(made) == json.dumps(again)
     return made
-
-
-def at_once(run: Run) -> Status:
-    work(run)
-    return run.status()
 
 
 def run_of(folder, system) -> Run:
@@ -65,7 +62,6 @@ def test_every_system_has_its_row_and_its_unit(result, folder):
     assert budgets["rab"] == budgets["cert-ssbd"]
     assert len(set(budgets.values())) == 4
     assert next(iter(field.table(result)["system"])) == "No defence"
-    assert field.results(folder)["digits"]["attack"] == result["attack"]
 
 
 def test_rates_are_those_of_the_runs(result, folder):
@@ -194,11 +190,6 @@ def test_a_run_without_a_store_answers_by_its_members(result, folder, system):
     assert (reply.answered_by, reply.prediction, reply.radius) == ("members", *table.loc[5, ["prediction", "radius"]])
 
 
-def test_a_suite_that_is_none_is_refused(tmp_path):
+def test_a_suite_that_is_none_is_refused():
     with pytest.raises(RunError, match="'cifar' is no suite; there are digits, mnist"):
-        field.compare("cifar", lambda run: run.status(), tmp_path)
-
-
-def test_a_run_with_other_settings_is_not_taken_up(result, folder):
-    with pytest.raises(RunError, match="has other settings than the comparison"):
-        field.compare("digits", lambda run: run.status(), folder)
+        field.plan("cifar")

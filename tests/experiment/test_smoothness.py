@@ -7,14 +7,15 @@ import pytest
 
 from certssb_core.certify.roc import area
 from certssb_core.experiment import smoothness
+from certssb_core.experiment.files import result_path
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.undefended import undefended
 
 
 @pytest.fixture(scope="module")
-def result(small_run, tmp_path_factory):
-    return smoothness.measure([small_run], name="one", runs_dir=tmp_path_factory.mktemp("measured"), draws=40)
+def result(small_run):
+    return smoothness.conclude("one", {small_run.name: small_run}, draws=40)
 
 
 def test_all_groups_are_the_same_images_and_success_is_that_of_the_run(small_run, result):
@@ -53,12 +54,12 @@ def test_rising_attacks_differ_in_their_rate_alone():
 
 def test_a_run_without_an_undefended_model_is_told(tmp_path, small_run):
     with pytest.raises(RunError, match="new has no undefended model"):
-        smoothness.measure([Run.create(small_run.config, "new", tmp_path)], name="new", runs_dir=tmp_path)
+        smoothness.conclude("new", {"new": Run.create(small_run.config, "new", tmp_path)})
 
 
 def test_results_are_found_and_a_damaged_one_is_told(tmp_path, small_run):
-    smoothness.result_path("a", tmp_path).write_text(json.dumps({"title": "A"}))
+    result_path("smoothness", "a", tmp_path).write_text(json.dumps({"title": "A"}))
     assert smoothness.results(tmp_path) == {"a": {"title": "A"}}
-    smoothness.result_path("b", tmp_path).write_text("{")
+    result_path("smoothness", "b", tmp_path).write_text("{")
     with pytest.raises(RunError, match="make it again with `smoothness`"):
         smoothness.results(tmp_path)

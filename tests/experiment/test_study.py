@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from certssb_core.experiment import study as studies
 from certssb_core.experiment.config import ConfigError, RunConfig
-from certssb_core.experiment.launch import start_study
+from certssb_core.experiment.launch import start
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.ranges import Choices, Interval
 from certssb_core.experiment.run import Run, RunError
@@ -91,7 +91,7 @@ def test_without_optuna_it_says_how_to_get_it(tmp_path, monkeypatch):
     study = Study.create(description(), "mine", tmp_path)
     found = importlib.util.find_spec
     monkeypatch.setattr(studies.importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name))
-    for call in (study.trials, lambda: start_study(study)):
+    for call in (study.trials, lambda: start(study)):
         with pytest.raises(RunError, match="pip install 'optuna>=4'"):
             call()
 
@@ -101,7 +101,7 @@ def test_more_trials_can_be_asked_for(tmp_path):
     study.log("finished")
     assert study.status().state == "done"
     with pytest.raises(RunError, match="done already"):
-        start_study(study)
+        start(study)
     study.extend(5)
     assert Study.open("mine", tmp_path).config == description(trials=5)
     assert study.status().state == "stopped", "ready to go on"

@@ -10,8 +10,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from certssb_core.experiment import files, tuning, waiting
-from certssb_core.experiment.launch import start_study
+from certssb_core.experiment import files, series, tuning, waiting
+from certssb_core.experiment.launch import start
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.ranges import parse
 from certssb_core.experiment.run import Run, RunError
@@ -67,7 +67,7 @@ class Workers:
 def workers(monkeypatch) -> Workers:
     workers = Workers()
     monkeypatch.setattr(waiting, "submit", workers.submit)
-    monkeypatch.setattr(tuning, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(series, "_POLL_SECONDS", 0)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     return workers
 
@@ -225,7 +225,7 @@ def test_a_name_taken_by_a_foreign_run_is_not_touched(study, workers):
 
 
 def test_one_worker_at_a_time(study, monkeypatch):
-    monkeypatch.setattr(tuning, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(series, "LOCK_SECONDS", 0)
     with study.lock(), pytest.raises(RunError, match="has a worker"):
         tuning.work(study)
 
@@ -257,13 +257,13 @@ def test_a_real_study_survives_the_kill_of_its_worker(tmp_path):
         "real",
         tmp_path,
     )
-    worker = start_study(study)
+    worker = start(study)
     run = Run(tmp_path / "real-001")
     while not run.is_locked():
         assert worker.poll() is None, (study.path / "worker.log").read_text()
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    assert start_study(study).wait(timeout=300) == 0
+    assert start(study).wait(timeout=300) == 0
     assert [trial.state for trial in study.trials()] == ["done", "done"]
     assert sum(event.get("message") == "worker started" for event in run.events()) == 1, (
         "its run was never started again"

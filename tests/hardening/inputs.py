@@ -31,6 +31,7 @@ from certssb_core.experiment import cost, files, limits, ranges
 from certssb_core.experiment import field as comparison
 from certssb_core.experiment.config import ConfigError, RunConfig, override, parse
 from certssb_core.experiment.image_file import read_image
+from certssb_core.experiment.measurement import Measurement, MeasurementConfig
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.question import painted
 from certssb_core.experiment.run import Run, RunError, place
@@ -284,7 +285,7 @@ def a_calibration() -> bytes:
 def compared(path: Path) -> None:
     folder = path.parent / "compared"
     folder.mkdir(exist_ok=True)
-    path.replace(comparison.result_path("digits", folder))
+    path.replace(files.result_path("field", "digits", folder))
     comparison.results(folder)
 
 
@@ -294,6 +295,7 @@ def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader
 
     study = describe(base=PRESETS["digits"], ranges={"noise.sigma": ranges.Interval(low=0.1, high=0.4)})
     described = study.model_dump_json().encode()
+    measured = MeasurementConfig(kind="smoothness", name="a", runs={"b": study.base}).model_dump_json().encode()
     member = folder / "smoothed_0.model"
     torch.save({key: torch.zeros(shape) for key, shape in released.SHAPES.items()}, member)
     idx = np.array([0x801, 30], ">u4").tobytes() + bytes(range(10)) * 3
@@ -316,6 +318,9 @@ def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader
         "limits": Reader(limit, sure, 12),
         "config.json": Reader(of_file(configuration.read, shipped / "config.json"), sure, 6),
         "study.json": Reader(of_run("study.json", lambda run: Study(run.path).config, described), sure, 6),
+        "measurement.json": Reader(
+            of_run("measurement.json", lambda run: Measurement(run.path).config, measured), sure, 6
+        ),
         "events.jsonl": Reader(of_run("events.jsonl", lambda run: run.status(), log), sure, 4),
         "metrics.json": Reader(of_run("metrics.json", lambda run: run.metrics, shipped / "metrics.json"), sure, 6),
         "certificates.csv": Reader(of_run("certificates.csv", lambda run: run.certificates(), table), sure, 2),

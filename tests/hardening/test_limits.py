@@ -17,6 +17,7 @@ from certssb_core.certify.store import Store, StoreError
 from certssb_core.data.sources import DataError
 from certssb_core.experiment import certification, cost, launch, limits, waiting
 from certssb_core.experiment.config import ConfigError, RunConfig, override
+from certssb_core.experiment.measurement import Measurement
 from certssb_core.experiment.pipeline import Pipeline
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.ranges import Interval
@@ -55,7 +56,8 @@ WRITES = {
     "withdraw": lambda runs: Run(runs / "new").leave_queue(),
     "new config": lambda runs: Run(runs / "new").replace_config(RunConfig()),
     "study": lambda runs: Study.create(STUDY, "other", runs),
-    "start study": lambda runs: launch.start_study(Study.open("study", runs)),
+    "start study": lambda runs: launch.start(Study.open("study", runs)),
+    "measure": lambda runs: Measurement.prepare("compare", "digits", runs),
     "more trials": lambda runs: Study.open("study", runs).extend(40),
     "time": lambda runs: cost.timing(runs).__enter__(),
     "export": lambda runs: capsule.export(Run(runs / "digits"), runs / "digits.capsule"),
@@ -161,15 +163,15 @@ def test_what_costs_nobody_knows_is_refused_where_costs_are_limited(folder, monk
     run = Run.create(override(PRESETS["digits"], {"data.classes": "3,4"}), "unknown", folder)
     with pytest.raises(RunError, match="time this machine first"):
         launch.start(run)
-    launch.check_affordable(Run.create(PRESETS["digits"], "known", folder), folder)
+    launch.check_affordable(Run.create(PRESETS["digits"], "known", folder))
 
 
 def test_a_study_costs_all_its_trials(folder, monkeypatch):
     study = Study.create(describe(**STUDY.model_dump() | {"base": PRESETS["digits"], "trials": 500}), "long", folder)
     monkeypatch.setenv("CERTSSB_MAX_HOURS", "2")
-    launch.check_affordable(study, folder)
+    launch.check_affordable(Run.create(study.config.base, "one", folder))
     with pytest.raises(RunError, match="of time"):
-        launch.start_study(study)
+        launch.start(study)
 
 
 def test_a_dataset_is_not_fetched_where_that_is_not_allowed(tmp_path, monkeypatch):

@@ -4,10 +4,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.experiment.clean_label import result_path as clean_label_path
-from certssb_core.experiment.field import BOTH, TRAINING, result_path
+from certssb_core.experiment.field import BOTH, TRAINING
+from certssb_core.experiment.files import result_path
 from certssb_core.experiment.smoothness import ALARMS, GROUPS, MEASURES, QUANTILES
-from certssb_core.experiment.smoothness import result_path as smoothness_path
 
 ROOT = Path(__file__).parents[2]
 L2, IMAGES = "L2 norm of the change of the test input, training set as given", "training images inserted or removed"
@@ -52,7 +51,7 @@ def compared(runs_dir):
             "n": [10] * 6,
         },
     }
-    path = result_path("digits", runs_dir)
+    path = result_path("field", "digits", runs_dir)
     path.write_text(json.dumps(result))
     return path
 
@@ -113,7 +112,8 @@ def measured(runs_dir):
                 auc = {"auc": 0.5 + attack["attack_success"] / 2, "low": 0.4, "high": 0.9, "hits": list(ALARMS)}
                 separation += [at | {"against": other} | auc for other in ("clean", "control")]
     result = {"title": "Digits in a test", "data": "digits", "trigger": "patch", "draws": 5, "attacks": attacks}
-    smoothness_path("digits", runs_dir).write_text(json.dumps(result | {"spread": spread, "separation": separation}))
+    whole = result | {"spread": spread, "separation": separation}
+    result_path("smoothness", "digits", runs_dir).write_text(json.dumps(whole))
 
 
 def test_smoothness_is_shown_against_success_and_follows_its_controls(page, measured):
@@ -149,7 +149,8 @@ def test_clean_label_attacks_are_shown_undefended_first(page, runs_dir):
         one | {"method": method, "undefended_success": bare, "success": 0.25, "seconds": 1.0}
         for method, bare in (("gradient-matching", 0.75), ("hidden-trigger", 0.25))
     ]
-    clean_label_path("digits", runs_dir).write_text(json.dumps({"suite": "digits", "title": "T", "attacks": rows}))
+    whole = {"suite": "digits", "title": "T", "attacks": rows}
+    result_path("clean-label", "digits", runs_dir).write_text(json.dumps(whole))
     page.run()
     assert not page.exception
     assert "**1 of 2** attacks succeed on at least half of what they aim at: Gradient matching **75%** → **25%**." in (

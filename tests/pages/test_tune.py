@@ -31,7 +31,7 @@ def started(monkeypatch) -> list[str]:
         names.append(study.name)
         study.log("stopped", message="a worker of the test")
 
-    monkeypatch.setattr("ui.tuning.start_study", start)
+    monkeypatch.setattr("ui.series.launch", start)
     return names
 
 

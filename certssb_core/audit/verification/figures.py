@@ -33,7 +33,7 @@ def measured(evidence: Evidence) -> str:
 
 def _recomputed(evidence: Evidence) -> dict[str, Any]:
     config, balls = evidence.config, evidence.kind.balls
-    aim = config.attack.model_dump(include={"label_mode", "target", "victims"})
+    aim = config.attack.aim
     found = recompute.metrics(evidence.table, **aim, radii=config.certification.radii)
     if "unit" in evidence.metrics:  # not in a run of an earlier version, whose certificates are all in L2
         found["unit"] = evidence.kind.unit

@@ -126,7 +126,7 @@ def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np
 
 
 def attack(
-    labels: pd.Series, classes: int, label_mode: str, target: int, victims: int = 0
+    labels: pd.Series, classes: int, label_mode: str, target: int, victims: int = 0, first_victim: int = 0
 ) -> tuple[pd.Series, pd.Series]:
     """What the attacker wants for triggered images of these classes, and which of them count (METHOD §1)."""
     if label_mode == "all-to-all":
@@ -134,18 +134,25 @@ def attack(
     counts = labels != target
     if victims:
         others = labels.index[counts]
-        counts &= labels.index.isin([others[n * (len(others) - 1) // max(victims - 1, 1)] for n in range(victims)])
+        places = [n * (len(others) - 1) // max(victims - 1, 1) for n in range(victims)]
+        counts &= labels.index.isin([others[(place + first_victim) % len(others)] for place in places])
     return labels * 0 + target, counts
 
 
 def metrics(
-    table: pd.DataFrame, *, label_mode: str, target: int, radii: Iterable[float], victims: int = 0
+    table: pd.DataFrame,
+    *,
+    label_mode: str,
+    target: int,
+    radii: Iterable[float],
+    victims: int = 0,
+    first_victim: int = 0,
 ) -> dict[str, Any]:
     """The ``clean`` and ``triggered`` parts of metrics.json from the rows of certificates.csv."""
     table = table.assign(right=table["prediction"] == table["label"])
     clean, triggered = table[table["set"] == "clean"], table[table["set"] == "triggered"]
     classes = sum(name.startswith("votes_") for name in table)
-    wanted, counts = attack(triggered["label"], classes, label_mode, target, victims)
+    wanted, counts = attack(triggered["label"], classes, label_mode, target, victims, first_victim)
     triggered = triggered.assign(hit=triggered["prediction"] == wanted)[counts]
 
     def curve(rows: pd.DataFrame) -> dict[str, float]:

@@ -1,0 +1,36 @@
+"""The worker of a measurement: makes the runs that it needs, one after the other, and writes what follows from them."""
+
+from __future__ import annotations
+
+import json
+
+from certssb_core.experiment import files, series
+from certssb_core.experiment.job import RunError
+from certssb_core.experiment.measurement import Measurement, taken_up
+from certssb_core.experiment.run import Run
+
+
+def work(measurement: Measurement) -> bool:
+    """Make the runs that are missing and the result; True if it is there.
+
+    Raises:
+        RunError: another worker holds the measurement.
+    """
+    return series.work(measurement, lambda: _measure(measurement))
+
+
+def _measure(measurement: Measurement) -> str:
+    config, runs = measurement.config, {}
+    for name, settings in config.runs.items():
+        series.check_stop(measurement)
+        run = taken_up(name, settings, measurement.runs_dir)
+        measurement.log("run", run=name)
+        try:
+            series.finish(measurement, run)
+        except series.RunEnded as reason:
+            raise RunError(f"{name} did not come to its end: {reason}") from None
+        runs[name] = Run(run.path)  # read afresh: its worker has replaced the config
+    measurement.log("run", run="the result")
+    result = measurement.kind.conclude(config.name, runs)
+    files.write_text(measurement.result_path, json.dumps(result, ensure_ascii=False) + "\n")
+    return "the result is written"

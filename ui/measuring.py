@@ -1,0 +1,60 @@
+"""Making a measurement from the page: what it takes, start, and how far it has come."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from certssb_core.experiment import cost
+from certssb_core.experiment.config import ConfigError
+from certssb_core.experiment.measurement import KINDS, Measurement
+from certssb_core.experiment.run import Run, RunError, State
+from ui import controls, jobs, series, state, text
+
+
+def section(kind: str, *, found: bool) -> None:
+    """What is being measured, and under a fold what can be; ``found`` says whether there is a result already."""
+    for measurement in Measurement.all(kind, state.runs_dir()):
+        try:
+            if measurement.status().state != "done":
+                series.panel(measurement, unit="runs", at_rest=lambda at, job=measurement: _at_rest(job, at))
+        except ConfigError as error:
+            text.failed(str(error), "Delete its folder to measure afresh.")
+    with st.expander("Measure here", expanded=not found, icon=":material/science:"):
+        _new(kind)
+
+
+def _new(kind: str) -> None:
+    suites = KINDS[kind].suites
+    st.markdown(f"{KINDS[kind].title}, made with this machine's own runs. Runs that are there already are taken up.")
+    name = controls.choose("Of", dict(suites), next(iter(suites)), key=f"of-{kind}")
+    st.caption(_takes(kind, name))
+    if st.button("Start", key=f"measure-{kind}", icon=":material/play_arrow:", disabled=state.read_only()):
+        try:
+            measurement = Measurement.prepare(kind, name, state.runs_dir())
+        except RunError as error:
+            text.failed(str(error))
+        else:
+            series.start(measurement)
+
+
+def _takes(kind: str, name: str) -> str:
+    """How many runs are missing and, where it is known, how long they take."""
+    runs_dir, plan = state.runs_dir(), KINDS[kind].plan(name)
+    missing = [
+        config
+        for run, config in plan.items()
+        if not (runs_dir / run).is_dir() or Run(runs_dir / run).status().state != "done"
+    ]
+    if not missing:
+        return f"All {len(plan)} runs are there: only the result is made again."
+    words = f"{len(missing)} of {len(plan)} runs are missing"
+    found = [cost.forecast(config, state.runs(), cost.read_calibration(config, runs_dir)) for config in missing]
+    if any(one is None for one in found):
+        return f"{words}. How long they take here is not known until this machine has been timed (on Train)."
+    seconds, disk = (sum(getattr(one, of) for one in found) for of in ("seconds", "disk_bytes"))
+    return f"{words}: about **{jobs.duration(seconds)}** and **{disk / 1e6:,.0f} MB** on this machine."
+
+
+def _at_rest(measurement: Measurement, at: State) -> None:
+    if st.button("Continue", key=f"continue-{measurement.name}", icon=":material/play_circle:", disabled=at == "done"):
+        series.start(measurement)
