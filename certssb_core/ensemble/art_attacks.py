@@ -2,12 +2,15 @@
 
 Notes:
     - ART attacks one network: it is given the surrogates as one, their features side by side, their logits averaged.
-    - ART bounds single pixels. The largest box inside the L2 ball is too small to attack from, so the box is larger
-      (`BOX`) and what it finds is cut to the ball: that alone keeps the budget.
+    - ART bounds single pixels, but for the clean-label backdoor. From the largest box inside the L2 ball its sleeper
+      agent took 7 of 36 digits, from one three times as wide 27: so the box is that wide (`BOX`), and what is found in
+      it is cut to the ball. The cut alone keeps the budget.
     - Poisons for a victim start with it blended in, as ours do. ART's feature collision would add the victim after its
       search, which undoes the search.
-    - ART's bullseye polytope (1.20.1) aims at the poisons' own features and never reads its target; it is given the
-      victim's features in their place.
+    - ART's bullseye polytope (1.20.1) aims at the features of the images it starts from and never reads its target;
+      it is given the victim's features in their place.
+    - ART's steps are shorter than ours, so most searches have a multiple of the plan's steps. Rates go with the square
+      of the budget: the losses have no unit, so a step in pixels is a rate over a distance.
     - ART's clean-label backdoor draws the images it changes with replacement; its search is asked for all of them.
     - ART's sleeper agent pastes a patch of its own, which is left out: the images it aims at carry the trigger.
     - Importing ART writes ``.art/config.json`` into the home folder.
@@ -50,7 +53,6 @@ def library() -> ModuleType:
         with _silent():
             import art.attacks.poisoning
             import art.estimators.classification
-            import art.preprocessing.standardisation_mean_std.pytorch
     except ImportError:
         raise PoisonError(
             "attack.library art needs the adversarial-robustness-toolbox: `pip install adversarial-robustness-toolbox`"
