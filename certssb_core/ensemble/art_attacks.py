@@ -2,9 +2,9 @@
 
 Notes:
     - ART attacks one network: it is given the surrogates as one, their features side by side, their logits averaged.
-    - ART bounds single pixels, but for the clean-label backdoor. From the largest box inside the L2 ball its sleeper
-      agent took 7 of 36 digits, from one three times as wide 27: so the box is that wide (`BOX`), and what is found in
-      it is cut to the ball. The cut alone keeps the budget.
+    - Four of ART's attacks bound single pixels. In the largest box inside the L2 ball its sleeper agent took 7 of 36
+      digits, in one three times as wide 27: so the box is that wide (`BOX`), and what is found in it is cut to the
+      ball. The cut alone keeps the budget, of all six.
     - Poisons for a victim start with it blended in, as ours do. ART's feature collision would add the victim after its
       search, which undoes the search.
     - ART's bullseye polytope (1.20.1) aims at the features of the images it starts from and never reads its target;
