@@ -38,6 +38,7 @@ class Plan:
         aims: ``(v, C, H, W)`` what is to be taken for the target class: victims, or images with the trigger.
         victims: whether aims are victims, which share the poisons out among them; else a trigger is planted.
         budget: largest L2 norm of a change; steps: of the search.
+        seed: of what a search draws; ours draw nothing.
     """
 
     networks: Sequence[nn.Module]
@@ -47,6 +48,7 @@ class Plan:
     victims: bool
     budget: float
     steps: int
+    seed: int = 0
 
     @property
     def group(self) -> torch.Tensor:
@@ -57,7 +59,7 @@ class Plan:
         """The bases, each with its victim blended in where there are victims."""
         if not self.victims:
             return self.bases.clone()
-        return _within(self.bases + WATERMARK * (self.aims[self.group] - self.bases), self)
+        return within(self.bases + WATERMARK * (self.aims[self.group] - self.bases), self)
 
 
 def feature_collision(plan: Plan) -> torch.Tensor:
@@ -127,7 +129,7 @@ def gradient_matching(plan: Plan) -> torch.Tensor:
     for step in range(plan.steps):
         towards = alignment(plan.networks, poisons, labels, plan.aims, goal)
         stride = plan.budget / STRIDES * (1 - step / plan.steps)
-        poisons = _within(poisons + stride * unit(towards), plan)
+        poisons = within(poisons + stride * unit(towards), plan)
     return poisons
 
 
@@ -156,16 +158,26 @@ STAMPED = ("clean-label-backdoor",)
 """Attacks whose poisons carry the trigger too."""
 
 
+def within(poisons: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """No farther from the bases than the budget, and images: shortening a change keeps it between two images."""
+    change = poisons.clamp(0, 1) - plan.bases
+    norm = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return plan.bases + change * (plan.budget / norm.clamp_min(plan.budget))
+
+
 def features(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """What the last linear layer is given: ``(n, d)``, differentiable."""
-    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     seen: list[torch.Tensor] = []
-    handle = last.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    handle = last_layer(network).register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:
         network(images)
     finally:
         handle.remove()
     return seen[0]
+
+
+def last_layer(network: nn.Module) -> nn.Linear:
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def _distance(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -183,13 +195,6 @@ def _descend(plan: Plan, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tens
         value = loss(poisons, extra)
         slope, lean = torch.autograd.grad(value, (poisons, extra), allow_unused=True)
         stride = plan.budget / STRIDES * (1 - step / plan.steps)
-        poisons = _within(poisons.detach() - stride * unit(slope), plan)
+        poisons = within(poisons.detach() - stride * unit(slope), plan)
         extra = extra.detach() if lean is None else extra.detach() - lean
     return poisons
-
-
-def _within(poisons: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """No farther from the bases than the budget, and images: shortening a change keeps it between two images."""
-    change = poisons.clamp(0, 1) - plan.bases
-    norm = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    return plan.bases + change * (plan.budget / norm.clamp_min(plan.budget))

@@ -18,7 +18,7 @@ from torch import nn
 
 from certssb_core.data.poisoning import METHODS
 from certssb_core.data.triggers import apply_trigger
-from certssb_core.ensemble import shards
+from certssb_core.ensemble import art_attacks, shards
 from certssb_core.ensemble.crafting import CRAFTS, STAMPED, Plan
 from certssb_core.ensemble.memory import halving
 from certssb_core.ensemble.together import stacked_weights
@@ -43,6 +43,9 @@ from certssb_core.smoothing.sigma import Search, ascend, leading_class, probabil
 
 SURROGATES = (-3, -4)
 """Member numbers that seed the attacker's own models, on clean data."""
+
+LIBRARIES = {"certssb": CRAFTS, "art": art_attacks.ART_CRAFTS}
+"""Who crafts poisons, by attack.library."""
 
 AIMED = 256
 """At most so many triggered training images that crafted poisons work on."""
@@ -76,6 +79,8 @@ def craft(path: Path) -> np.ndarray:
     """
     run = Run(path)
     inputs, attack, device = load_inputs(run.config), run.config.attack, torch.device(run.config.training.device)
+    if attack.library == "art":
+        art_attacks.library()  # that it is absent is told before the attacker's models are trained
     arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "clean": inputs.dataset.test_images}
     tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     tensors["classes"] = torch.tensor(len(inputs.dataset.classes))
@@ -89,7 +94,7 @@ def craft(path: Path) -> np.ndarray:
     else:
         others = inputs.poisoned.images[inputs.poisoned.labels != attack.target][:AIMED]
         aims = apply_trigger(others, **trigger_settings(attack))
-    poisons = CRAFTS[attack.method](
+    poisons = LIBRARIES[attack.library][attack.method](
         Plan(
             networks=[network.requires_grad_(False) for network in networks],
             bases=tensors["train"][inputs.poisoned.indices],
@@ -98,6 +103,7 @@ def craft(path: Path) -> np.ndarray:
             victims=METHODS[attack.method].victims,
             budget=attack.budget,
             steps=attack.craft_steps,
+            seed=run.config.seed,
         )
     )
     made = poisons.cpu().numpy()

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-NAMES = {"sklearn": "scikit-learn", "PIL": "pillow"}
+NAMES = {"sklearn": "scikit-learn", "PIL": "pillow", "art": "adversarial-robustness-toolbox"}
 OWN = {"pydantic_core", "certssb_core", "ui", "pages", "tests", "benchmarks", "app"}
 
 
