@@ -21,19 +21,28 @@ TRIALS = 3
 """Runs of an attack that aims at a few victims, each with another seed and the next images as victims."""
 
 
+CRAFTED = tuple(method for method in METHODS if method != "stamp")
+
+
 @dataclass(frozen=True)
 class Suite:
-    """What is attacked: a title, and the first part of the presets' names."""
+    """What is attacked: a title, the first part of the presets' names, and whose attacks (``attack.library``)."""
 
     title: str
     presets: str
+    library: str = "certssb"
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that the library has."""
+        return [method for method in CRAFTED if self.library == "certssb" or METHODS[method].art]
 
 
 SUITES: dict[str, Suite] = {
     "digits": Suite("Handwritten digits 3 and 9", "digits-39"),
+    "digits-art": Suite("Handwritten digits 3 and 9, attacks of ART", "digits-39", "art"),
     "mnist": Suite("MNIST 4 and 9", "mnist-49"),
 }
-CRAFTED = [method for method in METHODS if method != "stamp"]
 
 
 def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -53,22 +62,25 @@ def plan(name: str) -> dict[str, RunConfig]:
     """
     if name not in SUITES:
         raise RunError(f"{name!r} is no suite; there are {', '.join(SUITES)}")
-    runs = {}
-    for method in CRAFTED:
-        preset = f"{SUITES[name].presets}-{method}"
+    suite, runs = SUITES[name], {}
+    for method in suite.methods:
+        preset = f"{suite.presets}-{method}"
         for seed in range(TRIALS if METHODS[method].victims else 1):
-            runs[f"{preset}-{seed}" if seed else preset] = override(
-                PRESETS[preset], {"seed": str(seed), "attack.first_victim": str(seed)}
-            )
+            words = [preset, *[suite.library] * (suite.library != "certssb"), *[str(seed)] * (seed > 0)]
+            changes = {"seed": seed, "attack.first_victim": seed, "attack.library": suite.library}
+            runs["-".join(words)] = override(PRESETS[preset], {key: str(value) for key, value in changes.items()})
     return runs
 
 
 def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
     """What came of the finished runs of :func:`plan`."""
-    of = {method: [run for run in runs.values() if run.config.attack.method == method] for method in CRAFTED}
+    of = {
+        method: [run for run in runs.values() if run.config.attack.method == method] for method in SUITES[name].methods
+    }
+    settings = next(iter(runs.values())).config.title.partition(": ")[2].rpartition(", ")[0]
     return {
         "suite": name,
-        "title": of[CRAFTED[0]][0].config.title.partition(": ")[2].rpartition(", ")[0],
+        "title": f"{settings}{', attacks of ART' * (SUITES[name].library == 'art')}",
         "attacks": [row(made) for made in of.values()],
     }
 

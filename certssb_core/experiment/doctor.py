@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import platform
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ EXTRAS = {
     "ray": "spreading members over a cluster",
     "optuna": "sweeps over settings",
     "diffusers": "denoising of noisy training images",
-    "art": "clean-label attacks of the adversarial-robustness-toolbox",
+    "adversarial-robustness-toolbox": "clean-label attacks beside our own",
 }
 """Optional packages, and for what; only the part that is named needs one."""
 
@@ -48,7 +48,8 @@ def examine() -> list[Finding]:
     for name in DATASETS:
         there = availability(name)
         found.append(Finding(f"data: {name}", there.present, there.message))
+    present = {found.name for found in importlib.metadata.distributions()}
     for package, purpose in EXTRAS.items():
-        installed = importlib.util.find_spec(package) is not None
+        installed = package in present
         found.append(Finding(f"extra: {package}", installed, f"{purpose} ({'' if installed else 'not '}installed)"))
     return found

@@ -10,6 +10,7 @@ SHAPES = {
     "mnist-cnn": (1, 28, 2),
     "cifar-preact-resnet18": (3, 32, 2),
     "resnet18": (3, 64, 2),
+    "linear": (1, 28, 2),
     "dense": (1, 8, 10),
 }
 

@@ -51,7 +51,9 @@ def test_what_cannot_be_stacked_is_said():
         torch.nn.Conv2d(4, 4, 3, groups=2)(torch.rand(1, 4, 5, 5))
 
 
-@pytest.mark.parametrize(("model", "side"), [("small-cnn", 8), ("dense", 8), ("mnist-cnn", 28), ("resnet18", 32)])
+@pytest.mark.parametrize(
+    ("model", "side"), [("small-cnn", 8), ("dense", 8), ("linear", 28), ("mnist-cnn", 28), ("resnet18", 32)]
+)
 @pytest.mark.parametrize("products", [True, False])
 def test_logits_are_those_of_each_alone(model, side, products):
     stack = [network.eval() for network in networks(model, 3, side)]
