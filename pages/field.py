@@ -59,6 +59,7 @@ def own_budgets(result: dict, colours: dict[str, str]) -> None:
     )
 
 
+@st.fragment  # its controls leave the rest of the page alone
 def common_budget(result: dict, colours: dict[str, str]) -> None:
     st.subheader("Where they can be compared: n training images, each moved by at most τ", anchor=False)
     table = field.frame(result, "common")

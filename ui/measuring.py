@@ -19,8 +19,17 @@ def section(kind: str, *, found: bool) -> None:
                 series.panel(measurement, unit="runs", at_rest=lambda at, job=measurement: _at_rest(job, at))
         except ConfigError as error:
             text.failed(str(error), "Delete its folder to measure afresh.")
-    with st.expander("Measure here", expanded=not found, icon=":material/science:"):
-        _new(kind)
+    _fold(kind, found)
+
+
+@st.fragment  # what is folded away is not drawn, and costs nothing
+def _fold(kind: str, found: bool) -> None:
+    fold = st.expander(
+        "Measure here", expanded=not found, icon=":material/science:", key=f"fold-{kind}", on_change="rerun"
+    )
+    if fold.open:
+        with fold:
+            _new(kind)
 
 
 def _new(kind: str) -> None:

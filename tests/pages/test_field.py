@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from certssb_core.experiment.field import BOTH, TRAINING
 from certssb_core.experiment.files import result_path
+from certssb_core.experiment.measurement import KINDS, Measurement
 from certssb_core.experiment.smoothness import ALARMS, GROUPS, MEASURES, QUANTILES
 
 ROOT = Path(__file__).parents[2]
@@ -163,3 +164,57 @@ def test_a_damaged_comparison_is_told_in_words(compared):
     page = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/field.py").run()
     assert not page.exception
     assert "make it again with `compare`" in page.error[0].value
+
+
+@pytest.fixture
+def launched(monkeypatch) -> list[Measurement]:
+    """In place of a worker: the measurement is said to be stopped at its second run."""
+    found: list[Measurement] = []
+
+    def launch(measurement: Measurement) -> None:
+        found.append(measurement)
+        for run in list(measurement.config.runs)[:2]:
+            measurement.log("run", run=run)
+        measurement.log("stopped", message="stopped on request")
+
+    monkeypatch.setattr("ui.series.launch", launch)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_measurement_is_started_and_continued_from_the_page(page, runs_dir, launched, kind):
+    page.run()
+    suite = list(KINDS[kind].suites)[1]
+    page.button_group(key=f"of-{kind}").set_value(suite).run()
+    page.button(key=f"measure-{kind}").click().run()
+    assert not page.exception
+    (measurement,) = launched
+    assert (measurement.config.kind, measurement.config.name) == (kind, suite)
+    assert measurement.config.runs == KINDS[kind].plan(suite)
+    count = len(measurement.config.runs)
+    assert f"1 of {count} runs" in page.get("progress")[0].text
+    page.button(key=f"continue-{kind}-{suite}").click().run()
+    assert [one.path for one in launched] == [measurement.path] * 2
+
+
+def test_a_finished_measurement_has_no_panel_and_a_failed_one_says_why(page, runs_dir):
+    Measurement.prepare("compare", "digits", runs_dir).log("finished", message="the result is written")
+    Measurement.prepare("compare", "mnist", runs_dir).log("failed", message="no MNIST here")
+    page.run()
+    assert not page.exception
+    assert [error.value for error in page.error if "no MNIST here" in error.value]
+    assert "**compare-mnist**" in texts(page)
+    assert "compare-digits" not in texts(page)
+
+
+def test_what_a_measurement_takes_is_said_before(page, runs_dir):
+    page.run()
+    said = " ".join(caption.value for caption in page.caption)
+    assert f"{len(KINDS['compare'].plan('digits'))} of {len(KINDS['compare'].plan('digits'))} runs are missing" in said
+
+
+def test_visitors_who_may_only_look_start_nothing(page, runs_dir, monkeypatch):
+    monkeypatch.setenv("CERTSSB_READ_ONLY", "1")
+    page.run()
+    assert not page.exception
+    assert all(page.button(key=f"measure-{kind}").disabled for kind in KINDS)
