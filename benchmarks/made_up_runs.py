@@ -42,7 +42,7 @@ def _make_run(folder: Path, name: str) -> Run:
     _write_poison(run, generator)
     sigma = _write_sigma(run, generator)
     _write_votes(run, config, labels, sigma, generator)
-    _write_results(run, generator)
+    write_results(run, generator.random((2 * TESTED, SIDE * SIDE), dtype=np.float32))
     for done in range(0, config.training.members, 10):
         run.log("progress", stage="members", done=done, total=config.training.members, accuracy=0.99)
     run.log("stage", stage="store")
@@ -83,12 +83,16 @@ def _write_votes(
     files.write_arrays(run.path / "votes.safetensors", arrays)
 
 
-def _write_results(run: Run, generator: np.random.Generator) -> None:
+def write_results(run: Run, points: np.ndarray, *, enlarged: float = 1.0) -> None:
+    """Certificates, store, metrics and manifest from a made-up run's votes.
+
+    Args:
+        points: ``(n, d)`` where the balls of the certified inputs lie, clean ones first; enlarged: their radii, by it.
+    """
     voted, rule = certification.voted(run), run.config.certification
     table = certification.certify(voted, mode="sample-specific", bound=rule.bound, alpha=rule.alpha)
-    points = generator.random((len(table), SIDE * SIDE), dtype=np.float32)
     with Store.open(run.store_path) as store:
-        columns = table["prediction"].to_numpy(), table["radius"].to_numpy(), table["sigma"].to_numpy()
+        columns = table["prediction"].to_numpy(), enlarged * table["radius"].to_numpy(), table["sigma"].to_numpy()
         entries = store.insert(points, *columns, list(table["set"]), table["index"].to_numpy())
     table["store_case"] = [entry.case for entry in entries]
     table["store_prediction"] = [entry.label for entry in entries]

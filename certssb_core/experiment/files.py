@@ -66,6 +66,23 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def make_folder(path: Path, name: str, value: Any, *, taken: str) -> None:
+    """Make a job's folder with its description, ``value``, in the file ``name``.
+
+    Raises:
+        RunError: it is there already, which ``taken`` says; it cannot be written; or this process may read only.
+    """
+    limits.check_writable()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+        write_json(path / name, value)
+    except FileExistsError:
+        raise RunError(taken) from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from None
+
+
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Store named arrays as safetensors."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}

@@ -72,7 +72,8 @@ class Bars:
         status = measurement.status()
         run = Run(measurement.runs_dir / status.stage)
         if status.stage not in ("", self.run):
-            self.progress.console.print(f"{status.stage} ({min(status.done + 1, status.total)} of {status.total})")
+            place = f" ({status.done + 1} of {status.total})" if status.done < status.total else ""
+            self.progress.console.print(f"{status.stage}{place}")
             for bar in self.known.values():
                 self.progress.remove_task(bar)
             self.run, self.known = status.stage, {}

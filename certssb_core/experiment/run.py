@@ -74,16 +74,9 @@ class Run(Job):
         Raises:
             RunError: the name is not a plain file name, is taken, or the folder cannot be written.
         """
-        limits.check_writable()
         path = place(name, runs_dir)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-            files.write_json(path / "config.json", config.model_dump(mode="json"))
-        except FileExistsError:
-            raise RunError(f"{path} exists already; choose another name, or resume that run") from None
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        taken = f"{path} exists already; choose another name, or resume that run"
+        files.make_folder(path, "config.json", config.model_dump(mode="json"), taken=taken)
         return cls(path)
 
     @classmethod

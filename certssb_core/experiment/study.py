@@ -133,20 +133,13 @@ class Study(Job):
         Raises:
             RunError: the name is not a plain file name or is taken, or the folder cannot be written.
         """
-        limits.check_writable()
         runs_dir = runs_dir or default_runs_dir()
         path = place(name, runs_dir / FOLDER)
         place(trial_name(name, config.trials), runs_dir)
         if any(runs_dir.glob(f"{name}-[0-9][0-9][0-9]*")):
             raise RunError(f"there are runs named {name}-… already; choose another name")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-            files.write_json(path / "study.json", config.model_dump(mode="json"))
-        except FileExistsError:
-            raise RunError(f"study {name} exists already; choose another name, or continue it") from None
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        taken = f"study {name} exists already; choose another name, or continue it"
+        files.make_folder(path, "study.json", config.model_dump(mode="json"), taken=taken)
         return cls(path)
 
     @classmethod

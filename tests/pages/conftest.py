@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import streamlit as st
 
-from certssb_core.certify.metrics import store_metrics
-from certssb_core.certify.store import Store
-from certssb_core.experiment import certification, files
+from benchmarks.made_up_runs import write_results
+from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig, override
 from certssb_core.experiment.inputs import SETS, load_inputs
 from certssb_core.experiment.run import Run
@@ -40,7 +39,9 @@ def make_run(runs_dir, name: str, **settings: str) -> Run:
     _write_poison(run, inputs)
     _write_sigma(run, inputs, generator)
     _write_votes(run, inputs, generator)
-    _write_results(run, inputs)
+    points = np.concatenate([inputs.test_images(which).reshape(60, -1) for which in SETS])
+    # Six times too large, so that balls of different label do overlap: honest ones of this run seldom do.
+    write_results(run, points, enlarged=6)
     run.log("stage", stage="store")
     run.log("finished", message="done")
     return run
@@ -87,26 +88,3 @@ def _write_votes(run, inputs, generator) -> None:
             share = np.stack([(votes == label).mean(axis=0) for label in range(3)], axis=1)
             arrays[f"softmax/{which}/{noise_map}"] = share
     files.write_arrays(run.path / "votes.safetensors", arrays)
-
-
-def _write_results(run, inputs) -> None:
-    voted, rule = certification.voted(run), run.config.certification
-    table = certification.certify(voted, mode="sample-specific", bound=rule.bound, alpha=rule.alpha)
-    with Store.open(run.store_path) as store:
-        points = np.concatenate([inputs.test_images(which).reshape(60, -1) for which in SETS])
-        # Six times too large, so that balls of different label do overlap: honest ones of this run seldom do.
-        columns = table["prediction"].to_numpy(), 6 * table["radius"].to_numpy(), table["sigma"].to_numpy()
-        entries = store.insert(points, *columns, list(table["set"]), table["index"].to_numpy())
-    table["store_case"] = [entry.case for entry in entries]
-    table["store_prediction"] = [entry.label for entry in entries]
-    table["store_radius"] = [entry.radius_after for entry in entries]
-    table.to_csv(run.path / "certificates.csv", index=False)
-    metrics = certification.assess(voted, table, radii=rule.radii) | {
-        "undefended": {"clean_accuracy": 0.98, "attack_success_rate": 0.95, "attack_works": True},
-        "store": store_metrics(entries),
-        "joint_budget": {"norm": 1.0, "images_median": 0, "certified_without_training_change": 0.5},
-        "seconds": {"total": 1.0},
-        "peak_memory_bytes": 1,
-    }
-    files.write_json(run.path / "metrics.json", metrics)
-    files.write_json(run.path / "manifest.json", {"versions": {}, "device": "cpu", "seed": run.config.seed})
