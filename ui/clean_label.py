@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
+from certssb_core.data.poisoning import METHODS
 from certssb_core.experiment import clean_label
 from certssb_core.figures.clean_label import success
+from certssb_core.figures.images import gallery
 from ui import charts, controls, measuring, state, text
 
 ABOUT = (
@@ -47,6 +50,30 @@ def section() -> None:
     measuring.section("attacks", found=bool(found))
 
 
+@st.fragment  # its controls leave the rest of the page alone
+def _denoised(result: dict[str, Any]) -> None:
+    """Poisons on their way through the defence."""
+    shown = {one["method"]: one["stages"] for one in result["attacks"] if "stages" in one}
+    if not shown:
+        return
+    st.markdown("##### What denoising leaves of a poison")
+    titles = {method: METHODS[method].title for method in shown}
+    method = controls.choose("Attack", titles, next(iter(titles)), key="denoised")
+    levels = {f"{level['sigma']:g}": level["sigma"] for level in shown[method]["levels"]}
+    last = list(levels)[-1]
+    at = controls.choose("Noise σ (pixel units)", {name: f"σ = {name}" for name in levels}, last, key="denoised-at")
+    images, apart = clean_label.stages(result, method=method, sigma=levels[at])
+    count = len(images["poison"])
+    charts.show(
+        gallery(images, titles=[""] * count, height=620),
+        key="denoised-images",
+        summary=f"{count} poisons of {titles[method].lower()} at σ = {at}{', the run’s own' * (at == last)}. Denoised, "
+        f"poisons lie a median of **{apart['to_poison']:.2f}** (L2) from what they were before the noise and "
+        f"**{apart['to_before']:.2f}** from the images they were made of.",
+        table=pd.DataFrame([{"attack": titles[method], "sigma": levels[at]} | apart]),
+    )
+
+
 def _view(result: dict[str, Any]) -> None:
     table = clean_label.table(result)
     bare = table[table["defence"] == "none"]
@@ -70,3 +97,4 @@ def _view(result: dict[str, Any]) -> None:
         column_order=list(COLUMNS),
         height=36 * (len(table) + 1),
     )
+    _denoised(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ def plan(name: str) -> dict[str, RunConfig]:
 
 
 def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
-    """What came of the finished runs of :func:`plan`."""
+    """What came of the finished runs of :func:`plan`; of the first run of every attack a few poisons to look at."""
+    from certssb_core.experiment.denoised import samples  # loads torch, which reading a result does not need
+
     of = {
         method: [run for run in runs.values() if run.config.attack.method == method] for method in SUITES[name].methods
     }
@@ -81,7 +84,7 @@ def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
     return {
         "suite": name,
         "title": f"{settings}{', attacks of ART' * (SUITES[name].library == 'art')}",
-        "attacks": [row(made) for made in of.values()],
+        "attacks": [row(made) | {"stages": samples(made[0])} for made in of.values()],
     }
 
 
@@ -109,6 +112,28 @@ def row(runs: list[Run]) -> dict[str, Any]:
         "norm": float(np.median(np.concatenate([poison["norms"] for poison in poisons]))),
         "seconds": sum(run.metrics["seconds"]["total"] for run in runs),
     }
+
+
+def stages(result: dict[str, Any], *, method: str, sigma: float) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """A few poisons of an attack on their way through the defence, and how far from where denoising leaves them.
+
+    Returns:
+        ``(k, C, H, W)`` float images in [0, 1] of every stage, and ``to_before, to_poison``: the median L2 distance of
+        the denoised poisons to the images that they were and to the poisons.
+    """
+    one = next(one for one in result["attacks"] if one["method"] == method)["stages"]
+    level = next(level for level in one["levels"] if level["sigma"] == sigma)
+    images = {"as it was": one["before"], "poison": one["poison"]}
+    images |= {f"σ = {sigma:g}": level["noisy"], "denoised": level["denoised"]}
+    return {stage: _unpacked(found) for stage, found in images.items()}, {
+        name: level[name] for name in ("to_before", "to_poison")
+    }
+
+
+def _unpacked(images: dict[str, Any]) -> np.ndarray:
+    """What :func:`~certssb_core.experiment.denoised.packed` packed."""
+    pixels = np.frombuffer(base64.b64decode(images["pixels"]), np.uint8)
+    return pixels.reshape(images["shape"]) / 255
 
 
 def table(result: dict[str, Any]) -> pd.DataFrame:

@@ -52,14 +52,22 @@ def trigger_gallery(clean: np.ndarray, triggered: np.ndarray, *, titles: list[st
     """
     factor = magnification(clean, triggered)
     change = 0.5 + np.subtract(triggered, clean, dtype=np.float64) * factor / 2
-    rows = {"clean": clean, "triggered": triggered, f"change × {factor:.3g}": change}
+    return gallery({"clean": clean, "triggered": triggered, f"change × {factor:.3g}": change}, titles=titles)
+
+
+def gallery(rows: dict[str, np.ndarray], *, titles: list[str], height: int = 520) -> go.Figure:
+    """A row of images under another, each with its heading at the left.
+
+    Args:
+        rows: by heading, ``(n, C, H, W)`` in [0, 1]; titles: n headings of the columns.
+    """
     figure = make_subplots(
         len(rows), len(titles), column_titles=titles, horizontal_spacing=0.012, vertical_spacing=0.02
     )
     for row, images in enumerate(rows.values(), start=1):
         for column, image in enumerate(images, start=1):
             figure.add_trace(go.Image(source=picture(image), hoverinfo="skip"), row, column)
-    styled(figure, height=520, legend=False)
+    styled(figure, height=height, legend=False)
     figure.update_annotations(font_size=FONT_SIZE + 1)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(showticklabels=False, ticks="", showgrid=False, showline=False)

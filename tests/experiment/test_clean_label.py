@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from certssb_core.audit import verification
 from certssb_core.ensemble import shards
@@ -16,6 +17,9 @@ from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.workbench import scratch_path
 from certssb_core.experiment.worker import work
+from certssb_core.smoothing.denoisers import denoiser
+from certssb_core.smoothing.diffusion import denoise
+from certssb_core.smoothing.seeds import standard_normal
 
 SMALL = {"data.max_train": "80", "training.members": "3", "training.epochs": "3", "training.single_epochs": "6"}
 SMALL |= {"attack.craft_steps": "4", "certification.alpha": "0.5"}
@@ -113,3 +117,28 @@ def test_attacks_of_art_are_runs_of_their_own_on_the_same_settings():
 def test_a_suite_that_is_none_is_refused():
     with pytest.raises(RunError, match="'mars' is no suite; there are digits, digits-art, mnist"):
         clean_label.plan("mars")
+
+
+def test_poisons_are_kept_to_look_at_before_and_after_every_stage(result, folder):
+    """The shown ones come back to half a step of 8 bits; distances are recomputed from the run's own files."""
+    for method in METHODS:
+        run = Run(folder / f"digits-39-{method}")
+        poison, clean = run.arrays("poison"), load_inputs(run.config).dataset.train_images
+        before, crafted = clean[poison["indices"]], poison["images"]
+        row = next(row for row in result["attacks"] if row["method"] == method)
+        levels = [level["sigma"] for level in row["stages"]["levels"]]
+        assert levels[-1] == run.config.noise.sigma
+        for sigma in levels:
+            images, apart = clean_label.stages(result, method=method, sigma=sigma)
+            assert list(images) == ["as it was", "poison", f"σ = {sigma:g}", "denoised"]
+            shown = np.linspace(0, len(crafted) - 1, len(images["poison"])).astype(int)
+            np.testing.assert_allclose(images["as it was"], before[shown], atol=0.5 / 255 + 1e-6)
+            np.testing.assert_allclose(images["poison"], crafted[shown], atol=0.5 / 255 + 1e-6)
+            draws = standard_normal(len(crafted), crafted.shape[1:], seed=0, purpose="training noise", member=0)
+            noisy = torch.from_numpy(crafted) + sigma * draws
+            np.testing.assert_allclose(images[f"σ = {sigma:g}"], noisy[shown].clamp(0, 1), atol=0.5 / 255 + 1e-6)
+            denoised = denoise(denoiser("digits"), noisy, torch.full((len(noisy),), sigma)).numpy()
+            np.testing.assert_allclose(images["denoised"], denoised[shown], atol=0.5 / 255 + 1e-5)
+            for name, other in (("to_before", before), ("to_poison", crafted)):
+                norms = np.sort(np.linalg.norm((denoised - other).reshape(len(other), -1), axis=1))
+                assert norms[(len(norms) - 1) // 2] == pytest.approx(apart[name], rel=1e-4), "the lower median"

@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 
@@ -157,6 +158,27 @@ def test_clean_label_attacks_are_shown_undefended_first(page, runs_dir):
     assert "**1 of 2** attacks succeed on at least half of what they aim at: Gradient matching **75%** → **25%**." in (
         texts(page)
     )
+
+
+def test_poisons_are_shown_on_their_way_through_the_defence(page, runs_dir):
+    pixels = {"shape": [2, 1, 2, 2], "pixels": base64.b64encode(bytes(range(8))).decode()}
+    levels = [
+        {"sigma": sigma, "noisy": pixels, "denoised": pixels, "to_before": 2 * sigma, "to_poison": 3 * sigma}
+        for sigma in (0.5, 1.0)
+    ]
+    one = {"measured": 4, "undefended_accuracy": 0.9, "accuracy": 0.95, "abstained": 0.0, "poisoned": 9, "norm": 1.0}
+    one |= {"method": "sleeper-agent", "undefended_success": 1.0, "success": 0.25, "seconds": 1.0}
+    one |= {"stages": {"before": pixels, "poison": pixels, "levels": levels}}
+    whole = {"suite": "digits", "title": "T", "attacks": [one]}
+    result_path("clean-label", "digits", runs_dir).write_text(json.dumps(whole))
+    page.run()
+    assert not page.exception
+    assert "2 poisons of sleeper agent at σ = 1, the run’s own. Denoised, poisons lie a median of **3.00**" in texts(
+        page
+    )
+    page.button_group(key="denoised-at").set_value("0.5").run()
+    assert not page.exception
+    assert "σ = 0.5. Denoised, poisons lie a median of **1.50**" in texts(page)
 
 
 def test_a_damaged_comparison_is_told_in_words(compared):
