@@ -29,6 +29,9 @@ COLUMNS = {
     "defence": "defence",
     "success": st.column_config.NumberColumn("attack success", format="percent"),
     "count": "succeeded on",
+    "chance": st.column_config.NumberColumn(
+        "without poison", help="Of the same inputs: taken for the target class by models of data without any poison."
+    ),
     "n": "of",
     "accuracy": st.column_config.NumberColumn("clean accuracy", format="percent"),
     "norm": st.column_config.NumberColumn("change (L2)", format="%.2f", help="Median over the poisons."),

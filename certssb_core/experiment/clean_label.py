@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from certssb_core.certify.metrics import wilson_interval
-from certssb_core.data.poisoning import METHODS
+from certssb_core.data.poisoning import METHODS, counts_for_attack
 from certssb_core.experiment import files
 from certssb_core.experiment.config import RunConfig, override
 from certssb_core.experiment.presets import PRESETS
@@ -56,7 +56,8 @@ def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
 
 
 def plan(name: str) -> dict[str, RunConfig]:
-    """The runs of a suite: one of every attack, several where it aims at victims.
+    """The runs of a suite: one of every attack, several where it aims at victims, and for every seed one of the same
+    data without poisons, which tells what is taken for the target class without an attack.
 
     Raises:
         RunError: there is no such suite.
@@ -64,6 +65,12 @@ def plan(name: str) -> dict[str, RunConfig]:
     if name not in SUITES:
         raise RunError(f"{name!r} is no suite; there are {', '.join(SUITES)}")
     suite, runs = SUITES[name], {}
+    for seed in range(TRIALS):
+        stem, changes = f"{suite.presets}-unpoisoned", {"attack.method": "stamp", "attack.rate": "0"}
+        changes["title"] = f"The data of {suite.presets}-… without poisons, diffusion denoising"
+        runs[f"{stem}-{seed}" if seed else stem] = override(
+            PRESETS[f"{suite.presets}-clean-label-backdoor"], changes | {"seed": str(seed)}
+        )
     for method in suite.methods:
         preset = f"{suite.presets}-{method}"
         for seed in range(TRIALS if METHODS[method].victims else 1):
@@ -80,16 +87,23 @@ def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
     of = {
         method: [run for run in runs.values() if run.config.attack.method == method] for method in SUITES[name].methods
     }
-    settings = next(iter(runs.values())).config.title.partition(": ")[2].rpartition(", ")[0]
+    settings = next(iter(of.values()))[0].config.title.partition(": ")[2].rpartition(", ")[0]
+    unpoisoned = {run.config.seed: run for run in runs.values() if not run.config.attack.rate}
     return {
         "suite": name,
         "title": f"{settings}{', attacks of ART' * (SUITES[name].library == 'art')}",
-        "attacks": [row(made) | {"stages": samples(made[0])} for made in of.values()],
+        "attacks": [row(made, unpoisoned) | {"stages": samples(made[0])} for made in of.values()],
     }
 
 
-def row(runs: list[Run]) -> dict[str, Any]:
-    """Success and accuracy of an attack over its runs, undefended first, and how far its poisons were moved."""
+def row(runs: list[Run], unpoisoned: dict[int, Run]) -> dict[str, Any]:
+    """Success and accuracy of an attack over its runs, undefended first, and how far its poisons were moved.
+
+    Args:
+        unpoisoned: by seed, a run on the same data without poisons: how many of those that are aimed at it takes for
+            the target class is ``chance``, and ``undefended_chance`` how many its undefended model does.
+    """
+    chance = np.concatenate([taken_for_target(run, unpoisoned[run.config.seed]) for run in runs])
     aimed = np.array([run.metrics["triggered"]["n"] for run in runs])
 
     def success(group: str) -> float:
@@ -105,13 +119,26 @@ def row(runs: list[Run]) -> dict[str, Any]:
         "measured": int(aimed.sum()),
         "undefended_success": success("undefended"),
         "undefended_accuracy": mean("undefended", "clean_accuracy"),
+        "undefended_chance": float(chance[:, 0].mean()),
         "success": success("triggered"),
+        "chance": float(chance[:, 1].mean()),
         "accuracy": mean("clean", "accuracy"),
         "abstained": mean("clean", "abstained"),
         "poisoned": len(poisons[0]["indices"]),
         "norm": float(np.median(np.concatenate([poison["norms"] for poison in poisons]))),
         "seconds": sum(run.metrics["seconds"]["total"] for run in runs),
     }
+
+
+def taken_for_target(attacked: Run, other: Run) -> np.ndarray:
+    """Which of the test inputs that ``attacked`` aims at ``other`` takes for the target class, ``(n, 2)`` bool: its
+    undefended model, its members."""
+    attack = attacked.config.attack
+    shown = "clean" if METHODS[attack.method].victims else "triggered"
+    table = other.certificates().query("set == @shown")
+    counts = counts_for_attack(table["label"].to_numpy(), **attack.aim)
+    answers = np.stack([other.arrays("undefended")[shown], table["prediction"].to_numpy()], axis=1)
+    return answers[counts] == attack.target
 
 
 def stages(result: dict[str, Any], *, method: str, sigma: float) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -137,16 +164,18 @@ def _unpacked(images: dict[str, Any]) -> np.ndarray:
 
 
 def table(result: dict[str, Any]) -> pd.DataFrame:
-    """One row per attack and defence: ``attack, source, defence, success, low, high, count, n, accuracy``."""
+    """One row per attack and defence: ``attack, source, defence, success, low, high, count, chance, n, accuracy, norm,
+    poisoned``; ``chance`` of the n are taken for the target class without an attack."""
     rows = []
     for one in result["attacks"]:
         method, n = METHODS[one["method"]], one["measured"]
         for defence, prefix in (("none", "undefended_"), ("diffusion denoising", "")):
             success = one[f"{prefix}success"]
+            chance = round(one[f"{prefix}chance"] * n)
             low, high = wilson_interval(round(success * n), n)
             rows.append(
                 {"attack": method.title, "source": method.source, "defence": defence, "success": success}
-                | {"low": low, "high": high, "count": round(success * n), "n": n}
+                | {"low": low, "high": high, "count": round(success * n), "chance": chance, "n": n}
                 | {"accuracy": one[f"{prefix}accuracy"], "norm": one["norm"], "poisoned": one["poisoned"]}
             )
     return pd.DataFrame(rows)

@@ -106,8 +106,10 @@ def test_attacks_that_make_no_sense_are_refused(settings, words):
 
 def test_attacks_of_art_are_runs_of_their_own_on_the_same_settings():
     ours, theirs = clean_label.plan("digits"), clean_label.plan("digits-art")
-    assert not set(ours) & set(theirs)
-    for name, config in theirs.items():
+    shared = set(ours) & set(theirs)
+    assert all(not ours[name].attack.rate for name in shared), "the data without poison are the same"
+    for name in set(theirs) - shared:
+        config = theirs[name]
         assert config.attack.library == "art"
         assert config.attack.method != "convex-polytope", "ART has none"
         twin = ours[name.replace("-art", "")]
@@ -142,3 +144,23 @@ def test_poisons_are_kept_to_look_at_before_and_after_every_stage(result, folder
             for name, other in (("to_before", before), ("to_poison", crafted)):
                 norms = np.sort(np.linalg.norm((denoised - other).reshape(len(other), -1), axis=1))
                 assert norms[(len(norms) - 1) // 2] == pytest.approx(apart[name], rel=1e-4), "the lower median"
+
+
+def test_what_is_taken_for_the_target_without_poison_is_counted(result, folder):
+    """Recounted from the unpoisoned run's own votes, image by image."""
+    rows = {row["method"]: row for row in result["attacks"]}
+    for method, seeds in (("bullseye-polytope", (0, 1)), ("clean-label-backdoor", (0,))):
+        hits, aimed = [0, 0], 0
+        for seed in seeds:
+            suffix = f"-{seed}" if seed else ""
+            run, other = Run(folder / f"digits-39-{method}{suffix}"), Run(folder / f"digits-39-unpoisoned{suffix}")
+            assert len(other.arrays("poison")["indices"]) == 0
+            shown = "clean" if method == "bullseye-polytope" else "triggered"
+            table = other.certificates()
+            predictions = table.loc[table["set"] == shown, "prediction"].to_numpy()
+            for image in np.flatnonzero(run_inputs(run).counts):
+                hits[0] += int(other.arrays("undefended")[shown][image] == 0)
+                hits[1] += int(predictions[image] == 0)
+                aimed += 1
+        assert rows[method]["undefended_chance"] == pytest.approx(hits[0] / aimed)
+        assert rows[method]["chance"] == pytest.approx(hits[1] / aimed)

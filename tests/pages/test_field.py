@@ -147,6 +147,7 @@ def test_beta_moves_the_certified_number(page, runs_dir, keep, expected):
 
 def test_clean_label_attacks_are_shown_undefended_first(page, runs_dir):
     one = {"measured": 4, "undefended_accuracy": 0.9, "accuracy": 0.95, "abstained": 0.0, "poisoned": 9, "norm": 1.0}
+    one |= {"chance": 0.0, "undefended_chance": 0.0}
     rows = [
         one | {"method": method, "undefended_success": bare, "success": 0.25, "seconds": 1.0}
         for method, bare in (("gradient-matching", 0.75), ("hidden-trigger", 0.25))
@@ -167,6 +168,7 @@ def test_poisons_are_shown_on_their_way_through_the_defence(page, runs_dir):
         for sigma in (0.5, 1.0)
     ]
     one = {"measured": 4, "undefended_accuracy": 0.9, "accuracy": 0.95, "abstained": 0.0, "poisoned": 9, "norm": 1.0}
+    one |= {"chance": 0.0, "undefended_chance": 0.0}
     one |= {"method": "sleeper-agent", "undefended_success": 1.0, "success": 0.25, "seconds": 1.0}
     one |= {"stages": {"before": pixels, "poison": pixels, "levels": levels}}
     whole = {"suite": "digits", "title": "T", "attacks": [one]}
