@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from certssb_core.experiment import field
+from certssb_core.field import systems
 from certssb_core.figures import curves, theme
 from certssb_core.figures.field import budgets
 from ui import charts, clean_label, controls, flips, measuring, smoothness, state, text
@@ -30,7 +30,7 @@ COLUMNS = {
 
 
 def overview(result: dict) -> None:
-    attack, table = result["attack"], field.table(result)
+    attack, table = result["attack"], systems.table(result)
     st.markdown(
         f"**{result['title']}**, {attack['trigger']} trigger of norm {attack['norm']:g}, {attack['rate']:.0%} of the "
         f"training images poisoned ({result['poisoned']:,}). Without a defence the attack succeeds on "
@@ -47,7 +47,7 @@ def overview(result: dict) -> None:
 
 def own_budgets(result: dict, colours: dict[str, str]) -> None:
     st.subheader("Each in its own budget", anchor=False)
-    table = field.frame(result, "curves")
+    table = systems.frame(result, "curves")
     count = table["budget"].nunique()
     charts.show(
         budgets(table, colours=colours),
@@ -62,11 +62,14 @@ def own_budgets(result: dict, colours: dict[str, str]) -> None:
 @st.fragment  # its controls leave the rest of the page alone
 def common_budget(result: dict, colours: dict[str, str]) -> None:
     st.subheader("Where they can be compared: n training images, each moved by at most τ", anchor=False)
-    table = field.frame(result, "common")
+    table = systems.frame(result, "common")
     left, right = st.columns(2)
     with left:
         who = controls.choose(
-            "And", {field.TRAINING: "the " + field.TRAINING, field.BOTH: "the " + field.BOTH}, field.TRAINING, key="and"
+            "And",
+            {systems.TRAINING: "the " + systems.TRAINING, systems.BOTH: "the " + systems.BOTH},
+            systems.TRAINING,
+            key="and",
         )
     with right:
         norms = {f"{norm:g}": f"τ = {norm:g}" for norm in sorted(table["norm"].unique())}
@@ -88,10 +91,10 @@ def common_budget(result: dict, colours: dict[str, str]) -> None:
     )
 
 
-def systems(result: dict) -> None:
+def explanations(result: dict) -> None:
     st.subheader("The systems", anchor=False)
     for name, row in result["systems"].items():
-        system = field.SYSTEMS[name]
+        system = systems.SYSTEMS[name]
         with st.expander(f"{system.title}: {row['setting']}", icon=":material/shield:"):
             st.markdown(f"{system.about} [arXiv {system.source}](https://arxiv.org/abs/{system.source})")
             st.markdown(f"Its certificate counts the {row['budget']}.")
@@ -104,16 +107,16 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "2003.08904", "2002.11750", "1906.04948", "2006.14768", "2403.11981", "2006.06721"],
 )
-found = field.results(state.runs_dir())
+found = systems.results(state.runs_dir())
 if found:
     name = controls.choose("Data", {suite: found[suite]["title"] for suite in found}, next(iter(found)), key="suite")
     result = found[name]
-    titles = [field.SYSTEMS[system].title for system in field.SYSTEMS]
+    titles = [systems.SYSTEMS[system].title for system in systems.SYSTEMS]
     colours = {title: theme.class_colour(place) for place, title in enumerate(titles)}
     overview(result)
     own_budgets(result, colours)
     common_budget(result, colours)
-    systems(result)
+    explanations(result)
 else:
     text.empty("No comparison has been made yet. Start one below, or `python -m certssb_core compare digits`.")
 measuring.section("compare", found=bool(found))

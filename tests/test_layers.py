@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"data": 1, "certify": 1, "figures": 2, "smoothing": 2, "ensemble": 3, "experiment": 4, "audit": 5}
+FLOORS = {"data": 1, "certify": 1, "figures": 2, "smoothing": 2, "ensemble": 3, "experiment": 4, "audit": 5, "field": 5}
 LIGHT = (
     "certssb_core.certify.store",
     "certssb_core.data.datasets",
@@ -23,7 +23,7 @@ LIGHT = (
     "certssb_core.experiment.launch",
     "certssb_core.experiment.tuning",
     "certssb_core.experiment.presets",
-    "certssb_core.experiment.smoothness",
+    "certssb_core.field.smoothness",
     "certssb_core.audit.verification",
     "certssb_core.figures.theme",
     "certssb_core.report",

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from certssb_core.ensemble import shards
-from certssb_core.experiment import certification, clean_label, field, files, smoothness
+from certssb_core.experiment import certification, files
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run
+from certssb_core.field import clean_label, smoothness, systems
 
 RUN = Run(Path(__file__).parents[1] / "checkpoints" / "digits")
 
@@ -53,14 +54,14 @@ def test_all_members_are_there_to_vote_again():
 
 
 def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said():
-    result = field.results(RUN.path.parent)["digits"]
-    suite = field.SUITES["digits"]
+    result = systems.results(RUN.path.parent)["digits"]
+    suite = systems.SUITES["digits"]
     assert result["attack"] == suite.attack.model_dump(mode="json")
-    assert set(result["systems"]) == set(field.SYSTEMS)
+    assert set(result["systems"]) == set(systems.SYSTEMS)
     assert result["undefended"]["attack_works"]
     for system in suite.presets:
         assert result["systems"][system]["models"] == suite.config(system).training.members
-    assert len(field.table(result)) == 1 + len(field.SYSTEMS)
+    assert len(systems.table(result)) == 1 + len(systems.SYSTEMS)
 
 
 def test_shipped_measurements_say_what_is_said_of_them():

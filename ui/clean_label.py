@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from certssb_core.data.poisoning import METHODS
-from certssb_core.experiment import clean_label
+from certssb_core.field import clean_label
 from certssb_core.figures.clean_label import success
 from certssb_core.figures.images import gallery
 from ui import charts, controls, measuring, state, text

@@ -6,8 +6,8 @@ import streamlit as st
 
 from certssb_core.experiment import cost
 from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.measurement import KINDS, Measurement
 from certssb_core.experiment.run import Run, RunError, State
+from certssb_core.field.measurement import KINDS, Measurement
 from ui import controls, jobs, series, state, text
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from certssb_core.experiment.launch import start as launch
-from certssb_core.experiment.measurement import Measurement
 from certssb_core.experiment.run import Run, RunError, State
 from certssb_core.experiment.study import Study
+from certssb_core.field.measurement import Measurement
 from ui import jobs, state, text
 
 Series = Study | Measurement

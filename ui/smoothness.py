@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from certssb_core.experiment import smoothness
+from certssb_core.field import smoothness
 from certssb_core.figures import smoothness as figures
 from ui import charts, controls, measuring, state, text
 

@@ -86,8 +86,8 @@ def study_worker(path: Path) -> None:
 @app.command("measurement-worker", hidden=True)
 def measurement_worker(path: Path) -> None:
     """Make the runs that a measurement is missing, and its result, in this process."""
-    from certssb_core.experiment.measurement import Measurement
-    from certssb_core.experiment.measuring import work
+    from certssb_core.field.measurement import Measurement
+    from certssb_core.field.measuring import work
 
     raise typer.Exit(0 if work(Measurement(path)) else FAILED)
 

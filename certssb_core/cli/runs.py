@@ -156,7 +156,7 @@ def _go(run: Run, queue: bool) -> None:
 
 
 def _follow(run: Run) -> None:
-    from certssb_core.experiment.follow import follow
+    from certssb_core.cli.follow import follow
 
     ended(follow(run), again=f"resume {run.path}")
     print_metrics(run.metrics)

@@ -116,7 +116,7 @@ def _ranges(texts: list[str]) -> dict[str, ranges.Range]:
 
 def _follow(study: Study) -> None:
     """Take the study to its end, and say what it does."""
-    from certssb_core.experiment.follow import attend
+    from certssb_core.cli.follow import attend
 
     said = len(study.events())
 

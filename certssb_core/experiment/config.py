@@ -269,9 +269,11 @@ class RunConfig(Group):
         return self.data.name if self.noise.denoiser == "auto" else self.noise.denoiser
 
     def differs(self, wanted: RunConfig) -> list[str]:
-        """The dotted keys in which this is not what is wanted; what ``auto`` came to stand for is no difference."""
+        """The dotted keys in which this is not what is wanted, but for the title, and for what ``auto`` came to be."""
         mine = flatten(self)
-        return [key for key, value in flatten(wanted).items() if value not in (None, "auto", mine[key])]
+        return [
+            key for key, value in flatten(wanted).items() if value not in (None, "auto", mine[key]) and key != "title"
+        ]
 
     @model_validator(mode="after")
     def _one_system(self) -> RunConfig:

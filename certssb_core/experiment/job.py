@@ -19,6 +19,7 @@ from typing import Any, Literal
 import filelock
 
 from certssb_core.experiment import limits
+from certssb_core.experiment.config import RunConfig
 from certssb_core.experiment.errors import RunError
 
 try:
@@ -75,6 +76,19 @@ class Job:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+
+    @property
+    def runs_dir(self) -> Path:
+        """The folder of runs that it belongs to."""
+        raise NotImplementedError
+
+    def status(self) -> Status:
+        """Where it stands."""
+        raise NotImplementedError
+
+    def remaining(self) -> dict[RunConfig, int]:
+        """What is left to be trained: how many runs of each config."""
+        raise NotImplementedError
 
     @property
     def name(self) -> str:

@@ -6,15 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from certssb_core.experiment import cost, limits
 from certssb_core.experiment.job import Job, RunError
 from certssb_core.experiment.run import Run
-
-if TYPE_CHECKING:
-    from certssb_core.experiment.measurement import Measurement
-    from certssb_core.experiment.study import Study
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +24,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))}
 
 
-def start(job: Run | Study | Measurement) -> subprocess.Popen:
+def start(job: Job) -> subprocess.Popen:
     """Start the worker process of a job that is new, queued or stopped; it outlives whoever started it.
 
     Raises:
@@ -44,7 +39,7 @@ def start(job: Run | Study | Measurement) -> subprocess.Popen:
     return _spawn(job)
 
 
-def check_affordable(job: Run | Study | Measurement) -> None:
+def check_affordable(job: Job) -> None:
     """See whether this server allows what the runs that are left to a job are forecast to take.
 
     Raises:

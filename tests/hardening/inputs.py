@@ -28,14 +28,14 @@ from certssb_core.data.sources import DataError
 from certssb_core.ensemble import released, shards
 from certssb_core.experiment import config as configuration
 from certssb_core.experiment import cost, files, limits, ranges
-from certssb_core.experiment import field as comparison
 from certssb_core.experiment.config import ConfigError, RunConfig, override, parse
 from certssb_core.experiment.image_file import read_image
-from certssb_core.experiment.measurement import Measurement, MeasurementConfig
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.question import painted
 from certssb_core.experiment.run import Run, RunError, place
 from certssb_core.experiment.study import Study, describe
+from certssb_core.field import systems
+from certssb_core.field.measurement import Measurement, MeasurementConfig
 from ui import lesson_files
 
 ROOT = Path(__file__).parents[2]
@@ -286,7 +286,7 @@ def compared(path: Path) -> None:
     folder = path.parent / "compared"
     folder.mkdir(exist_ok=True)
     path.replace(files.result_path("field", "digits", folder))
-    comparison.results(folder)
+    systems.results(folder)
 
 
 def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader]:

@@ -17,12 +17,12 @@ from certssb_core.certify.store import Store, StoreError
 from certssb_core.data.sources import DataError
 from certssb_core.experiment import certification, cost, launch, limits, waiting
 from certssb_core.experiment.config import ConfigError, RunConfig, override
-from certssb_core.experiment.measurement import Measurement
 from certssb_core.experiment.pipeline import Pipeline
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.ranges import Interval
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.study import Study, describe
+from certssb_core.field.measurement import Measurement
 
 ROOT = Path(__file__).parents[2]
 STUDY = describe(base=PRESETS["digits-quick"], ranges={"noise.sigma": Interval(low=0.1, high=0.4)})

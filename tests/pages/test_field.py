@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.experiment.field import BOTH, TRAINING
 from certssb_core.experiment.files import result_path
-from certssb_core.experiment.measurement import KINDS, Measurement
-from certssb_core.experiment.smoothness import ALARMS, GROUPS, MEASURES, QUANTILES
+from certssb_core.field.measurement import KINDS, Measurement
+from certssb_core.field.smoothness import ALARMS, GROUPS, MEASURES, QUANTILES
+from certssb_core.field.systems import BOTH, TRAINING
 
 ROOT = Path(__file__).parents[2]
 L2, IMAGES = "L2 norm of the change of the test input, training set as given", "training images inserted or removed"

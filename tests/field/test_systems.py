@@ -9,7 +9,7 @@ from certssb_core.audit import capsule, verification
 from certssb_core.audit.budget import translate
 from certssb_core.audit.falsification import falsify
 from certssb_core.audit.inspection import inspect
-from certssb_core.experiment import certification, field
+from certssb_core.experiment import certification
 from certssb_core.experiment.config import override
 from certssb_core.experiment.engine import InProcessEngine
 from certssb_core.experiment.inputs import load_inputs
@@ -18,6 +18,7 @@ from certssb_core.experiment.query import ask
 from certssb_core.experiment.resolve import resolve_denoiser
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.worker import work
+from certssb_core.field import systems
 from certssb_core.report import report
 from certssb_core.smoothing.denoisers import denoiser
 
@@ -42,10 +43,10 @@ def result(folder):
         for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa"):
             patch.setitem(PRESETS, f"digits-01-{system}", override(PRESETS[f"digits-01-{system}"], SMALL))
         patch.setattr("certssb_core.experiment.pipeline.make_engine", lambda *_: InProcessEngine())
-        runs = {name: Run.create(config, name, folder) for name, config in field.plan("digits").items()}
+        runs = {name: Run.create(config, name, folder) for name, config in systems.plan("digits").items()}
         for run in runs.values():
             assert work(run), run.status().message
-        made, again = (field.conclude("digits", runs) for _ in range(2))
+        made, again = (systems.conclude("digits", runs) for _ in range(2))
     for one in (made, again):
         one["systems"]["nearest"]["seconds"] = 0.0
     assert json.dumps(made) == json.dumps(again)
@@ -57,11 +58,11 @@ def run_of(folder, system) -> Run:
 
 
 def test_every_system_has_its_row_and_its_unit(result, folder):
-    assert set(result["systems"]) == set(field.SYSTEMS)
+    assert set(result["systems"]) == set(systems.SYSTEMS)
     budgets = {system: row["budget"] for system, row in result["systems"].items()}
     assert budgets["rab"] == budgets["cert-ssbd"]
     assert len(set(budgets.values())) == 4
-    assert next(iter(field.table(result)["system"])) == "No defence"
+    assert next(iter(systems.table(result)["system"])) == "No defence"
 
 
 def test_rates_are_those_of_the_runs(result, folder):
@@ -72,16 +73,16 @@ def test_rates_are_those_of_the_runs(result, folder):
 
 
 def test_curves_fall_and_start_at_the_accuracy(result):
-    for (series, _), part in field.frame(result, "curves").query("set == 'clean'").groupby(["series", "budget"]):
+    for (series, _), part in systems.frame(result, "curves").query("set == 'clean'").groupby(["series", "budget"]):
         assert (part["share"].diff().dropna() <= 0).all()
-        system = next(name for name, known in field.SYSTEMS.items() if known.title == series)
+        system = next(name for name, known in systems.SYSTEMS.items() if known.title == series)
         assert part["share"].iloc[0] <= result["systems"][system]["accuracy"]["share"]
 
 
 def test_the_common_budget_counts_a_moved_image_twice_for_dpa_and_leaves_flips_out(result, folder):
-    common = field.frame(result, "common")
+    common = systems.frame(result, "common")
     assert "Feature flips" not in set(common["series"])
-    assert set(common[common["test_input"] == field.BOTH]["series"]) == {"RAB", "Cert-SSBD"}
+    assert set(common[common["test_input"] == systems.BOTH]["series"]) == {"RAB", "Cert-SSBD"}
     table = run_of(folder, "dpa").certificates().query("set == 'clean'")
     standing = ((table["prediction"] == table["label"]) & (table["radius"] - 1 >= 2 * 3)).sum()
     rows = common.query("series == 'DPA' and norm == 0.1 and images <= 3")
@@ -110,8 +111,8 @@ def test_denoising_certifies_training_images_alone(result, folder):
     assert "test input as given" in budget.promise.joint_budget
     assert "denoiser is part of how members are trained" in budget.promise.condition
     assert not run.store_path.exists()
-    common = field.frame(result, "common")
-    assert "Diffusion denoising" in set(common[common["test_input"] == field.TRAINING]["series"])
+    common = systems.frame(result, "common")
+    assert "Diffusion denoising" in set(common[common["test_input"] == systems.TRAINING]["series"])
 
 
 @pytest.mark.parametrize("system", ["denoise", "dpa"])
@@ -192,4 +193,4 @@ def test_a_run_without_a_store_answers_by_its_members(result, folder, system):
 
 def test_a_suite_that_is_none_is_refused():
     with pytest.raises(RunError, match="'cifar' is no suite; there are digits, mnist"):
-        field.plan("cifar")
+        systems.plan("cifar")

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from certssb_core.experiment.job import Job, RunError, Status
 from certssb_core.experiment.launch import start
-from certssb_core.experiment.measurement import Measurement
 from certssb_core.experiment.run import Run
+from certssb_core.field.measurement import Measurement
 
 _POLL_SECONDS = 0.5
 

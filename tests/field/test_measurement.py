@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from certssb_core.experiment import measuring, series, waiting
+from certssb_core.experiment import series, waiting
 from certssb_core.experiment.config import ConfigError, override
 from certssb_core.experiment.files import read_arrays
 from certssb_core.experiment.launch import start
-from certssb_core.experiment.measurement import KINDS, Kind, Measurement, MeasurementConfig, taken_up
 from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run, RunError
+from certssb_core.field import measuring
+from certssb_core.field.measurement import KINDS, Kind, Measurement, MeasurementConfig, taken_up
 from tests.conftest import SMALL, make_small_run
 
 NAMES = ("one", "two", "three")
@@ -108,7 +109,8 @@ def test_a_run_that_fails_is_named_with_its_reason(measurement, monkeypatch, sub
 
 
 def test_a_run_with_other_settings_is_not_taken_up_and_says_which(tmp_path):
-    other = override(make_small_run(tmp_path, "mine").config, {"noise.sigma": "0.31", "training.epochs": "3"})
+    changes = {"noise.sigma": "0.31", "training.epochs": "3", "title": "Other words, which are no setting"}
+    other = override(make_small_run(tmp_path, "mine").config, changes)
     with pytest.raises(RunError, match=r"has other settings than are wanted \(noise.sigma, training.epochs\)"):
         taken_up("mine", other, tmp_path)
 

@@ -82,7 +82,7 @@ def plan(name: str) -> dict[str, RunConfig]:
 
 def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
     """What came of the finished runs of :func:`plan`; of the first run of every attack a few poisons to look at."""
-    from certssb_core.experiment.denoised import samples  # loads torch, which reading a result does not need
+    from certssb_core.field.denoised import samples  # loads torch, which reading a result does not need
 
     of = {
         method: [run for run in runs.values() if run.config.attack.method == method] for method in SUITES[name].methods
@@ -158,7 +158,7 @@ def stages(result: dict[str, Any], *, method: str, sigma: float) -> tuple[dict[s
 
 
 def _unpacked(images: dict[str, Any]) -> np.ndarray:
-    """What :func:`~certssb_core.experiment.denoised.packed` packed."""
+    """What :func:`~certssb_core.field.denoised.packed` packed."""
     pixels = np.frombuffer(base64.b64decode(images["pixels"]), np.uint8)
     return pixels.reshape(images["shape"]) / 255
 

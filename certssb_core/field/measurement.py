@@ -1,4 +1,4 @@
-"""A measurement: several runs, and one result that follows from them, as :mod:`.field` and its neighbours have it.
+"""A measurement: several runs, and one result that follows from them, as :mod:`.systems` and its neighbours have it.
 
     .measurements/KIND-NAME/measurement.json     which runs with which settings
     .measurements/KIND-NAME/events.jsonl         the log
@@ -19,10 +19,11 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from certssb_core.experiment import clean_label, field, files, limits, smoothness
+from certssb_core.experiment import files, limits
 from certssb_core.experiment.config import ConfigError, Group, RunConfig
 from certssb_core.experiment.job import Job, RunError, Status
 from certssb_core.experiment.run import Run, default_runs_dir, place
+from certssb_core.field import clean_label, smoothness, systems
 
 FOLDER = ".measurements"
 
@@ -50,10 +51,10 @@ KindName = Literal["compare", "attacks", "smoothness"]
 KINDS: dict[str, Kind] = {
     "compare": Kind(
         "Every system of the field on one dataset and attack",
-        field.STEM,
-        {name: suite.title for name, suite in field.SUITES.items()},
-        field.plan,
-        field.conclude,
+        systems.STEM,
+        {name: suite.title for name, suite in systems.SUITES.items()},
+        systems.plan,
+        systems.conclude,
     ),
     "attacks": Kind(
         "Clean-label attacks, undefended and against diffusion denoising",

@@ -72,7 +72,7 @@ def conclude(name: str, runs: dict[str, Run], *, draws: int = DRAWS) -> dict[str
     Raises:
         RunError: a run has no undefended model.
     """
-    from certssb_core.experiment.undefended import undefended  # loads torch, which reading a result does not need
+    from certssb_core.field.undefended import undefended  # loads torch, which reading a result does not need
 
     attacks, spread, separation = [], [], []
     for run in runs.values():

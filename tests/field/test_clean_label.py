@@ -8,7 +8,6 @@ import torch
 
 from certssb_core.audit import verification
 from certssb_core.ensemble import shards
-from certssb_core.experiment import clean_label
 from certssb_core.experiment.config import ConfigError, override
 from certssb_core.experiment.engine import InProcessEngine
 from certssb_core.experiment.inputs import load_inputs, run_inputs
@@ -17,6 +16,7 @@ from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run, RunError
 from certssb_core.experiment.workbench import scratch_path
 from certssb_core.experiment.worker import work
+from certssb_core.field import clean_label
 from certssb_core.smoothing.denoisers import denoiser
 from certssb_core.smoothing.diffusion import denoise
 from certssb_core.smoothing.seeds import standard_normal

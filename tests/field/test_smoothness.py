@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from certssb_core.certify.roc import area
-from certssb_core.experiment import smoothness
 from certssb_core.experiment.files import result_path
 from certssb_core.experiment.inputs import load_inputs
 from certssb_core.experiment.run import Run, RunError
-from certssb_core.experiment.undefended import undefended
+from certssb_core.field import smoothness
+from certssb_core.field.undefended import undefended
 
 
 @pytest.fixture(scope="module")

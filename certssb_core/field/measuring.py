@@ -6,8 +6,8 @@ import json
 
 from certssb_core.experiment import files, series
 from certssb_core.experiment.job import RunError
-from certssb_core.experiment.measurement import Measurement, taken_up
 from certssb_core.experiment.run import Run
+from certssb_core.field.measurement import Measurement, taken_up
 
 
 def work(measurement: Measurement) -> bool:

@@ -1,0 +1,1 @@
+"""What is measured over several runs: systems compared, clean-label attacks, backdoor smoothing."""
