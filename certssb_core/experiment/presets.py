@@ -119,7 +119,7 @@ def _clean_label(
 def _clean_label_digits(method: str) -> RunConfig:
     data = DataConfig(classes=("3", "9"))
     return _clean_label(
-        method, "Handwritten digits 3/9", data, _DIGITS_01_ATTACK, budget=2.0, sigma=0.5, training=_DIGITS_01_TRAINING
+        method, "Handwritten digits 3/9", data, _DIGITS_01_ATTACK, budget=2.0, sigma=0.6, training=_DIGITS_01_TRAINING
     )
 
 

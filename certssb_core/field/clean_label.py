@@ -18,8 +18,6 @@ from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run, RunError, default_runs_dir
 
 STEM = "clean-label"
-TRIALS = 3
-"""Runs of an attack that aims at a few victims, each with another seed and the next images as victims."""
 
 
 CRAFTED = tuple(method for method in METHODS if method != "stamp")
@@ -27,10 +25,17 @@ CRAFTED = tuple(method for method in METHODS if method != "stamp")
 
 @dataclass(frozen=True)
 class Suite:
-    """What is attacked: a title, the first part of the presets' names, and whose attacks (``attack.library``)."""
+    """What is attacked.
+
+    Attributes:
+        presets: first part of the presets' names.
+        trials: runs of an attack that aims at a few victims, each with another seed and the next images as victims.
+        library: whose attacks (``attack.library``).
+    """
 
     title: str
     presets: str
+    trials: int
     library: str = "certssb"
 
     @property
@@ -40,9 +45,9 @@ class Suite:
 
 
 SUITES: dict[str, Suite] = {
-    "digits": Suite("Handwritten digits 3 and 9", "digits-39"),
-    "digits-art": Suite("Handwritten digits 3 and 9, attacks of ART", "digits-39", "art"),
-    "mnist": Suite("MNIST 4 and 9", "mnist-49"),
+    "digits": Suite("Handwritten digits 3 and 9", "digits-39", trials=3),
+    "digits-art": Suite("Handwritten digits 3 and 9, attacks of ART", "digits-39", trials=3, library="art"),
+    "mnist": Suite("MNIST 4 and 9", "mnist-49", trials=2),
 }
 
 
@@ -65,7 +70,7 @@ def plan(name: str) -> dict[str, RunConfig]:
     if name not in SUITES:
         raise RunError(f"{name!r} is no suite; there are {', '.join(SUITES)}")
     suite, runs = SUITES[name], {}
-    for seed in range(TRIALS):
+    for seed in range(suite.trials):
         stem, changes = f"{suite.presets}-unpoisoned", {"attack.method": "stamp", "attack.rate": "0"}
         changes["title"] = f"The data of {suite.presets}-… without poisons, diffusion denoising"
         runs[f"{stem}-{seed}" if seed else stem] = override(
@@ -73,7 +78,7 @@ def plan(name: str) -> dict[str, RunConfig]:
         )
     for method in suite.methods:
         preset = f"{suite.presets}-{method}"
-        for seed in range(TRIALS if METHODS[method].victims else 1):
+        for seed in range(suite.trials if METHODS[method].victims else 1):
             words = [preset, *[suite.library] * (suite.library != "certssb"), *[str(seed)] * (seed > 0)]
             changes = {"seed": seed, "attack.first_victim": seed, "attack.library": suite.library}
             runs["-".join(words)] = override(PRESETS[preset], {key: str(value) for key, value in changes.items()})

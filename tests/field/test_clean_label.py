@@ -1,6 +1,7 @@
 """Crafted poisons in the one pipeline: made once, stored, seen by members, verified, measured on who is aimed at."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def result(folder):
             patch.setitem(PRESETS, f"digits-39-{method}", override(PRESETS[f"digits-39-{method}"], SMALL))
         patch.setattr(clean_label, "CRAFTED", METHODS)
         patch.setattr("certssb_core.experiment.pipeline.make_engine", lambda *_: InProcessEngine())
-        patch.setattr(clean_label, "TRIALS", 2)
+        patch.setitem(clean_label.SUITES, "digits", replace(clean_label.SUITES["digits"], trials=2))
         runs = {name: Run.create(config, name, folder) for name, config in clean_label.plan("digits").items()}
         for run in runs.values():
             assert work(run), run.status().message
