@@ -32,13 +32,14 @@ def samples(run: Run) -> dict[str, Any]:
     shown = np.linspace(0, len(crafted) - 1, min(SHOWN, len(crafted))).astype(int)
     found: dict[str, Any] = {"before": packed(before[shown]), "poison": packed(crafted[shown]), "levels": []}
     for share in SHARES:
-        sigma = torch.full((len(crafted),), share * config.noise.sigma)
+        level = share * config.noise.sigma
+        sigma = torch.full((len(crafted),), level)
         labels = torch.zeros(len(crafted), dtype=torch.int64)
         law, clean = NOISE_LAWS[config.noise.law], PREPROCESSING[config.noise.preprocessing]
         noisy = law.training_set(crafted, labels, sigma, classes=2, seed=config.seed, member=0).images
         denoised = clean(noisy, sigma, config.denoiser)
         found["levels"].append(
-            {"sigma": float(sigma[0]), "noisy": packed(noisy[shown]), "denoised": packed(denoised[shown])}
+            {"sigma": level, "noisy": packed(noisy[shown]), "denoised": packed(denoised[shown])}
             | {"to_before": _apart(denoised, before), "to_poison": _apart(denoised, crafted)}
         )
     return found
