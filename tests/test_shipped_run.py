@@ -53,26 +53,36 @@ def test_all_members_are_there_to_vote_again():
     assert shards.finished(RUN.path / "members") == set(range(RUN.config.training.members))
 
 
-def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said():
-    result = systems.results(RUN.path.parent)["digits"]
-    suite = systems.SUITES["digits"]
+@pytest.mark.parametrize("name", systems.SUITES)
+def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said(name):
+    result, suite = systems.results(RUN.path.parent)[name], systems.SUITES[name]
     assert result["attack"] == suite.attack.model_dump(mode="json")
-    assert set(result["systems"]) == set(systems.SYSTEMS)
+    trained = set(systems.SYSTEMS) - {"nearest"}
+    assert set(suite.presets) == trained
+    assert set(result["systems"]) - {"nearest"} == trained
     assert result["undefended"]["attack_works"]
-    for system in suite.presets:
+    for system in trained:
         assert result["systems"][system]["models"] == suite.config(system).training.members
-    assert len(systems.table(result)) == 1 + len(systems.SYSTEMS)
+    assert len(systems.table(result)) == 1 + len(result["systems"])
 
 
-def test_shipped_measurements_say_what_is_said_of_them():
+def test_the_shipped_smoothness_says_what_is_said_of_it():
     measured = smoothness.results(RUN.path.parent)["digits"]
     table = smoothness.table(measured, measure="entropy", scale=0.4)
     none, strongest = table.iloc[0], table.iloc[-1]
     assert none["rate"] == 0
     assert none["auc_clean_low"] < 0.5 < none["auc_clean_high"]
     assert strongest["attack_success"] > 0.9 < strongest["auc_clean_low"]
-    attacked = clean_label.table(clean_label.results(RUN.path.parent)["digits"]).set_index(["defence", "attack"])
+
+
+@pytest.mark.parametrize("name", clean_label.SUITES)
+def test_denoising_stops_every_shipped_attack_that_works(name):
+    """To at most 16 % (the range of 2403.11981), at no more than 2 points of accuracy."""
+    result = clean_label.results(RUN.path.parent)[name]
+    assert [one["method"] for one in result["attacks"]] == clean_label.SUITES[name].methods
+    attacked = clean_label.table(result).set_index(["defence", "attack"])
     bare, defended = attacked.loc["none"], attacked.loc["diffusion denoising"]
     working = bare.index[bare["success"] >= 0.5]
     assert len(working) >= 5
     assert (defended.loc[working, "success"] <= 0.16).all()
+    assert (bare.loc[working, "accuracy"] - defended.loc[working, "accuracy"] <= 0.02).all()

@@ -98,6 +98,6 @@ def _view(result: dict[str, Any]) -> None:
         hide_index=True,
         column_config=COLUMNS,
         column_order=list(COLUMNS),
-        height=36 * (len(table) + 1),
+        height="content",
     )
     _denoised(result)
