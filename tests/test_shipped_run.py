@@ -11,6 +11,7 @@ from certssb_core.experiment.run import Run
 from certssb_core.field import clean_label, smoothness, systems
 
 RUN = Run(Path(__file__).parents[1] / "checkpoints" / "digits")
+SHIPPED = RUN.path.parent
 
 
 def test_is_the_digits_preset_and_a_few_megabytes():
@@ -53,9 +54,15 @@ def test_all_members_are_there_to_vote_again():
     assert shards.finished(RUN.path / "members") == set(range(RUN.config.training.members))
 
 
-@pytest.mark.parametrize("name", systems.SUITES)
+def test_what_the_lecture_hall_needs_is_shipped():
+    assert "digits" in systems.results(SHIPPED)
+    assert "digits" in smoothness.results(SHIPPED)
+    assert {"digits", "digits-art"} <= set(clean_label.results(SHIPPED))
+
+
+@pytest.mark.parametrize("name", systems.results(SHIPPED))
 def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said(name):
-    result, suite = systems.results(RUN.path.parent)[name], systems.SUITES[name]
+    result, suite = systems.results(SHIPPED)[name], systems.SUITES[name]
     assert result["attack"] == suite.attack.model_dump(mode="json")
     trained = set(systems.SYSTEMS) - {"nearest"}
     assert set(suite.presets) == trained
@@ -67,7 +74,7 @@ def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said(na
 
 
 def test_the_shipped_smoothness_says_what_is_said_of_it():
-    measured = smoothness.results(RUN.path.parent)["digits"]
+    measured = smoothness.results(SHIPPED)["digits"]
     table = smoothness.table(measured, measure="entropy", scale=0.4)
     none, strongest = table.iloc[0], table.iloc[-1]
     assert none["rate"] == 0
@@ -75,10 +82,10 @@ def test_the_shipped_smoothness_says_what_is_said_of_it():
     assert strongest["attack_success"] > 0.9 < strongest["auc_clean_low"]
 
 
-@pytest.mark.parametrize("name", clean_label.SUITES)
+@pytest.mark.parametrize("name", clean_label.results(SHIPPED))
 def test_denoising_stops_every_shipped_attack_that_works(name):
     """To at most 16 % (the range of 2403.11981), at no more than 2 points of accuracy."""
-    result = clean_label.results(RUN.path.parent)[name]
+    result = clean_label.results(SHIPPED)[name]
     assert [one["method"] for one in result["attacks"]] == clean_label.SUITES[name].methods
     attacked = clean_label.table(result).set_index(["defence", "attack"])
     bare, defended = attacked.loc["none"], attacked.loc["diffusion denoising"]
