@@ -142,11 +142,13 @@ def budgets(series: list[Series], images: list[np.ndarray]) -> pd.DataFrame:
         images: m arrays, one entry per row of the series' certificates: largest n certified, -1 for none.
 
     Returns:
-        Columns ``series, images`` (n from 0 to one more than the largest certified), ``share, count, n``.
+        Columns ``series, images, share, count, n``: n from 0 to one more than the largest certified, or of many only
+        those at which a count falls, so that a count holds until the next row.
     """
     kept = [_standing(one, certified) for one, certified in zip(series, images, strict=True)]
     largest = max((int(values.max(initial=0)) for values in kept), default=0)
-    steps = np.unique(np.linspace(0, largest + 1, min(largest + 2, 400)).astype(np.int64))
+    every = np.arange(largest + 2)
+    steps = every if len(every) <= 400 else np.unique(np.concatenate([[0], *(values + 1 for values in kept)]))
     return pd.concat(
         [
             pd.DataFrame({"series": one.name, "images": steps})

@@ -29,6 +29,8 @@ from certssb_core.experiment.voted import Voted
 STEM = "field"
 SMALL = 2000
 """Training images up to which the exact nearest-neighbour classifier is computed."""
+CORNERS = 150
+"""Of a curve over images, as many as a result keeps."""
 NORMS = (0.02, 0.05, 0.1)
 """τ of the common budget; that of the attack's trigger comes on top."""
 TRAINING = "test input as given"
@@ -145,15 +147,16 @@ def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
     entries = {system: _entry(system, run) for system, run in of.items()}
     if len(entries["rab"].voted.sigma_train) <= SMALL:
         entries["nearest"] = _nearest(of["rab"])
+    poisoned = len(of["rab"].arrays("poison")["indices"])
     return {
         "suite": name,
         "title": chosen.title,
         "attack": chosen.attack.model_dump(mode="json"),
-        "poisoned": len(of["rab"].arrays("poison")["indices"]),
+        "poisoned": poisoned,
         "undefended": of["rab"].metrics["undefended"],
         "systems": {system: entries[system].row() for system in SYSTEMS if system in entries},
         "curves": _curves(entries).to_dict("list"),
-        "common": _common(entries, chosen.attack.norm).to_dict("list"),
+        "common": _common(entries, chosen.attack.norm, poisoned).to_dict("list"),
     }
 
 
@@ -298,9 +301,10 @@ def _curves(entries: dict[str, _Entry]) -> pd.DataFrame:
     return _corners(curves, ["series", "budget", "set"])
 
 
-def _common(entries: dict[str, _Entry], trigger: float) -> pd.DataFrame:
+def _common(entries: dict[str, _Entry], trigger: float, poisoned: int) -> pd.DataFrame:
     """Clean test inputs that stay right, of the systems that cover n training images moved by τ each, labels kept:
-    ``series, test_input, norm, images, count, n``."""
+    ``series, test_input, norm, images, count, n``. A count holds until the next row; where there are many it is the
+    lowest until then, but exact at as many images as are poisoned."""
     parts = []
     for test_input, too in ((TRAINING, False), (BOTH, True)):
         for norm in sorted({*NORMS, trigger}):
@@ -309,7 +313,23 @@ def _common(entries: dict[str, _Entry], trigger: float) -> pd.DataFrame:
             table = comparison.budgets([entries[name].series for name in covered], list(covered.values()))
             parts.append(table.assign(test_input=test_input, norm=norm))
     common = pd.concat(parts, ignore_index=True)[["series", "test_input", "norm", "images", "count", "n"]]
-    return _corners(common, ["series", "test_input", "norm"])
+    by = ["series", "test_input", "norm"]
+    groups = [thinned(rows, poisoned) for _, rows in _corners(common, by).groupby(by, sort=False)]
+    return pd.concat(groups, ignore_index=True)
+
+
+def thinned(corners: pd.DataFrame, exact: int) -> pd.DataFrame:
+    """At most some :data:`CORNERS` of a falling staircase's, each with the lowest count until the next.
+
+    Args:
+        corners: columns ``images`` (rising) and ``count`` (falling) at least; exact: images at which nothing is lost.
+    """
+    if len(corners) <= CORNERS:
+        return corners
+    at = int(corners["images"].searchsorted(exact, side="right"))
+    rows = np.unique(np.clip([*np.linspace(0, len(corners) - 1, CORNERS).astype(int), at - 1, at], 0, len(corners) - 1))
+    until = np.append(rows[1:] - 1, rows[-1])
+    return corners.iloc[rows].assign(count=corners["count"].to_numpy()[until])
 
 
 def _corners(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -54,6 +54,15 @@ def test_budgets_count_right_and_certified_clean_images(series):
     assert set(table["n"]) == {10}
 
 
+def test_budgets_of_many_images_are_exact_at_every_number(series):
+    images = np.concatenate([[0, 7, 7, 400, 5000, -1, 31, 9999, 3, 3], np.full(10, 50)])
+    table = comparison.budgets([series], [images])
+    standing = images[:8]  # the ninth abstains and the tenth is wrong
+    for n in (0, 1, 7, 8, 30, 31, 32, 399, 400, 401, 4999, 5000, 5001, 9999, 10_000):
+        assert table[table["images"] <= n]["count"].iloc[-1] == (standing >= n).sum()
+    assert len(table) < 20
+
+
 def test_budgets_in_words_agree_with_the_table(series):
     images = np.concatenate([[0, 1, 2, 2, 5, -1, 0, 0, 9, 9], np.full(10, 50)])
     assert "run **3 of 10**" in comparison.budget_sentence([series], [images], count=2, norm=0.1)

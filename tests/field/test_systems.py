@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from certssb_core.audit import capsule, verification
@@ -189,6 +190,24 @@ def test_a_run_without_a_store_answers_by_its_members(result, folder, system):
     table = run.certificates()
     reply = ask(run, load_inputs(run.config).dataset.test_images[5])
     assert (reply.answered_by, reply.prediction, reply.radius) == ("members", *table.loc[5, ["prediction", "radius"]])
+
+
+def test_a_thinned_staircase_never_says_more_and_is_exact_where_it_must_be():
+    generator = np.random.default_rng(4)
+    images = np.concatenate([[0], np.sort(generator.choice(np.arange(1, 9000), 2000, replace=False))])
+    whole = pd.DataFrame({"images": images, "count": np.arange(len(images))[::-1]})
+    for exact in (0, 253, int(images[1000]), 8999, 20_000):
+        few = systems.thinned(whole, exact)
+        assert len(few) <= systems.CORNERS + 2
+
+        def at(table, n):
+            return table[table["images"] <= n]["count"].iloc[-1]
+
+        assert at(few, exact) == at(whole, exact)
+        said = np.array([[at(few, n), at(whole, n)] for n in range(0, 9100, 7)])
+        assert (said[:, 0] <= said[:, 1]).all()
+        assert (said[:, 1] - said[:, 0]).max() < 2000 / systems.CORNERS + 2
+    assert systems.thinned(whole[:100], 3).equals(whole[:100])
 
 
 def test_a_suite_that_is_none_is_refused():
