@@ -44,7 +44,7 @@ def test_a_finished_run_with_this_attack_tells_the_success_rate(page, finished_r
     for name in ("trigger", "rate"):
         page.query_params[name] = str(getattr(finished_run.config.attack, name))
     page.run()
-    assert metrics(page)["Undefended model's ASR"] == "95.0%"
+    assert metrics(page)["Undefended model's ASR"] == "99.0%"
 
 
 def test_no_poison_is_an_empty_state(page):
