@@ -8,6 +8,8 @@ from plotly.subplots import make_subplots
 
 from certssb_core.figures import theme
 
+MARKED = 40
+"""Steps of a curve up to which each has a marker."""
 _DASHES = {"clean": "solid", "triggered": "dot"}
 
 
@@ -26,14 +28,15 @@ def budgets(table: pd.DataFrame, *, colours: dict[str, str]) -> go.Figure:
     )
     for (series, budget, which), part in table.groupby(["series", "budget", "set"], sort=False):
         place = panels.index(budget)
-        whole = (part["radius"] % 1 == 0).all()  # a count: markers show where it stands
+        whole = (part["radius"] % 1 == 0).all()
+        marked = whole and len(part) <= MARKED  # a count: markers show where it stands
         figure.add_scatter(
             x=part["radius"],
             y=100 * part["share"],
             customdata=part[["count", "n"]],
             name=f"{series}, {which}",
             legendgroup=series,
-            mode="lines+markers" if whole else "lines",
+            mode="lines+markers" if marked else "lines",
             marker={"size": 8},
             line={"shape": "hv", "color": colours[series], "width": 3, "dash": _DASHES[which]},
             hovertemplate="%{x:.3g}: %{y:.1f} % (%{customdata[0]} of %{customdata[1]})",
