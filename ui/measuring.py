@@ -6,8 +6,8 @@ import streamlit as st
 
 from certssb_core.experiment import cost
 from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.run import Run, RunError, State
-from certssb_core.field.measurement import KINDS, Measurement
+from certssb_core.experiment.run import RunError, State
+from certssb_core.field.measurement import KINDS, Measurement, missing
 from ui import controls, jobs, series, state, text
 
 
@@ -49,19 +49,16 @@ def _new(kind: str) -> None:
 def _takes(kind: str, name: str) -> str:
     """How many runs are missing and, where it is known, how long they take."""
     runs_dir, plan = state.runs_dir(), KINDS[kind].plan(name)
-    missing = [
-        config
-        for run, config in plan.items()
-        if not (runs_dir / run).is_dir() or Run(runs_dir / run).status().state != "done"
-    ]
-    if not missing:
+    left = missing(plan, runs_dir)
+    if not left:
         return f"All {len(plan)} runs are there: only the result is made again."
-    words = f"{len(missing)} of {len(plan)} runs are missing"
-    found = [cost.forecast(config, state.runs(), cost.read_calibration(config, runs_dir)) for config in missing]
-    if any(one is None for one in found):
+    words = f"{sum(left.values())} of {len(plan)} runs are missing"
+    found = cost.total(left, runs_dir)
+    if found is None:
         return f"{words}. How long they take here is not known until this machine has been timed (on Train)."
-    seconds, disk = (sum(getattr(one, of) for one in found) for of in ("seconds", "disk_bytes"))
-    return f"{words}: about **{jobs.duration(seconds)}** and **{disk / 1e6:,.0f} MB** on this machine."
+    return (
+        f"{words}: about **{jobs.duration(found.seconds)}** and **{found.disk_bytes / 1e6:,.0f} MB** on this machine."
+    )
 
 
 def _at_rest(measurement: Measurement, at: State) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import ceil, inf
@@ -69,6 +69,23 @@ def forecast(config: RunConfig, runs: Iterable[Run], calibration: Calibration | 
     if calibration is not None:
         return from_calibration(config, calibration)
     return from_finished_run(config, runs)
+
+
+def total(wanted: Mapping[RunConfig, int], runs_dir: Path) -> Cost | None:
+    """Of several runs one after the other, how many of each config; None where what one of them takes is not known."""
+    runs, costs = Run.all(runs_dir), []
+    for config, count in wanted.items():
+        if (one := forecast(config, runs, read_calibration(config, runs_dir))) is None:
+            return None
+        costs.append((count, one))
+    return Cost(
+        seconds=sum(count * one.seconds for count, one in costs),
+        low=sum(count * one.low for count, one in costs),
+        high=sum(count * one.high for count, one in costs),
+        peak_memory_bytes=max((one.peak_memory_bytes for _, one in costs), default=0),
+        disk_bytes=sum(count * one.disk_bytes for count, one in costs),
+        basis="the sum of the runs",
+    )
 
 
 def from_calibration(config: RunConfig, measured: Calibration) -> Cost:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from certssb_core.experiment import cost, limits
 from certssb_core.experiment.job import Job, RunError
-from certssb_core.experiment.run import Run
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -48,17 +47,13 @@ def check_affordable(job: Job) -> None:
     limits.check_writable()
     if not limits.current().costs:
         return
-    runs, seconds, memory, disk = Run.all(job.runs_dir), 0.0, 0.0, 0.0
-    for config, count in job.remaining().items():
-        found = cost.forecast(config, runs, cost.read_calibration(config, job.runs_dir))
-        if found is None:
-            raise RunError(
-                "this server allows a launch only so much time, memory and disk, and what this one takes is not known: "
-                "time this machine first (on the Train page, or `python -m certssb_core forecast`)"
-            )
-        seconds, disk = seconds + count * found.seconds, disk + count * found.disk_bytes
-        memory = max(memory, found.peak_memory_bytes)
-    limits.check_cost(seconds, memory, disk)
+    found = cost.total(job.remaining(), job.runs_dir)
+    if found is None:
+        raise RunError(
+            "this server allows a launch only so much time, memory and disk, and what this one takes is not known: "
+            "time this machine first (on the Train page, or `python -m certssb_core forecast`)"
+        )
+    limits.check_cost(found.seconds, found.peak_memory_bytes, found.disk_bytes)
 
 
 def _spawn(job: Job) -> subprocess.Popen:

@@ -154,11 +154,7 @@ class Measurement(Job):
 
     def remaining(self) -> dict[RunConfig, int]:
         """How many of each config are left to be made."""
-        return Counter(
-            config
-            for name, config in self.config.runs.items()
-            if not (self.runs_dir / name).exists() or Run(self.runs_dir / name).status().state != "done"
-        )
+        return missing(self.config.runs, self.runs_dir)
 
     def status(self) -> Status:
         """Where it stands; ``done`` of ``total`` count runs, ``stage`` is the one at work."""
@@ -173,6 +169,15 @@ class Measurement(Job):
             total=len(self.config.runs),
             message=events[-1].get("message", "") if events else "",
         )
+
+
+def missing(runs: Mapping[str, RunConfig], runs_dir: Path) -> dict[RunConfig, int]:
+    """Of ``runs``, by their names, those that have not finished: how many of each config."""
+    return Counter(
+        config
+        for name, config in runs.items()
+        if not (runs_dir / name).exists() or Run(runs_dir / name).status().state != "done"
+    )
 
 
 def taken_up(name: str, config: RunConfig, runs_dir: Path) -> Run:

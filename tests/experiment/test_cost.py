@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certssb_core.experiment import files
+from certssb_core.experiment import cost, files
 from certssb_core.experiment.config import RunConfig, override
 from certssb_core.experiment.cost import (
     NOT_MEASURED,
@@ -17,6 +17,7 @@ from certssb_core.experiment.cost import (
     read_calibration,
     write_calibration,
 )
+from certssb_core.experiment.presets import PRESETS
 from certssb_core.experiment.run import Run
 
 MEASURED = {"data": 1.0, "undefended": 10.0, "sigma": 20.0, "members": 100.0, "votes": 2.0, "store": 3.0}
@@ -162,3 +163,17 @@ def test_a_damaged_calibration_is_as_none(tmp_path, content):
     assert read_calibration(BASE, tmp_path) is None
     write_calibration(BASE, TIMED, tmp_path)
     assert read_calibration(BASE, tmp_path) == TIMED
+
+
+def test_several_runs_take_their_sum_and_the_memory_of_the_largest(tmp_path, monkeypatch):
+    known = {
+        override(PRESETS["digits"], {"seed": "1"}): cost.Cost(10.0, 8.0, 13.0, 500, 70, ""),
+        override(PRESETS["digits"], {"seed": "2"}): cost.Cost(4.0, 3.0, 5.0, 900, 20, ""),
+    }
+    monkeypatch.setattr(cost, "forecast", lambda config, runs, calibration: known.get(config))
+    one, other = known
+    found = cost.total({one: 2, other: 3}, tmp_path)
+    assert (found.seconds, found.low, found.high) == (32.0, 25.0, 41.0)
+    assert (found.peak_memory_bytes, found.disk_bytes) == (900, 200)
+    assert cost.total({one: 1, PRESETS["digits"]: 1}, tmp_path) is None
+    assert cost.total({}, tmp_path).seconds == 0
