@@ -4,8 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.controls import drop_infinite_numbers
-from ui.text import plain_errors
+from ui.kit.controls import drop_infinite_numbers
+from ui.kit.text import plain_errors
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -26,7 +26,7 @@ page = st.navigation(
         st.Page("pages/certify.py", title="Certify", icon=":material/verified_user:"),
         st.Page("pages/overlaps.py", title="Overlaps", icon=":material/join_inner:"),
         st.Page("pages/query.py", title="Query", icon=":material/contact_support:"),
-        st.Page("pages/field.py", title="Field", icon=":material/compare:"),
+        st.Page("pages/compare.py", title="Field", icon=":material/compare:"),
         st.Page("pages/tune.py", title="Tune", icon=":material/tune:"),
     ],
     position="top",  # leaves the whole width to the charts, on a projector above all

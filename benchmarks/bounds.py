@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from certssb_core.certify.bounds import BOUNDS, ClassBounds
-from certssb_core.certify.time_uniform import stop_early
-from certssb_core.experiment.certification import voted
-from certssb_core.experiment.run import Run
+from certssb_core.certify.bounds.registry import BOUNDS, ClassBounds
+from certssb_core.certify.bounds.time_uniform import stop_early
+from certssb_core.results.votes import read_run_votes
+from certssb_core.runs.run import Run
 
 PROFILES = {
     "two classes, p_A ~ Beta(20, 1)": (2, 20.0),
@@ -80,7 +80,7 @@ def main() -> None:
         for members in MEMBERS
     ]
     if settings.run:
-        run = voted(Run(settings.run))
+        run = read_run_votes(Run(settings.run))
         for (which, noise_map), votes in run.votes.items():
             figures = measure(votes, run.labels, run.classes, settings.alpha, run.softmax[which, noise_map])
             rows.append({"votes": f"{settings.run.name}: {which}, {noise_map}", "members": run.members} | figures)

@@ -15,32 +15,32 @@ from pathlib import Path
 
 import numpy as np
 
-from certssb_core.certify.bounds import BOUNDS, count_votes
-from certssb_core.experiment.certification import certificates_of
-from certssb_core.experiment.reading import Reading, read_votes
-from certssb_core.experiment.run import Run
-from certssb_core.experiment.voted import Voted, voted
+from certssb_core.certify.bounds.registry import BOUNDS, count_votes
+from certssb_core.results.certification import certificates_of
+from certssb_core.results.vote_bounds import VoteBounds, bound_votes
+from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs.run import Run
 
 RADII = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
 ASIDE = ((0.05, 1), (0.05, 2), (0.05, 3), (0.1, 1), (0.1, 2))
 """Share of the members set aside, and how many candidates they keep."""
 
 
-def curve(run: Voted, reading: Reading) -> dict[str, float]:
+def curve(run: RunVotes, reading: VoteBounds) -> dict[str, float]:
     certified = certificates_of(run, reading)
     radius = np.where(certified.prediction == run.labels, certified.radius, -1.0)
     accuracy = {f"accuracy at {r}": float((radius > r).mean()) for r in RADII}
     return {"average radius": float(radius.clip(0).mean())} | accuracy
 
 
-def single(run: Voted, k: int, bound: str, alpha: float) -> Reading:
+def single(run: RunVotes, k: int, bound: str, alpha: float) -> VoteBounds:
     """Every input at candidate ``k``, at the whole of alpha."""
     votes = run.candidate_votes["clean"][:, k]
     sigma = np.full(votes.shape[1], run.config.noise.test_candidates[k])
     bounds = BOUNDS[bound].from_votes(
         votes, classes=run.classes, alpha=alpha, softmax=run.candidate_softmax["clean"][k]
     )
-    return Reading(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
+    return VoteBounds(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--bounds", nargs="+", default=["clopper-pearson", "joint"])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "candidates.json")
     settings = parser.parse_args()
-    run, rows = voted(Run(settings.run)), []
+    run, rows = read_run_votes(Run(settings.run)), []
     sigmas = run.config.noise.test_candidates
     for bound in settings.bounds:
         singles = [curve(run, single(run, k, bound, settings.alpha)) for k in range(len(sigmas))]
@@ -59,11 +59,11 @@ def main() -> None:
         read = {"bound": bound, "alpha": settings.alpha}
         found = [(f"single σ {sigma}", one) for sigma, one in zip(sigmas, singles, strict=True)]
         found += [(f"best single σ {sigmas[best]}", singles[best]), ("envelope of all single σ", envelope)]
-        found += [("voted (union)", curve(run, read_votes(run, "clean", mode="voted", **read)))]
+        found += [("voted (union)", curve(run, bound_votes(run, "clean", mode="voted", **read)))]
         for share, kept in ASIDE:
             noise = run.config.noise.model_copy(update={"aside": share, "kept": kept})
             changed = replace(run, config=run.config.model_copy(update={"noise": noise}))
-            reading = read_votes(changed, "clean", mode="set-aside", **read)
+            reading = bound_votes(changed, "clean", mode="set-aside", **read)
             found.append((f"set aside {run.members - reading.members}, kept {kept}", curve(changed, reading)))
         rows += [{"bound": bound, "choice": name} | figures for name, figures in found]
     print(f"{run.members} members, {len(run.labels)} clean test images, α {settings.alpha}")

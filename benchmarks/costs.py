@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import record
-from certssb_core.data.sources import DataError
-from certssb_core.experiment import cost
-from certssb_core.experiment.calibration import measure as calibrate
-from certssb_core.experiment.presets import PRESETS
+from certssb_core.config.presets import PRESETS
+from certssb_core.errors import DataError
+from certssb_core.jobs import forecast
+from certssb_core.jobs.timing import measure as calibrate
 
 MEMBERS = 1000
 STANDING_FOR_ALL = tuple(
@@ -38,11 +38,11 @@ def measure(names: tuple[str, ...] = STANDING_FOR_ALL) -> dict[str, Any]:
             continue
         training = PRESETS[name].training.model_copy(update={"members": MEMBERS})
         config = PRESETS[name].model_copy(update={"training": training})
-        seconds = cost.member_seconds(config, measured) * MEMBERS / measured.workers
+        seconds = forecast.member_seconds(config, measured) * MEMBERS / measured.workers
         found[name] = {
             "seconds": seconds,
             "core_hours": seconds * measured.workers / 3600,
-            "disk_bytes": cost.from_calibration(config, measured).disk_bytes,
+            "disk_bytes": forecast.from_calibration(config, measured).disk_bytes,
             "calibration": asdict(measured),
         }
     return {"members": MEMBERS, "presets": found}

@@ -18,37 +18,37 @@ from pathlib import Path
 
 import numpy as np
 
-from certssb_core.certify.bounds import BOUNDS, count_votes
+from certssb_core.certify.bounds.registry import BOUNDS, count_votes
 from certssb_core.certify.certificate import images_certified
-from certssb_core.experiment.certification import certificates_of
-from certssb_core.experiment.comparison import published
-from certssb_core.experiment.inputs import load_inputs
-from certssb_core.experiment.reading import Reading, read_votes
-from certssb_core.experiment.run import Run
-from certssb_core.experiment.voted import Voted, voted
+from certssb_core.results.certification import certificates_of
+from certssb_core.results.comparison import published
+from certssb_core.results.vote_bounds import VoteBounds, bound_votes
+from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.run import Run
 
 SHARE_LEFT = 0.01
 """Radii and numbers of images are reported as far as the envelope certifies this share of the inputs."""
 
 
-def _read(path: Path, **noise: float) -> Voted:
-    found = voted(Run(path))
+def _read(path: Path, **noise: float) -> RunVotes:
+    found = read_run_votes(Run(path))
     changed = found.config.model_copy(update={"noise": found.config.noise.model_copy(update=noise)})
     return replace(found, config=changed)
 
 
-def on_common_inputs(runs: list[Voted]) -> list[Voted]:
+def on_common_inputs(runs: list[RunVotes]) -> list[RunVotes]:
     """Every run, on the test images that all of them voted on."""
     rows = [{image.tobytes(): row for row, image in enumerate(_test_images(run))} for run in runs]
     common = [image for image in rows[0] if all(image in others for others in rows)]
     return [_on(run, np.array([own[image] for image in common])) for run, own in zip(runs, rows, strict=True)]
 
 
-def _test_images(run: Voted) -> np.ndarray:
+def _test_images(run: RunVotes) -> np.ndarray:
     return load_inputs(run.config).dataset.test_images
 
 
-def _on(run: Voted, rows: np.ndarray) -> Voted:
+def _on(run: RunVotes, rows: np.ndarray) -> RunVotes:
     return replace(
         run,
         labels=run.labels[rows],
@@ -60,16 +60,16 @@ def _on(run: Voted, rows: np.ndarray) -> Voted:
     )
 
 
-def single(run: Voted, k: int, bound: str, alpha: float) -> Reading:
+def single(run: RunVotes, k: int, bound: str, alpha: float) -> VoteBounds:
     """Every input at candidate ``k``, at the whole of α."""
     votes, softmax = run.candidate_votes["clean"][:, k], run.candidate_softmax["clean"][k]
     sigma = np.full(votes.shape[1], run.config.noise.test_candidates[k])
     bounds = BOUNDS[bound].from_votes(votes, classes=run.classes, alpha=alpha, softmax=softmax)
-    return Reading(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
+    return VoteBounds(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
 
 
 def curves(
-    run: Voted, reading: Reading, *, radii: np.ndarray, images: np.ndarray, norm: float
+    run: RunVotes, reading: VoteBounds, *, radii: np.ndarray, images: np.ndarray, norm: float
 ) -> dict[str, np.ndarray]:
     """Share of the inputs that are right and certified beyond each radius, and for each number of moved images."""
     certified = certificates_of(run, reading)
@@ -106,7 +106,7 @@ def main() -> None:
         for k, sigma in enumerate(run.config.noise.test_candidates)
     }
     specific = {
-        f"{name}, {mode}": curves(run, read_votes(run, "clean", mode=mode, **rule), **axes)
+        f"{name}, {mode}": curves(run, bound_votes(run, "clean", mode=mode, **rule), **axes)
         for name, run in runs.items()
         for mode in run.sound_modes
         if mode != "uniform"

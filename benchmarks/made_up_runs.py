@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from certssb_core.certify.metrics import store_metrics
-from certssb_core.certify.store import Store
-from certssb_core.experiment import certification, files
-from certssb_core.experiment.config import RunConfig, override
-from certssb_core.experiment.inputs import SETS
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import RunConfig, override
+from certssb_core.results import certification
+from certssb_core.results.votes import read_run_votes
+from certssb_core.runs import files
+from certssb_core.runs.inputs import SETS
+from certssb_core.runs.run import Run
+from certssb_core.store.store import Store
 
 TRAINED, TESTED, SIDE = 12_665, 2_115, 28  # MNIST 0/1
 GRID, STEPS, KEPT = 40, 8, 64
@@ -89,8 +91,8 @@ def write_results(run: Run, points: np.ndarray, *, enlarged: float = 1.0) -> Non
     Args:
         points: ``(n, d)`` where the balls of the certified inputs lie, clean ones first; enlarged: their radii, by it.
     """
-    voted, rule = certification.voted(run), run.config.certification
-    table = certification.certify(voted, mode="sample-specific", bound=rule.bound, alpha=rule.alpha)
+    run_votes, rule = read_run_votes(run), run.config.certification
+    table = certification.certify(run_votes, mode="sample-specific", bound=rule.bound, alpha=rule.alpha)
     with Store.open(run.store_path) as store:
         columns = table["prediction"].to_numpy(), enlarged * table["radius"].to_numpy(), table["sigma"].to_numpy()
         entries = store.insert(points, *columns, list(table["set"]), table["index"].to_numpy())
@@ -98,7 +100,7 @@ def write_results(run: Run, points: np.ndarray, *, enlarged: float = 1.0) -> Non
     table["store_prediction"] = [entry.label for entry in entries]
     table["store_radius"] = [entry.radius_after for entry in entries]
     table.to_csv(run.path / "certificates.csv", index=False)
-    metrics = certification.assess(voted, table, radii=rule.radii) | {
+    metrics = certification.assess(run_votes, table, radii=rule.radii) | {
         "undefended": {"clean_accuracy": 0.99, "attack_success_rate": 0.99, "attack_works": True},
         "store": store_metrics(entries),
         "joint_budget": {"norm": 1.0, "images_median": 0, "certified_without_training_change": 0.5},

@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 
 from benchmarks import record
-from certssb_core.certify.bounds import BOUNDS
-from certssb_core.experiment import certification
-from certssb_core.experiment.run import Run
-from certssb_core.experiment.voted import Voted, voted
+from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.results import certification
+from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs.run import Run
 
 MODE = "sample-specific"
 HARD = [name for name, bound in BOUNDS.items() if bound.vote != "softmax"]
 
 
-def first(found: Voted, members: int) -> Voted:
+def first(found: RunVotes, members: int) -> RunVotes:
     """As if only the first ``members`` had voted, for bounds on hard votes: softmax is kept as a mean over all."""
     return replace(found, votes={key: votes[:members] for key, votes in found.votes.items()})
 
 
-def certified(found: Voted, *, bound: str, alpha: float, radii: np.ndarray) -> dict[str, Any]:
+def certified(found: RunVotes, *, bound: str, alpha: float, radii: np.ndarray) -> dict[str, Any]:
     table = certification.certify(found, mode=MODE, bound=bound, alpha=alpha)
     rows = table[table["set"] == "clean"]
     radius = np.where(rows["prediction"] == rows["label"], rows["radius"], -1.0)
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=0.05)
     parser.add_argument("--radius", type=float, default=2.0, help="up to which the shares are told")
     settings = parser.parse_args()
-    runs = {path.name: voted(Run(path)) for path in settings.runs}
+    runs = {path.name: read_run_votes(Run(path)) for path in settings.runs}
     fewest = min(run.members for run in runs.values())
     counts = [int(count) for count in settings.members.split(",")] if settings.members else [fewest]
     if max(counts) > fewest:

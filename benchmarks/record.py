@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from certssb_core.experiment.engine import available_cores
+from certssb_core.pipeline.engines.local import available_cores
 
 RESULTS = Path(__file__).parent / "results"
 

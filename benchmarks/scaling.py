@@ -13,10 +13,10 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.training import members
-from certssb_core.experiment.config import override
-from certssb_core.experiment.engine import available_cores
-from certssb_core.experiment.inputs import load_inputs
-from certssb_core.experiment.presets import PRESETS
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import override
+from certssb_core.pipeline.engines.local import available_cores
+from certssb_core.runs.inputs import load_inputs
 
 KEPT = ("members", "workers", "train_images", "seconds", "member_epochs_per_second", "peak_memory_bytes")
 

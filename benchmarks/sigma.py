@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import override
 from certssb_core.ensemble.models import build
 from certssb_core.ensemble.training import native_precision, train
-from certssb_core.experiment.config import override
-from certssb_core.experiment.inputs import load_inputs
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.tasks import search_settings
+from certssb_core.pipeline.tasks import search_settings
+from certssb_core.runs.inputs import load_inputs
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.seeds import standard_normal
-from certssb_core.smoothing.sigma import ascend, leading_class, radius_curve, smoothed_radius
+from certssb_core.smoothing.sigma_search import ascend, leading_class, radius_curve, smoothed_radius
 
 CONFIG = override(
     PRESETS["mnist-01-onepixel"],

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from benchmarks import record
-from certssb_core.certify.store import Store
 from certssb_core.data.datasets import load
 from certssb_core.data.triggers import apply_trigger
+from certssb_core.store.store import Store
 
 BATCH = 500
 SIZES = (500, 1000, 2000, 4000, 10_000, 20_000, 40_000, 70_000, 100_000)

@@ -27,16 +27,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import ToTensor
 
 from benchmarks import record
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import RunConfig, override
 from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble.models import build
-from certssb_core.experiment import files, tasks, workbench
-from certssb_core.experiment.config import RunConfig, override
-from certssb_core.experiment.engine import available_cores
-from certssb_core.experiment.engines import make_engine
-from certssb_core.experiment.inputs import SETS, Inputs, load_inputs, trigger_settings
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.resolve import resolve_device, resolve_model, resolve_together
-from certssb_core.experiment.run import Run
+from certssb_core.pipeline import tasks
+from certssb_core.pipeline.context import noise_levels, open_context, write_scratch
+from certssb_core.pipeline.engines.choose import make_engine
+from certssb_core.pipeline.engines.local import available_cores
+from certssb_core.pipeline.resolve_auto import resolve_device, resolve_model, resolve_together
+from certssb_core.runs import files
+from certssb_core.runs.inputs import SETS, Inputs, load_inputs, trigger_settings
+from certssb_core.runs.run import Run
 
 PRESET = "mnist-01-onepixel"
 PUBLISHED = {"epochs": 20, "batch": 128, "learning rate": 1e-3, "sigma": 0.12}
@@ -86,10 +88,10 @@ def published_epoch(inputs: Inputs, config: RunConfig) -> tuple[float, float]:
 
 def timed_members(path: Path, *members: int) -> list[tuple[float, float, float, float]]:
     """Task: train members and let them vote; per member the seconds of each, processor seconds of both, accuracy."""
-    bench, sigma = workbench.open_bench(path), workbench.noise_levels(path)["train"]
+    context, sigma = open_context(path), noise_levels(path)["train"]
     began, cpu = time.perf_counter(), time.process_time()
-    networks = bench.trained_together(members, sigma)
-    if bench.device.type == "cuda":
+    networks = context.trained_together(members, sigma)
+    if context.device.type == "cuda":
         torch.cuda.synchronize()
     fitted = time.perf_counter()
     accuracy = tasks.let_vote(path, dict(zip(members, networks, strict=True)))
@@ -130,7 +132,7 @@ def members(config: RunConfig, inputs: Inputs, count: int) -> dict[str, Any]:
         resolve_model(run, channels=channels, side=side)
         for name in ("models", "members"):
             (run.path / name).mkdir()
-        workbench.write_scratch(run, inputs)
+        write_scratch(run, inputs)
         counts = {"train": len(inputs.poisoned.labels)} | dict.fromkeys(SETS, len(inputs.dataset.test_labels))
         levels = {which: np.full(number, config.noise.sigma) for which, number in counts.items()}
         files.write_arrays(run.path / "sigma.safetensors", levels)

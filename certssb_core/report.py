@@ -19,15 +19,16 @@ from plotly.offline import get_plotlyjs
 
 import certssb_core
 from certssb_core.audit import inspection
-from certssb_core.certify import release
-from certssb_core.certify.bounds import BOUNDS
-from certssb_core.experiment import certification, comparison
-from certssb_core.experiment.comparison import Series
-from certssb_core.experiment.config import RunConfig, flatten, override
-from certssb_core.experiment.run import Run, RunError
-from certssb_core.experiment.voted import Voted
+from certssb_core.certify import published_release
+from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.config.schema import RunConfig, flatten, override
+from certssb_core.errors import RunError
 from certssb_core.figures import curves, pairs, sigma, theme
 from certssb_core.figures.falsification import violation_rates
+from certssb_core.results import certification, comparison
+from certssb_core.results.comparison import Series
+from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs.run import Run
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 COLOURS = {"green": theme.GREEN, "amber": theme.ORANGE, "red": theme.VERMILION}
@@ -39,7 +40,7 @@ class Shown:
 
     name: str
     run: Run
-    voted: Voted
+    run_votes: RunVotes
     mode: str
     series: Series
 
@@ -88,22 +89,22 @@ def report(
 
 
 def _read(run: Run, modes: Sequence[str] | None, bound: str, alpha: float, *, several: bool) -> list[Shown]:
-    voted = certification.voted(run)
+    run_votes = read_run_votes(run)
     found = []
     for mode in modes or (run.config.noise.test_map,):
-        if mode in voted.modes:
+        if mode in run_votes.modes:
             words = certification.label(mode)
             name = f"{run.name}, {words}" if several else words
-            table = certification.certify(voted, mode=mode, bound=bound, alpha=alpha)
-            found.append(Shown(name, run, voted, mode, Series(name, table, run.config.attack, voted.classes)))
+            table = certification.certify(run_votes, mode=mode, bound=bound, alpha=alpha)
+            found.append(Shown(name, run, run_votes, mode, Series(name, table, run.config.attack, run_votes.classes)))
     return found
 
 
 def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
     """What all are compared in: certified accuracy, a chart for each unit, and, where certified, joint budgets."""
     colours, sections = curves.colours([one.name for one in shown]), []
-    for kind in dict.fromkeys(one.voted.kind for one in shown):
-        of_kind = [one for one in shown if one.voted.kind == kind]
+    for kind in dict.fromkeys(one.run_votes.kind for one in shown):
+        of_kind = [one for one in shown if one.run_votes.kind == kind]
         series = [one.series for one in of_kind]
         published = [points for one in of_kind if (points := comparison.published(one.run.config)) is not None]
         at = 1.0 if kind.whole else 0.25
@@ -121,10 +122,12 @@ def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
         rates = comparison.side_by_side(comparison.rates(series, radius=at)).rename_axis(columns=None)
         sections.append(_section("Certified accuracy", words, figure, rates, kind.law))
     budgeted = [
-        one for one in shown if one.voted.kind.weighs and one.mode != release.MODE and one.voted.sigma_train is not None
+        one
+        for one in shown
+        if one.run_votes.kind.weighs and one.mode != published_release.MODE and one.run_votes.sigma_train is not None
     ]
     if budgeted:
-        images = [certification.joint_budget(one.voted, one.series.certificates, norm=norm) for one in budgeted]
+        images = [certification.joint_budget(one.run_votes, one.series.certificates, norm=norm) for one in budgeted]
         table = comparison.budgets([one.series for one in budgeted], images)
         sections.append(
             _section(

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from certssb_core.certify.bounds import BOUNDS
+from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import TEST_MAPS
-from certssb_core.certify.kinds import CERTIFICATES, CertificateKind
-from certssb_core.experiment import certification, comparison
+from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves, theme
-from ui import as_code, certificate_charts, charts, conditions, controls, derived, soundness, state, text
+from certssb_core.results import certification, comparison
+from ui.certify import certificate_charts, soundness
+from ui.kit import charts, conditions, controls, run_files, tables, text, view_as_code
 
 FORMULAS = r"""
 **Test radius** $\sigma_x \cdot$ margin, where margin =
@@ -24,9 +25,9 @@ BOUND_TITLES = {key: bound.title for key, bound in BOUNDS.items()}
 ENVELOPE = "best uniform σ at each radius"
 
 
-def choose() -> list[derived.Choice]:
+def choose() -> list[tables.Choice]:
     """The runs and modes to compare, certified from their votes as the reader wants."""
-    runs = {run.name: run for run in state.runs() if run.status().state == "done"}
+    runs = {run.name: run for run in run_files.runs() if run.status().state == "done"}
     if not runs:
         text.no_runs()
         st.stop()
@@ -37,7 +38,7 @@ def choose() -> list[derived.Choice]:
             "Bound on the votes", list(BOUND_TITLES), format_func=BOUND_TITLES.get, key="bound", bind="query-params"
         )
     left, right = st.columns([3, 2])
-    offered = derived.modes([runs[name] for name in names])
+    offered = tables.modes([runs[name] for name in names])
     modes = left.pills(
         "Mode: noise of the test inputs",
         offered,
@@ -48,7 +49,7 @@ def choose() -> list[derived.Choice]:
         bind="query-params",
     )
     alpha = right.select_slider("Failure probability α", ALPHAS, 0.001, key="alpha", bind="query-params")
-    chosen = derived.choices([runs[name] for name in names], modes, bound, alpha)
+    chosen = tables.choices([runs[name] for name in names], modes, bound, alpha)
     if not chosen:
         text.empty("Choose at least one run, and one mode that it was voted in.")
         st.stop()
@@ -56,7 +57,7 @@ def choose() -> list[derived.Choice]:
 
 
 @st.fragment  # its controls leave the rest of the page alone
-def accuracy(kind: CertificateKind, chosen: list[derived.Choice], colours: dict[str, str]) -> None:
+def accuracy(kind: CertificateKind, chosen: list[tables.Choice], colours: dict[str, str]) -> None:
     """The curves of one kind of certificate, for different units share no axis."""
     st.subheader(f"Certified accuracy, in {kind.unit}", anchor=False)
     series = [choice.series for choice in chosen]
@@ -69,13 +70,15 @@ def accuracy(kind: CertificateKind, chosen: list[derived.Choice], colours: dict[
     radius = controls.slider(f"Read at r ({kind.unit})", high, step * (1 if kind.whole else 25), step, key=key)
     certificate_charts.accuracy(kind, chosen, table, radius, colours)
     bound, alpha = st.session_state["bound"], st.session_state["alpha"]
-    as_code.show(as_code.certified(chosen, bound=bound, alpha=alpha, radius=radius, unit=kind.unit, whole=kind.whole))
+    view_as_code.show(
+        view_as_code.certified(chosen, bound=bound, alpha=alpha, radius=radius, unit=kind.unit, whole=kind.whole)
+    )
 
 
 @st.fragment
-def budget(chosen: list[derived.Choice], colours: dict[str, str]) -> None:
+def budget(chosen: list[tables.Choice], colours: dict[str, str]) -> None:
     st.subheader("If the training images move too", anchor=False)
-    chosen = [choice for choice in chosen if derived.has_joint_budget(choice)]
+    chosen = [choice for choice in chosen if tables.has_joint_budget(choice)]
     if not chosen:
         text.empty("Nothing is certified about changes of the training images in what is shown: see above why.")
         return
@@ -98,7 +101,7 @@ chosen = choose()
 colours = curves.colours([choice.name for choice in chosen]) | {ENVELOPE: theme.GREY}
 conditions.warn_of_weak_attacks(chosen)
 for kind in CERTIFICATES.values():
-    if of_kind := [choice for choice in chosen if state.voted(choice.run).kind == kind]:
+    if of_kind := [choice for choice in chosen if run_files.run_votes(choice.run).kind == kind]:
         accuracy(kind, of_kind, colours)
 bound, alpha = st.session_state["bound"], st.session_state["alpha"]
 conditions.promises(chosen, alpha)
@@ -106,4 +109,4 @@ soundness.checklist(chosen, bound, alpha)
 soundness.attribution(chosen, bound, alpha)
 soundness.attacks(chosen)
 budget(chosen, colours)
-charts.download("Report (HTML)", lambda: derived.report(chosen, bound, alpha), "report.html", "text/html")
+charts.download("Report (HTML)", lambda: tables.report(chosen, bound, alpha), "report.html", "text/html")

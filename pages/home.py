@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from certssb_core.config.presets import DEFAULT_PRESET
 from certssb_core.data.datasets import DATASETS, availability
-from certssb_core.experiment.presets import DEFAULT_PRESET
-from ui import headline, jobs, state, text
+from ui.kit import headline, jobs, run_files, text
 
 PICTURE = Path(__file__).parents[1] / "assets" / "way.svg"
 CARD = 262  # pixels: four in a row at 1280, three at 1024
@@ -19,7 +19,7 @@ NEXT = {
     "pages/certify.py": ("Certify", ":material/verified_user:", "accuracy, budgets, promises"),
     "pages/overlaps.py": ("Overlaps", ":material/join_inner:", "step through the store, ball by ball"),
     "pages/query.py": ("Query", ":material/contact_support:", "paint on an image and ask"),
-    "pages/field.py": ("Field", ":material/compare:", "other defences, the same data"),
+    "pages/compare.py": ("Field", ":material/compare:", "other defences, the same data"),
 }
 
 text.page_header(
@@ -36,7 +36,7 @@ st.markdown(
     "Certified answers go into a **store** that later answers must not contradict, so the promise lasts."
 )
 
-runs = state.runs()
+runs = run_files.runs()
 finished = [run for run in runs if run.status().state == "done"]
 shipped = next((run for run in finished if run.name == DEFAULT_PRESET), next(iter(finished), None))
 st.subheader("What it has found", anchor=False)
@@ -73,5 +73,5 @@ with left:
 with right:
     st.subheader("This machine", anchor=False)
     with text.plain_errors():
-        checks = pd.DataFrame(state.machine())
+        checks = pd.DataFrame(run_files.machine())
         st.dataframe(checks[~checks["name"].str.startswith("data")], hide_index=True)

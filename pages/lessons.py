@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from ui import lesson, lesson_files, text
+from ui.kit import text
+from ui.lessons import lesson, lesson_files
 
 text.page_header(
     "Lessons",

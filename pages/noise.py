@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from certssb_core.experiment import samples as core
-from certssb_core.experiment.run import Run
-from ui import as_code, controls, derived, one_image, sigma_charts, state, text
+from certssb_core.results import per_image as core
+from certssb_core.runs.run import Run
+from ui.kit import controls, run_files, tables, text, view_as_code
+from ui.noise import one_image, sigma_charts
 
 FORMULAS = r"""
 $$r(x, \sigma) = \tfrac{\sigma}{2}\left[\Phi^{-1}(\min(\bar p_A(\sigma), p_{cap}))
@@ -27,7 +28,7 @@ REGRET = {
 def spread(run: Run) -> None:
     st.subheader("How σ* spreads", anchor=False)
     with st.container(horizontal=True):
-        by = controls.choose("Split by", core.groupings(derived.samples(run)), "set", key="by")
+        by = controls.choose("Split by", core.groupings(tables.samples(run)), "set", key="by")
         of = controls.choose("Of", one_image.set_names(run), "clean", key="of") if by == "class" else "train"
     place = st.container()
     bar = sigma_charts.behind_a_bar(run, by, of)
@@ -35,7 +36,7 @@ def spread(run: Run) -> None:
         sigma_charts.spread(run, by, of, bar)
     if bar is not None:
         sigma_charts.images_of(run, by, of, bar)
-    as_code.show(as_code.sigma(run, by, of))
+    view_as_code.show(view_as_code.sigma(run, by, of))
 
 
 def gain(run: Run) -> None:
@@ -49,11 +50,11 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "2012.04351"],
 )
-if run := state.pick_run(balls=True):
+if run := run_files.pick_run(balls=True):
     spread(run)
     gain(run)
     sigma_charts.beside_release(run)
     one_image.section(run)
     st.subheader("How good is σ*?", anchor=False)
     st.caption("Regret: the share of radius lost against each image's own best σ, by σ* and by the best single σ.")
-    st.dataframe(core.regret(state.arrays(run, "sigma")), hide_index=True, column_config=REGRET)
+    st.dataframe(core.regret(run_files.arrays(run, "sigma")), hide_index=True, column_config=REGRET)

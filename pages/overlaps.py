@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from certssb_core.experiment.run import Run
 from certssb_core.figures import pairs
-from ui import as_code, ball_charts, charts, controls, derived, one_pair, sandbox, state, text, who_answers
+from certssb_core.runs.run import Run
+from ui.kit import charts, controls, run_files, tables, text, view_as_code
+from ui.overlaps import ball_charts, nearest_ball, one_pair, sandbox
 
 FORMULAS = r"""
 A certified input is an open ball: centre x, radius r, label. Two balls intersect when d < r₁ + r₂; with
@@ -38,15 +39,15 @@ def all_pairs(run: Run) -> None:
         kind = controls.choose("Pairs", ball_charts.KINDS, "different", key="pairs")
     ball_charts.all_pairs(run, moment, kind)
     if click := charts.clicked("overlap-pairs"):
-        ledger = derived.ledger(run)
+        ledger = tables.ledger(run)
         one_pair.show(*(int(ledger.loc[ledger["input"] == name, "position"].iloc[0]) for name in click[2:]))
-    as_code.show(as_code.all_pairs(run, moment, kind))
+    view_as_code.show(view_as_code.all_pairs(run, moment, kind))
 
 
 def the_ledger(run: Run) -> None:
     st.subheader("The ledger: one row per input, in order of arrival", anchor=False)
     ball_charts.cases(run)
-    ledger = derived.ledger(run)
+    ledger = tables.ledger(run)
     case = st.pills(
         "Show only",
         [case for case in pairs.CASES if case in set(ledger["case"])],
@@ -79,8 +80,8 @@ text.page_header(
 )
 if controls.choose("Look at", VIEWS, "store", key="view") == "sandbox":
     sandbox.section()
-elif run := state.pick_run(balls=True):
+elif run := run_files.pick_run(balls=True):
     all_pairs(run)
     the_ledger(run)
     one_pair.section(run)
-    who_answers.section(run)
+    nearest_ball.section(run)

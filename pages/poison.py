@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.data.poisoning import METHODS
-from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
-from ui import as_code, attack_charts, forms, state, text
+from ui.kit import forms, run_files, text, view_as_code
+from ui.poison import attack_charts
 
 text.page_header(
     "Poison",
@@ -38,21 +39,21 @@ config = forms.validated(values, defaults)
 if config is None:
     st.stop()
 with text.plain_errors():
-    inputs = state.inputs_of(config)
+    inputs = run_files.inputs_of(config)
 dataset, poisoned = inputs.dataset, inputs.poisoned
 count, total = len(poisoned.indices), len(dataset.train_labels)
 
-run = state.run_with_attack(config)
+run = run_files.run_with_attack(config)
 crafted = config.attack.method != "stamp"
 if crafted and run:
-    inputs = state.inputs(run)
+    inputs = run_files.inputs(run)
     poisoned = inputs.poisoned
 first, second, third, fourth = st.columns(4)
 first.metric("Poisoned images", f"{count:,}", help=f"of {total:,} training images, chosen by the seed")
 second.metric("Share of training set", f"{count / total:.2%}")
-third.metric("Triggered test images", f"{int(inputs.counts.sum()):,}", help="that measure the attack")
+third.metric("Triggered test images", f"{int(inputs.measures_attack.sum()):,}", help="that measure the attack")
 if run:
-    undefended = state.metrics(run)["undefended"]
+    undefended = run_files.metrics(run)["undefended"]
     fourth.metric("Undefended model's ASR", f"{undefended['attack_success_rate']:.1%}", help=f"measured in {run.name}")
     if not undefended["attack_works"]:
         st.warning("The attack fails already against an undefended model: a certificate defends against nothing here.")
@@ -80,4 +81,4 @@ with left:
 with right:
     st.subheader("What becomes of the labels", anchor=False)
     attack_charts.labels(inputs)
-as_code.show(as_code.attack(config, DEFAULT_PRESET, defaults))
+view_as_code.show(view_as_code.attack(config, DEFAULT_PRESET, defaults))

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from certssb_core.experiment import question as core
-from certssb_core.experiment.reply import Reply
-from certssb_core.experiment.run import Run
 from certssb_core.figures import votes
 from certssb_core.figures.images import picture, png
-from ui import answers, as_code, charts, derived, question, state, text
+from certssb_core.query import edit_image as core
+from certssb_core.query.reply import Reply
+from certssb_core.runs.run import Run
+from ui.kit import charts, run_files, tables, text, view_as_code
+from ui.query import answers, image_source
 
 FORMULAS = r"""
 The store is asked first: a point inside a stored ball gets that ball's answer, certified to the ball's edge. Elsewhere
@@ -50,9 +51,9 @@ def answer(reply: Reply) -> None:
         st.markdown(f"**Radius.** {reply.promise}\n\n**Condition.** {reply.condition}")
 
 
-def members(run: Run, asked: question.Question, before: Reply, after: Reply) -> None:
+def members(run: Run, asked: image_source.Question, before: Reply, after: Reply) -> None:
     st.subheader("How the members vote", anchor=False)
-    names = derived.class_names(run)
+    names = tables.class_names(run)
     table = votes.table(after.votes, names, before.votes if asked.moved else None)
     leading = names[table["asked"].argmax()]
     certified = "which is certified" if after.prediction >= 0 else "too few to certify: they ABSTAIN"
@@ -64,10 +65,10 @@ def members(run: Run, asked: question.Question, before: Reply, after: Reply) -> 
     )
 
 
-def store(run: Run, asked: question.Question) -> None:
+def store(run: Run, asked: image_source.Question) -> None:
     st.subheader("The nearest balls of the store", anchor=False)
-    balls, _ = state.balls_and_ledger(run)
-    table = core.nearest_balls(balls, asked.asked, derived.class_names(run), count=NEAREST)
+    balls, _ = run_files.balls_and_ledger(run)
+    table = core.nearest_balls(balls, asked.asked, tables.class_names(run), count=NEAREST)
     if table.empty:
         text.empty("The store holds no ball: no input of this run was certified.")
         return
@@ -78,7 +79,7 @@ def store(run: Run, asked: question.Question) -> None:
         st.markdown(
             f"The image lies in the ball of **{deepest['input']}**, which answers **{deepest['answer']}**, for ever."
         )
-    inputs = state.inputs(run)
+    inputs = run_files.inputs(run)
     table["picture"] = [picture(inputs.test_images(row["set"])[row["index"]], side=64) for _, row in table.iterrows()]
     st.dataframe(table, hide_index=True, column_order=COLUMNS, column_config=COLUMNS, row_height=56)
 
@@ -89,8 +90,8 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "1902.02918"],
 )
-if (run := state.pick_run(balls=True)) and (chosen := question.choose(run, inputs := state.inputs(run))):
-    asked = question.change(run, inputs, *chosen)
+if (run := run_files.pick_run(balls=True)) and (chosen := image_source.choose(run, inputs := run_files.inputs(run))):
+    asked = image_source.change(run, inputs, *chosen)
     members_say = st.container()
     store(run, asked)  # at once; the members may still have to be loaded
     with members_say:
@@ -103,4 +104,4 @@ if (run := state.pick_run(balls=True)) and (chosen := question.choose(run, input
             answer(after)
             members(run, asked, before, after)
     charts.download("The image as it is now (PNG)", lambda: png(asked.asked), "image.png", "image/png")
-    as_code.show(as_code.query(run))
+    view_as_code.show(view_as_code.query(run))

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
-from certssb_core.experiment import waiting
-from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.experiment.run import Run, RunError, free_name
-from ui import as_code, forecast, forms, headline, jobs, manage, state, text
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.errors import RunError
+from certssb_core.jobs import queue
+from certssb_core.runs.run import Run, free_name
+from ui.kit import forms, headline, jobs, manage, run_files, text, view_as_code
+from ui.train import forecast
 
 text.page_header(
     "Train",
@@ -19,15 +21,15 @@ $$r(x, \sigma) = \tfrac{\sigma}{2}\left[\Phi^{-1}(\bar p_A(\sigma)) - \Phi^{-1}(
     ("2504.21730", "2003.08904"),
 )
 
-if state.read_only():
+if run_files.read_only():
     text.looking_only()
-waiting.start_next(state.runs_dir())  # where the worker that should have done it was killed
-runs = state.runs()
-active = [run for run in runs if run.status().state == "running"] + waiting.waiting(state.runs_dir())
+queue.start_next(run_files.runs_dir())  # where the worker that should have done it was killed
+runs = run_files.runs()
+active = [run for run in runs if run.status().state == "running"] + queue.waiting(run_files.runs_dir())
 for run in active:
     jobs.panel(run)
 
-unfolded = not (active or state.read_only()) or st.session_state.pop("new-run", False)
+unfolded = not (active or run_files.read_only()) or st.session_state.pop("new-run", False)
 with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
     preset = st.selectbox(
         "Preset",
@@ -62,15 +64,15 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
         forecast.show(config, runs)
     with st.container(horizontal=True, vertical_alignment="center"):
         words, icon = ("Queue", ":material/schedule:") if active else ("Start", ":material/play_arrow:")
-        shut = config is None or state.read_only()
+        shut = config is None or run_files.read_only()
         start = st.button(words, key="start", type="primary", icon=icon, disabled=shut)
         if not shut:
             forecast.offer_timing(config)
     if config:
-        as_code.show(as_code.launch(config, preset, defaults, name))
+        view_as_code.show(view_as_code.launch(config, preset, defaults, name))
     if start and config:
         try:
-            run = Run.create(config, name or free_name(preset, state.runs_dir()), state.runs_dir())
+            run = Run.create(config, name or free_name(preset, run_files.runs_dir()), run_files.runs_dir())
         except RunError as error:
             text.failed(str(error))
         else:
@@ -78,7 +80,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
             jobs.start(run)
 
 st.subheader("All runs", anchor=False)
-for name, problem in state.damaged_runs().items():
+for name, problem in run_files.damaged_runs().items():
     text.failed(f"The run {name} cannot be shown: {problem}", "Put config.json back from a copy.")
 if not runs:
     text.empty("There is no run yet. Choose a preset above and press Start.")

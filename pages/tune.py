@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from certssb_core.experiment.study import Study, require_optuna
-from ui import state, text, tuning
+from certssb_core.tuning.study import Study, require_optuna
+from ui.kit import run_files, text
+from ui.tune import study_panel
 
 text.page_header(
     "Tune",
@@ -19,11 +20,11 @@ variance that a setting explains in a random forest fitted to the trials (fANOVA
 )
 require_optuna()
 
-if state.read_only():
+if run_files.read_only():
     text.looking_only()
-studies = Study.all(state.runs_dir())
+studies = Study.all(run_files.runs_dir())
 with st.expander("New study", expanded=not studies, icon=":material/add_circle:"):
-    tuning.new_study()
+    study_panel.new_study()
 if not studies:
     text.empty("There is no study yet. Say above what to vary, and press Start: the trials appear here one by one.")
     st.stop()
@@ -31,15 +32,15 @@ names = [study.name for study in studies]
 if st.session_state.get("study", names[0]) not in names:
     st.session_state["study"] = names[0]
 study = studies[names.index(st.selectbox("Study", names, key="study", bind="query-params"))]
-tuning.panel(study)
-tuning.open_clicked(study)
-made = tuning.trials(study)
+study_panel.panel(study)
+study_panel.open_clicked(study)
+made = study_panel.trials(study)
 finished = made[made["state"] == "done"]
 if finished.empty:
     text.empty("No trial has finished yet.")
 else:
-    finished = tuning.trade(study, finished)
-    tuning.what_matters(study, finished)
-    tuning.how_the_good_are_set(study, finished)
+    finished = study_panel.trade(study, finished)
+    study_panel.what_matters(study, finished)
+    study_panel.how_the_good_are_set(study, finished)
 if not made.empty:
-    tuning.all_trials(made)
+    study_panel.all_trials(made)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from certssb_core.experiment.config import override
-from certssb_core.experiment.engine import available_cores
-from certssb_core.experiment.launch import start
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import override
+from certssb_core.jobs.launch import start
+from certssb_core.pipeline.engines.local import available_cores
+from certssb_core.runs.run import Run
 
 SMALL = {
     "data.classes": "0,1,7",

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from certssb_core import cli
-from certssb_core.experiment.inputs import load_inputs
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run
-from certssb_core.smoothing.denoisers import denoiser
+from certssb_core.config.presets import PRESETS
+from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.run import Run
+from certssb_core.smoothing.denoising.denoisers import denoiser
 from tests.conftest import SMALL, make_small_run
 
 ROOT = Path(__file__).parents[1]
@@ -257,7 +257,7 @@ def test_forecast_times_the_machine_once(call, tmp_path, monkeypatch):
     first = json.loads(out)
     assert code == 0
     assert 0 < first["low"] <= first["seconds"] <= first["high"]
-    monkeypatch.setattr("certssb_core.experiment.calibration.measure", None)
+    monkeypatch.setattr("certssb_core.jobs.timing.measure", None)
     assert json.loads(call("forecast", "digits", "--json", "--runs-dir", tmp_path, *settings())[1]) == first
     assert "on disk" in call("forecast", "digits", "--runs-dir", tmp_path, *settings())[1]
 

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.cli import app
-from certssb_core.experiment import certification
-from certssb_core.experiment.config import override
-from certssb_core.experiment.run import RunError
+from certssb_core.config.schema import override
+from certssb_core.errors import RunError
 from certssb_core.report import report
+from certssb_core.results import certification
 from tests.conftest import make_small_run
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from certssb_core.comparisons import backdoor_smoothing, clean_label, defences
+from certssb_core.config.presets import PRESETS
 from certssb_core.ensemble import shards
-from certssb_core.experiment import certification, files
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run
-from certssb_core.field import clean_label, smoothness, systems
+from certssb_core.results import certification
+from certssb_core.results.votes import read_run_votes
+from certssb_core.runs import files
+from certssb_core.runs.run import Run
 
 RUN = Run(Path(__file__).parents[1] / "checkpoints" / "digits")
 SHIPPED = RUN.path.parent
@@ -29,13 +31,13 @@ def test_no_byte_has_changed():
 
 def test_figures_follow_from_the_votes():
     settings = RUN.config.certification
-    voted = certification.voted(RUN)
-    table = certification.certify(voted, mode=RUN.config.noise.test_map, bound=settings.bound, alpha=settings.alpha)
+    run_votes = read_run_votes(RUN)
+    table = certification.certify(run_votes, mode=RUN.config.noise.test_map, bound=settings.bound, alpha=settings.alpha)
     stored = RUN.certificates()
     assert stored["set"].tolist() == table["set"].tolist()
     numbers = table.columns.drop("set")
     assert stored[numbers].to_numpy() == pytest.approx(table[numbers].to_numpy(), rel=1e-9)
-    recomputed = certification.assess(voted, table, radii=settings.radii)
+    recomputed = certification.assess(run_votes, table, radii=settings.radii)
     for part in ("clean", "triggered"):
         flat = {key: value for key, value in recomputed[part].items() if not isinstance(value, dict)}
         assert flat == pytest.approx({key: RUN.metrics[part][key] for key in flat})
@@ -55,27 +57,27 @@ def test_all_members_are_there_to_vote_again():
 
 
 def test_what_the_lecture_hall_needs_is_shipped():
-    assert "digits" in systems.results(SHIPPED)
-    assert "digits" in smoothness.results(SHIPPED)
+    assert "digits" in defences.results(SHIPPED)
+    assert "digits" in backdoor_smoothing.results(SHIPPED)
     assert {"digits", "digits-art"} <= set(clean_label.results(SHIPPED))
 
 
-@pytest.mark.parametrize("name", systems.results(SHIPPED))
+@pytest.mark.parametrize("name", defences.results(SHIPPED))
 def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said(name):
-    result, suite = systems.results(SHIPPED)[name], systems.SUITES[name]
+    result, suite = defences.results(SHIPPED)[name], defences.SUITES[name]
     assert result["attack"] == suite.attack.model_dump(mode="json")
-    trained = set(systems.SYSTEMS) - {"nearest"}
+    trained = set(defences.SYSTEMS) - {"nearest"}
     assert set(suite.presets) == trained
     assert set(result["systems"]) - {"nearest"} == trained
     assert result["undefended"]["attack_works"]
     for system in trained:
         assert result["systems"][system]["models"] == suite.config(system).training.members
-    assert len(systems.table(result)) == 1 + len(result["systems"])
+    assert len(defences.table(result)) == 1 + len(result["systems"])
 
 
 def test_the_shipped_smoothness_says_what_is_said_of_it():
-    measured = smoothness.results(SHIPPED)["digits"]
-    table = smoothness.table(measured, measure="entropy", scale=0.4)
+    measured = backdoor_smoothing.results(SHIPPED)["digits"]
+    table = backdoor_smoothing.table(measured, measure="entropy", scale=0.4)
     none, strongest = table.iloc[0], table.iloc[-1]
     assert none["rate"] == 0
     assert none["auc_clean_low"] < 0.5 < none["auc_clean_high"]

@@ -1,1 +1,4 @@
-"""Glue between the pages and the core: cached state, charts, texts, forms, the job panel."""
+"""What the pages are made of.
+
+``kit`` is shared; every other folder belongs to one page.
+"""

@@ -1,1 +1,4 @@
-"""Audit: what doubts a finished run: inspection, re-verification, falsification, capsules, budgets."""
+"""Doubts about a finished run.
+
+The inspector's checklist, joint budgets, capsules, the release's errors one by one.
+"""

@@ -15,12 +15,15 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from certssb_core.certify import release
+from certssb_core.certify import published_release
 from certssb_core.certify.certificate import DENOISED
-from certssb_core.experiment.certification import Voted, arithmetic, certify, promise, read_votes, voted
-from certssb_core.experiment.config import RunConfig
-from certssb_core.experiment.inputs import SETS
-from certssb_core.experiment.run import Run, RunError
+from certssb_core.config.schema import RunConfig
+from certssb_core.errors import RunError
+from certssb_core.results.certification import certify, promise
+from certssb_core.results.vote_bounds import bound_rule, bound_votes
+from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs.inputs import SETS
+from certssb_core.runs.run import Run
 
 Colour = Literal["green", "amber", "red"]
 """Green: sound. Amber: holds under a condition, or cannot be told. Red: what is claimed does not hold."""
@@ -40,7 +43,7 @@ class Evidence:
     """What the checks look at: a run's files, and the mode, bound and α its votes are counted in."""
 
     run: Run
-    voted: Voted
+    run_votes: RunVotes
     mode: str
     bound: str
     alpha: float
@@ -55,7 +58,7 @@ class Evidence:
 
     @property
     def is_release(self) -> bool:
-        return self.mode == release.MODE
+        return self.mode == published_release.MODE
 
     @property
     def own(self) -> bool:
@@ -82,9 +85,13 @@ def inspect(
     """
     rule = run.config.certification
     evidence = Evidence(
-        run, voted(run), mode or run.config.noise.test_map, bound or rule.bound, rule.alpha if alpha is None else alpha
+        run,
+        read_run_votes(run),
+        mode or run.config.noise.test_map,
+        bound or rule.bound,
+        rule.alpha if alpha is None else alpha,
     )
-    arithmetic(evidence.voted, mode=evidence.mode, bound=evidence.bound)  # says so where the run has no such votes
+    bound_rule(evidence.run_votes, mode=evidence.mode, bound=evidence.bound)  # says so where the run has no such votes
     more = RELEASE_CHECKS if evidence.imported else ()
     more += (_denoiser,) if evidence.config.noise.preprocessing == "denoise" else ()
     return [check(evidence) for check in (*CHECKS, *more)]
@@ -96,18 +103,18 @@ def counts(findings: list[Finding]) -> dict[str, int]:
 
 
 def _noise_in_the_radius(evidence: Evidence) -> Finding:
-    title, voted, stored = "Noise in the votes and in the radius", evidence.voted, evidence.stored
+    title, run_votes, stored = "Noise in the votes and in the radius", evidence.run_votes, evidence.stored
     if evidence.is_release:
-        used = np.concatenate([voted.test_sigma(which, voted.own_map) for which in voted.sigma])
+        used = np.concatenate([run_votes.test_sigma(which, run_votes.own_map) for which in run_votes.sigma])
         drawn = evidence.config.noise.sigma
         return Finding(
             "red",
             title,
             f"The votes were cast at σ = {drawn:g} for every input, and the radius is scaled by σ*_x, on average "
-            f"{used.mean() / drawn:.2f} times as large. No theorem covers that: {release.LABEL}.",
+            f"{used.mean() / drawn:.2f} times as large. No theorem covers that: {published_release.LABEL}.",
         )
     rule = evidence.config.certification
-    again = certify(voted, mode=evidence.config.noise.test_map, bound=rule.bound, alpha=rule.alpha)
+    again = certify(run_votes, mode=evidence.config.noise.test_map, bound=rule.bound, alpha=rule.alpha)
     shared = [name for name in again.columns if name != "set"]
     if len(stored) != len(again) or not set(shared) <= set(stored.columns):
         return Finding("red", title, "certificates.csv does not have the rows and columns that the votes give.")
@@ -120,7 +127,7 @@ def _noise_in_the_radius(evidence: Evidence) -> Finding:
             f"{wrong:,} of {len(stored):,} rows of certificates.csv do not follow from the votes and σ on disk; the "
             f"first is {first['set']} {first['index']}.",
         )
-    if not evidence.voted.kind.balls:
+    if not evidence.run_votes.kind.balls:
         return Finding("green", title, f"All {len(stored):,} rows of certificates.csv follow from the votes on disk.")
     where = "the global σ" if evidence.mode == "uniform" else "each input's own σ*_x"
     return Finding(
@@ -160,14 +167,17 @@ def _denoiser(evidence: Evidence) -> Finding:
 
 
 def _count(evidence: Evidence) -> Finding:
-    title, members = "Count of votes in the bound", evidence.voted.members
-    rule, settings = arithmetic(evidence.voted, mode=evidence.mode, bound=evidence.bound), evidence.config.certification
+    title, members = "Count of votes in the bound", evidence.run_votes.members
+    rule, settings = (
+        bound_rule(evidence.run_votes, mode=evidence.mode, bound=evidence.bound),
+        evidence.config.certification,
+    )
     if rule.count != members:
         return Finding(
             "red", title, f"{rule.bound.title}: it counts {rule.count:,} votes, but {members:,} members voted."
         )
     stored = _certifying(evidence, evidence.config.noise.test_map, settings.bound, settings.alpha)
-    left_out = evidence.voted.left_out
+    left_out = evidence.run_votes.left_out
     if members + len(left_out) != evidence.config.training.members or (evidence.stored["members"] != stored).any():
         return Finding(
             "red",
@@ -191,16 +201,16 @@ def _count(evidence: Evidence) -> Finding:
 
 def _certifying(evidence: Evidence, mode: str, bound: str, alpha: float) -> int:
     """How many members' votes certify in a mode."""
-    return read_votes(evidence.voted, SETS[0], mode=mode, bound=bound, alpha=alpha).members
+    return bound_votes(evidence.run_votes, SETS[0], mode=mode, bound=bound, alpha=alpha).members
 
 
 def _selection(evidence: Evidence) -> Finding:
     title, noise = "Choice of the class", evidence.config.noise
     if evidence.is_release:
         return Finding("red", title, "The top class is chosen from the very votes that bound it, and α is not split.")
-    if evidence.voted.kind.bound:
+    if evidence.run_votes.kind.bound:
         return Finding("green", title, "Members are fixed and deterministic: the leading class is no estimate.")
-    split = 2 if evidence.voted.classes == 2 else 2 * evidence.voted.classes
+    split = 2 if evidence.run_votes.classes == 2 else 2 * evidence.run_votes.classes
     paid = PAID.get(
         evidence.bound,
         f"Chosen from the same votes, and paid for: α is split into {split} parts, over the classes and both bounds.",
@@ -217,7 +227,7 @@ def _selection(evidence: Evidence) -> Finding:
 def _noise_map(evidence: Evidence) -> Finding:
     title, mode, train_map = "Noise map", evidence.mode, evidence.config.noise.train_map
     if evidence.is_release:
-        return Finding("red", title, release.CONDITION)
+        return Finding("red", title, published_release.CONDITION)
     condition = promise(evidence.config, mode).condition
     if (train_map, mode) == ("uniform", "uniform"):
         return Finding("green", title, condition)
@@ -264,7 +274,7 @@ def _seeds(evidence: Evidence) -> Finding:
 
 def _store_order(evidence: Evidence) -> Finding:
     title, order = "Store", evidence.config.certification.store_order
-    if not evidence.voted.kind.balls:
+    if not evidence.run_votes.kind.balls:
         return Finding("green", title, "None is needed: one noise level serves all inputs, so answers never conflict.")
     if not evidence.own:
         return Finding(
@@ -291,7 +301,7 @@ def _base_classifier(evidence: Evidence) -> Finding:
         return Finding("amber", title, "The release's base classifier is not among its files; nothing here can tell.")
     if "sample-specific" not in (evidence.config.noise.train_map, evidence.config.noise.test_map):
         return Finding("green", title, "No σ* was searched, so there is none.")
-    members = evidence.voted.members
+    members = evidence.run_votes.members
     return Finding(
         "green",
         title,
@@ -313,7 +323,7 @@ def _attack(evidence: Evidence) -> Finding:
 
 
 def _released_sigma(evidence: Evidence) -> Finding:
-    saturated = float(np.mean(np.isclose(evidence.voted.sigma["clean"], evidence.voted.sigma["clean"].max())))
+    saturated = float(np.mean(np.isclose(evidence.run_votes.sigma["clean"], evidence.run_votes.sigma["clean"].max())))
     return Finding(
         "amber",
         "σ* of the release",

@@ -1,1 +1,4 @@
-"""From votes to promises: bounds, certificates, the store of certified balls, and metrics."""
+"""From votes to promises.
+
+Bounds, certificates of every kind, the choice of a test input's σ, metrics.
+"""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from certssb_core.certify.bounds import ClassBounds
+from certssb_core.certify.bounds.registry import ClassBounds
 
 NOISE_MAPS = ("uniform", "sample-specific")
 TEST_MAPS = (*NOISE_MAPS, "voted", "set-aside")

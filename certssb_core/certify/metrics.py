@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from certssb_core.certify.storage_update import Entry
+from certssb_core.store.storage_update import Entry
 
 
 def certified_accuracy(

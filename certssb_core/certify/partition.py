@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from certssb_core.certify.bounds import Bound
-from certssb_core.certify.intervals import ClassBounds, class_rows
+from certssb_core.certify.bounds.intervals import ClassBounds, class_rows
+from certssb_core.certify.bounds.registry import Bound
 
 
 def changes_certified(counts: ArrayLike) -> np.ndarray:

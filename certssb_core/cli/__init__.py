@@ -5,10 +5,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 data missing or 
 
 from certssb_core.cli import runs, certificates, measurements, audit, tuning, denoisers, machine  # isort: skip (in the order of the help)
 from certssb_core.cli.common import DATA, FAILED, MISUSED, STOPPED, app, fail
-from certssb_core.data.sources import DataError
-from certssb_core.data.triggers import PoisonError
-from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.run import RunError
+from certssb_core.errors import ConfigError, DataError, PoisonError, RunError
 
 __all__ = [
     "DATA",

@@ -22,7 +22,7 @@ from certssb_core.cli.common import (
     placed,
     print_json,
 )
-from certssb_core.experiment.run import Run
+from certssb_core.runs.run import Run
 
 
 @app.command()
@@ -59,7 +59,7 @@ def falsify(
     runs_dir: RunsDir = None,
 ) -> None:
     """Try to break what a finished run certified; exits with 1 where more breaks than the certificates admit to."""
-    from certssb_core.audit import falsification
+    from certssb_core.falsification import falsify as falsification
 
     found = Run.open(run, runs_dir)
     place = placed(found.config, engine or "local", address).training
@@ -87,7 +87,7 @@ def export(
     runs_dir: RunsDir = None,
 ) -> None:
     """Write a run's capsule: all that its certificates can be verified from, in one file, without weights."""
-    from certssb_core.audit import capsule
+    from certssb_core import capsule
 
     found = Run.open(run, runs_dir)
     print(capsule.export(found, output or Path(f"{found.name}.capsule")))
@@ -100,7 +100,7 @@ def import_run(
     runs_dir: RunsDir = None,
 ) -> None:
     """Make a run of a capsule, to look at and to verify; prints its folder."""
-    from certssb_core.audit import capsule
+    from certssb_core import capsule
 
     print(capsule.import_capsule(file, name, runs_dir).path)
 
@@ -112,7 +112,7 @@ def verify(
     runs_dir: RunsDir = None,
 ) -> None:
     """Recompute votes, bounds, radii, store and metrics, and hash every file; fails naming the first difference."""
-    from certssb_core.audit import capsule, verification
+    from certssb_core import capsule, verification
 
     if Path(source).is_file():
         with capsule.opened(Path(source)) as found:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from certssb_core.certify import release
+from certssb_core.certify import published_release
 from certssb_core.cli.common import (
     FAILED,
     MISUSED,
@@ -22,8 +22,9 @@ from certssb_core.cli.common import (
     print_json,
     print_metrics,
 )
-from certssb_core.experiment import config as configuration
-from certssb_core.experiment.run import Run
+from certssb_core.config import schema as configuration
+from certssb_core.results.votes import read_run_votes
+from certssb_core.runs.run import Run
 
 
 @app.command()
@@ -38,8 +39,8 @@ def certify(
     runs_dir: RunsDir = None,
 ) -> None:
     """Certify again from the stored votes, under another bound, α or mode; nothing is trained."""
-    from certssb_core.audit.attribution import attribution
-    from certssb_core.experiment import certification
+    from certssb_core.audit.release_corrections import attribution
+    from certssb_core.results import certification
 
     found = intact(run, runs_dir)
     wanted = {"certification.bound": bound, "certification.alpha": alpha}
@@ -47,16 +48,18 @@ def certify(
         found.config, {key: json.dumps(value) for key, value in wanted.items() if value is not None}
     )
     settings, mode = config.certification, mode or config.noise.test_map
-    voted = certification.voted(found)
-    table = certification.certify(voted, mode=mode, bound=settings.bound, alpha=settings.alpha)
-    metrics = certification.assess(voted, table, radii=settings.radii)
+    run_votes = read_run_votes(found)
+    table = certification.certify(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
+    metrics = certification.assess(run_votes, table, radii=settings.radii)
     promise = certification.promise(config, mode)
-    steps = attribution(voted, bound=settings.bound, alpha=settings.alpha) if mode == release.MODE else None
+    steps = (
+        attribution(run_votes, bound=settings.bound, alpha=settings.alpha) if mode == published_release.MODE else None
+    )
     chosen = {"mode": certification.label(mode)}
     used = {"bound": settings.bound, "count": int(table["members"].iloc[0])}
-    if mode == release.MODE:
-        used = {"bound": release.BOUND.title, "count": release.COUNT}
-    chosen |= used | {"alpha": settings.alpha, "members": voted.members}
+    if mode == published_release.MODE:
+        used = {"bound": published_release.BOUND.title, "count": published_release.COUNT}
+    chosen |= used | {"alpha": settings.alpha, "members": run_votes.members}
     if as_json:
         attributed = {} if steps is None else {"attribution": steps.to_dict("records")}
         print_json(chosen | metrics | {"promise": promise.__dict__} | attributed)
@@ -78,12 +81,11 @@ def budget(
     runs_dir: RunsDir = None,
 ) -> None:
     """Translate "n poisoned images at norm τ" into certified inputs, and back, in every mode of a run."""
-    from certssb_core.audit.budget import run_norm, translate
-    from certssb_core.experiment import certification
+    from certssb_core.audit.joint_budget import run_norm, translate
 
     found = intact(run, runs_dir)
-    voted = certification.voted(found)
-    budgets = translate(voted, images=images, norm=run_norm(found) if norm is None else norm)
+    run_votes = read_run_votes(found)
+    budgets = translate(run_votes, images=images, norm=run_norm(found) if norm is None else norm)
     if as_json:
         print_json([one.__dict__ | {"promise": one.promise.__dict__} for one in budgets])
         return
@@ -103,11 +105,11 @@ def query(
     runs_dir: RunsDir = None,
 ) -> None:
     """Ask a finished run about an image: the store answers first, else the members vote and are certified."""
-    from certssb_core.experiment.image_file import read_image
-    from certssb_core.experiment.query import Electorate
+    from certssb_core.query.ensemble import LoadedEnsemble
+    from certssb_core.query.image_file import read_image
 
-    electorate = Electorate(Run.open(run, runs_dir))
-    reply = electorate.ask(read_image(image, electorate.shape))
+    loaded = LoadedEnsemble(Run.open(run, runs_dir))
+    reply = loaded.ask(read_image(image, loaded.shape))
     if as_json:
         print_json(reply.__dict__)
         return
@@ -127,9 +129,9 @@ def report(
     runs_dir: RunsDir = None,
 ) -> None:
     """Write a report on one run or several: one HTML file that needs no network; prints its path."""
-    from certssb_core.certify.bounds import BOUNDS
-    from certssb_core.experiment import files
+    from certssb_core.certify.bounds.registry import BOUNDS
     from certssb_core.report import report as made
+    from certssb_core.runs import files
 
     if bound is not None and bound not in BOUNDS:
         fail(f"--bound {bound}: expected one of {', '.join(BOUNDS)}", MISUSED)

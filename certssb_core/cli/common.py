@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from certssb_core.experiment import config as configuration
-from certssb_core.experiment import integrity
-from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run, Status
+from certssb_core.config import schema as configuration
+from certssb_core.config.presets import PRESETS
+from certssb_core.errors import ConfigError
+from certssb_core.runs import integrity
+from certssb_core.runs.run import Run, Status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,7 +62,7 @@ def placed(config: configuration.RunConfig, engine: str | None, address: str | N
     given = {"training.engine": engine, "training.address": address}
     config = configuration.override(config, {key: value for key, value in given.items() if value is not None})
     if config.training.engine == "ray":
-        from certssb_core.experiment.ray_engine import imported
+        from certssb_core.pipeline.engines.ray_cluster import imported
 
         imported()
     elif address is not None:

@@ -33,8 +33,8 @@ def train(
     import torch
 
     from certssb_core.data.datasets import load
-    from certssb_core.smoothing import small_denoiser
-    from certssb_core.smoothing.denoisers import shipped_path
+    from certssb_core.smoothing.denoising import small_denoiser
+    from certssb_core.smoothing.denoising.denoisers import shipped_path
 
     images = torch.from_numpy(load(dataset, root=root, size=size, seed=seed).train_images)
     started = time.monotonic()

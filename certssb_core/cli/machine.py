@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from certssb_core.cli.common import FAILED, AsJson, RunsDir, Settings, Source, app, chosen_config, print_json
-from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.experiment.run import Run, default_runs_dir
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.runs.run import Run, default_runs_dir
 
 
 @app.command()
@@ -29,12 +29,12 @@ def forecast(
     runs_dir: RunsDir = None,
 ) -> None:
     """What a run would cost here in time, memory and disk; times this machine for a few seconds if not yet done."""
-    from certssb_core.experiment import cost
+    from certssb_core.jobs import forecast as cost
 
     config, runs_dir = chosen_config(source, settings), runs_dir or default_runs_dir()
     if (measured := cost.read_calibration(config, runs_dir)) is None:
         with cost.timing(runs_dir):
-            from certssb_core.experiment.calibration import measure
+            from certssb_core.jobs.timing import measure
 
             measured = measure(config)
             cost.write_calibration(config, measured, runs_dir)
@@ -51,7 +51,7 @@ def forecast(
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What works here: device, data, optional packages."""
-    from certssb_core.experiment.doctor import examine
+    from certssb_core.cli.doctor import examine
 
     findings = examine()
     if as_json:
@@ -64,21 +64,21 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command(hidden=True)
 def worker(path: Path) -> None:
     """Take one run through the pipeline, in this process, and start the next of the queue."""
-    from certssb_core.experiment import waiting
-    from certssb_core.experiment.worker import work
+    from certssb_core.jobs import queue
+    from certssb_core.jobs.worker import work
 
     try:
         finished = work(Run(path))
     finally:
-        waiting.start_next(path.parent)
+        queue.start_next(path.parent)
     raise typer.Exit(0 if finished else FAILED)
 
 
 @app.command("study-worker", hidden=True)
 def study_worker(path: Path) -> None:
     """Make the remaining trials of a study, in this process."""
-    from certssb_core.experiment.study import Study
-    from certssb_core.experiment.tuning import work
+    from certssb_core.tuning.optimise import work
+    from certssb_core.tuning.study import Study
 
     raise typer.Exit(0 if work(Study(path)) else FAILED)
 
@@ -86,8 +86,8 @@ def study_worker(path: Path) -> None:
 @app.command("measurement-worker", hidden=True)
 def measurement_worker(path: Path) -> None:
     """Make the runs that a measurement is missing, and its result, in this process."""
-    from certssb_core.field.measurement import Measurement
-    from certssb_core.field.measuring import work
+    from certssb_core.comparisons.measurement import Measurement
+    from certssb_core.comparisons.worker import work
 
     raise typer.Exit(0 if work(Measurement(path)) else FAILED)
 
@@ -95,6 +95,6 @@ def measurement_worker(path: Path) -> None:
 @app.command(hidden=True)
 def answer(path: Path) -> None:
     """Answer questions about images to one finished run, over standard input and output."""
-    from certssb_core.experiment.answering import serve
+    from certssb_core.query.server import serve
 
     serve(Run(path))

@@ -10,12 +10,12 @@ import pandas as pd
 import typer
 
 from certssb_core.cli.common import MISUSED, AsJson, RunsDir, app, ended, fail, print_json
-from certssb_core.experiment.config import RunConfig
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import Run
-from certssb_core.field import clean_label, systems
-from certssb_core.field import smoothness as measuring
-from certssb_core.field.measurement import KINDS, Measurement
+from certssb_core.comparisons import backdoor_smoothing as measuring
+from certssb_core.comparisons import clean_label, defences
+from certssb_core.comparisons.measurement import KINDS, Measurement
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import RunConfig
+from certssb_core.runs.run import Run
 
 AUCS = [f"auc_{group}{end}" for group in ("clean", "control") for end in ("", "_low", "_high")]
 
@@ -30,7 +30,7 @@ def compare(
 ) -> None:
     """Every system of the field on one dataset and attack, each in its own budget; takes up runs made before."""
     result, path = _measured("compare", suite, runs_dir)
-    _print(result, systems.table(result).round(4), path, as_json)
+    _print(result, defences.table(result).round(4), path, as_json)
 
 
 @app.command()
@@ -74,10 +74,10 @@ def _measured(
     kind: str, name: str, runs_dir: Path | None, runs: dict[str, RunConfig] | None = None
 ) -> tuple[dict[str, Any], Path]:
     """The result of a measurement that was followed to its end, and where it lies."""
-    from certssb_core.cli.follow import follow
+    from certssb_core.cli.progress import apply_rule
 
     measurement = Measurement.prepare(kind, name, runs_dir, runs)
-    ended(follow(measurement), again=" ".join(sys.argv[1:]))
+    ended(apply_rule(measurement), again=" ".join(sys.argv[1:]))
     return measurement.result(), measurement.result_path
 
 

@@ -27,10 +27,11 @@ from certssb_core.cli.common import (
     print_json,
     print_metrics,
 )
-from certssb_core.experiment import waiting
-from certssb_core.experiment.config import ConfigError, flatten
-from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.experiment.run import Run, free_name
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.config.schema import flatten
+from certssb_core.errors import ConfigError
+from certssb_core.jobs import queue as waiting
+from certssb_core.runs.run import Run, free_name
 
 
 @app.command()
@@ -136,11 +137,11 @@ def import_release(
     runs_dir: RunsDir = None,
 ) -> None:
     """Turn the public Cert-SSBD release's members and σ* into a run; prints its folder as the last line."""
-    from certssb_core.experiment import release_import
+    from certssb_core.pipeline import import_published
 
     name = name or free_name(f"release-{dataset}-{trigger}", runs_dir)
     _follow(
-        release_import.create(
+        import_published.create(
             folder, dataset=dataset, classes=classes, trigger=trigger, sigma=sigma, name=name, runs_dir=runs_dir
         )
     )
@@ -156,9 +157,9 @@ def _go(run: Run, queue: bool) -> None:
 
 
 def _follow(run: Run) -> None:
-    from certssb_core.cli.follow import follow
+    from certssb_core.cli.progress import apply_rule
 
-    ended(follow(run), again=f"resume {run.path}")
+    ended(apply_rule(run), again=f"resume {run.path}")
     print_metrics(run.metrics)
     print(run.path)
 

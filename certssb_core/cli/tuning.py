@@ -19,10 +19,10 @@ from certssb_core.cli.common import (
     placed,
     print_json,
 )
-from certssb_core.experiment import ranges
-from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.presets import DEFAULT_PRESET
-from certssb_core.experiment.study import Study, StudyConfig, describe, require_optuna, table
+from certssb_core.config.presets import DEFAULT_PRESET
+from certssb_core.errors import ConfigError
+from certssb_core.tuning import ranges
+from certssb_core.tuning.study import Study, StudyConfig, describe, require_optuna, table
 
 _NEW = StudyConfig.model_fields
 
@@ -116,7 +116,7 @@ def _ranges(texts: list[str]) -> dict[str, ranges.Range]:
 
 def _follow(study: Study) -> None:
     """Take the study to its end, and say what it does."""
-    from certssb_core.cli.follow import attend
+    from certssb_core.cli.progress import attend
 
     said = len(study.events())
 

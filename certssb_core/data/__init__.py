@@ -1,1 +1,4 @@
-"""Images in, poisoned images out: datasets, triggers and poisoning, in NumPy alone."""
+"""Images in, poisoned images out.
+
+Datasets and their readers, triggers, poisoning: NumPy alone.
+"""

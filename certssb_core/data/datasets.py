@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from certssb_core.data.sources import (
-    DataError,
+from certssb_core.data.readers import (
     Split,
     balanced_subset,
     read_cifar10,
@@ -18,6 +17,7 @@ from certssb_core.data.sources import (
     read_imagenette,
     read_mnist,
 )
+from certssb_core.errors import DataError
 
 SMALLEST_SIZE, LARGEST_SIZE = (
     4,

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from certssb_core.data.triggers import PoisonError, actual_norms, apply_trigger
+from certssb_core.data.triggers import actual_norms, apply_trigger
+from certssb_core.errors import PoisonError
 
 LABEL_MODES: dict[str, str] = {
     "all-to-one": "Images of other classes are relabelled as the target",

@@ -11,15 +11,13 @@ from math import log
 
 import numpy as np
 
+from certssb_core.errors import PoisonError
+
 # Published anchors, image size -> coordinate (row and column alike). The four pixels keep their shape on any
 # size, as published: they lie within one pixel of their anchor on 28 and on 224 alike.
 ONE_PIXEL = {28: 23, 32: 15, 224: 112}
 FOUR_PIXEL = {28: 19, 32: 15, 224: 112}
 FOUR_PIXEL_OFFSETS = ((-1, 1), (0, 0), (1, -1), (1, 1))
-
-
-class PoisonError(ValueError):
-    """A trigger or a poisoning that cannot be carried out as asked, in one plain sentence."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,4 @@
-"""Members: networks, smoothed training, voting, shards."""
+"""Members: the networks that vote.
+
+Models, training alone and batched, voting, and weights on disk.
+"""

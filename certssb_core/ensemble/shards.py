@@ -19,14 +19,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from certssb_core.errors import ShardError
+
 _PART = re.compile(r"part-(\d{6})\.safetensors")
 _SHARD = re.compile(r"shard-(\d{6})-(\d{6})\.safetensors")
 WEIGHT = "weight/"
 LEFT_OUT, MEMBERS, DIGEST = "left_out", "members", "digest"
-
-
-class ShardError(Exception):
-    """A member file that is missing or damaged; the message names it."""
 
 
 def part_path(folder: Path, member: int) -> Path:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from certssb_core.ensemble.together import forward_together, stacked_weights
+from certssb_core.ensemble.batched import forward_together, stacked_weights
 from certssb_core.smoothing.seeds import generator
 
 

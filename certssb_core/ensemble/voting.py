@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from certssb_core.ensemble.memory import halving
-from certssb_core.ensemble.together import forward_together
+from certssb_core.ensemble.batched import forward_together
+from certssb_core.ensemble.out_of_memory import halving
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,4 @@
-"""Figures: pure builders, data in, plotly figure out."""
+"""Figures: data in, plotly figure out.
+
+Pure builders, one file per picture.
+"""

@@ -15,7 +15,7 @@ def spread(table: pd.DataFrame) -> go.Figure:
 
     Args:
         table: columns ``order, shuffle, answered, wrong`` at least, of
-            :func:`certssb_core.certify.sandbox.over_orders`.
+            :func:`certssb_core.sandbox.scene.over_orders`.
     """
     figure = go.Figure()
     # The single orders last: they are drawn over the shuffles.

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from certssb_core.certify.overlaps import Survey
 from certssb_core.figures import theme
+from certssb_core.store.overlaps import Survey
 
 _NEAR_MISSES = 30
 

@@ -1,1 +1,4 @@
-"""Noise: laws and seeds, sample-specific σ*, preprocessing of noisy images."""
+"""Noise.
+
+Noise laws and their seeds, the search for each image's σ*, preprocessing and denoising of noisy images.
+"""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from certssb_core.smoothing.denoisers import denoiser
-from certssb_core.smoothing.diffusion import denoise
+from certssb_core.smoothing.denoising.denoisers import denoiser
+from certssb_core.smoothing.denoising.diffusion import denoise
 
 Preprocessing = Callable[[torch.Tensor, torch.Tensor, str], torch.Tensor]
 """Noisy images ``(n, C, H, W)``, their noise levels ``(n,)`` and the denoiser's name → images of the same shape."""

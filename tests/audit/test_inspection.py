@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from certssb_core.audit.inspection import counts, inspect
 from certssb_core.cli import app
-from certssb_core.experiment import files
-from certssb_core.experiment.run import Run, RunError
+from certssb_core.errors import RunError
+from certssb_core.runs import files
+from certssb_core.runs.run import Run
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks import store
-from certssb_core.certify.store import Store
+from certssb_core.store.store import Store
 
 
 def test_the_published_script_ends_with_the_balls_of_the_store(monkeypatch):

@@ -8,8 +8,8 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import expect
 
-from certssb_core.experiment.inputs import load_inputs
-from certssb_core.experiment.run import Run
+from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.run import Run
 from tests.browser.journey import assert_no_error, button, visit
 
 pytestmark = pytest.mark.browser

@@ -9,7 +9,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import expect
 
-from certssb_core.experiment.run import Run
+from certssb_core.runs.run import Run
 from tests.browser.journey import assert_no_error, at_rest, button, session, tick, visit
 
 pytestmark = pytest.mark.browser

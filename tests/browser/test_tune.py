@@ -7,7 +7,7 @@ pytest.importorskip("optuna")
 
 from playwright.sync_api import expect
 
-from certssb_core.experiment.study import Study
+from certssb_core.tuning.study import Study
 from tests.browser.journey import at_rest, button, tick, visit
 
 pytestmark = pytest.mark.browser

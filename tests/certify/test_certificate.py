@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from certssb_core.certify.bounds import ClassBounds, clopper_pearson_bounds
+from certssb_core.certify.bounds.registry import ClassBounds, clopper_pearson_bounds
 from certssb_core.certify.certificate import certify, images_certified, norm_certified
-from certssb_core.certify.kinds import CERTIFICATES
+from certssb_core.certify.certificate_kinds import CERTIFICATES
 
 positive = st.floats(0.05, 3.0)
 

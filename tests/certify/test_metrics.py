@@ -14,7 +14,7 @@ from certssb_core.certify.metrics import (
     triggered_metrics,
     wilson_interval,
 )
-from certssb_core.certify.store import Store
+from certssb_core.store.store import Store
 
 PREDICTION = np.array([0, 1, 1, -1, 0])
 RADIUS = np.array([0.5, 0.25, 2.0, 0.0, 0.1])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from certssb_core.data.datasets import DataError, availability, load
+from certssb_core.data.datasets import availability, load
+from certssb_core.errors import DataError
 
 TRAIN_IMAGES = "MNIST/raw/train-images-idx3-ubyte"
 TRAIN_LABELS = "MNIST/raw/train-labels-idx1-ubyte"
@@ -254,6 +255,6 @@ def test_more_images_than_memory(folder, monkeypatch):
     def exhaust(*_):
         raise MemoryError
 
-    monkeypatch.setattr("certssb_core.data.sources._read_files", exhaust)
+    monkeypatch.setattr("certssb_core.data.readers._read_files", exhaust)
     message = refusal("image-folder", root=folder, size=8)
     assert "4 do not fit in memory; set a cap or a smaller size" in message

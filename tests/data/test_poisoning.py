@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from certssb_core.data.poisoning import LABEL_MODES, PoisonError, attacked_label, counts_for_attack, poison
+from certssb_core.data.poisoning import LABEL_MODES, attacked_label, counts_for_attack, poison
 from certssb_core.data.triggers import apply_trigger
+from certssb_core.errors import PoisonError
 
 LABELS = np.repeat(np.arange(4), 25)
 IMAGES = np.random.default_rng(0).random((100, 1, 8, 8), dtype=np.float32)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certssb_core.data.triggers import TRIGGERS, PoisonError, actual_norms, apply_controls, apply_trigger
+from certssb_core.data.triggers import TRIGGERS, actual_norms, apply_controls, apply_trigger
+from certssb_core.errors import PoisonError
 
 PUBLISHED = {
     ("one-pixel", 28): {(23, 23)},

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from certssb_core.ensemble import shards
+from certssb_core.errors import ShardError
 
 
 def save_part(folder, member: int) -> None:
@@ -42,5 +43,5 @@ def test_leftovers_of_a_kill_are_not_members(tmp_path):
 def test_a_damaged_file_is_named(tmp_path, content):
     path = shards.part_path(tmp_path, 0)
     path.write_bytes(content)
-    with pytest.raises(shards.ShardError, match=r"part-000000\.safetensors is missing or damaged"):
+    with pytest.raises(ShardError, match=r"part-000000\.safetensors is missing or damaged"):
         shards.read(path)

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from certssb_core.certify.overlaps import survey
 from certssb_core.figures import pairs, theme
+from certssb_core.store.overlaps import survey
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from certssb_core.audit import capsule
+from certssb_core import capsule
 from tests.hardening import damage, faults, inputs
 
 DEAR = {"capsules": 2_000, "comparison": 5_000, "real shard": 5_000, "released members": 5_000, "lessons": 10_000}

@@ -6,22 +6,21 @@ import random
 import shutil
 from pathlib import Path
 
-from certssb_core.audit.verification import verify
-from certssb_core.certify.store import StoreError
-from certssb_core.experiment import integrity
-from certssb_core.experiment.config import ConfigError
-from certssb_core.experiment.run import Run, RunError
+from certssb_core.errors import ConfigError, RunError, StoreError
+from certssb_core.runs import integrity
+from certssb_core.runs.run import Run
+from certssb_core.verification import verify
 from tests.hardening.faults import DAMAGE
-from ui import state
+from ui.kit import run_files
 
 READ = {
-    "config.json": lambda run: state.voted(run),
-    "poison.safetensors": lambda run: state.arrays(run, "poison"),
-    "sigma.safetensors": lambda run: state.arrays(run, "sigma"),
-    "votes.safetensors": lambda run: state.voted(run),
-    "certificates.csv": lambda run: state.certificates(run),
-    "metrics.json": lambda run: state.metrics(run),
-    "store.sqlite": lambda run: state.balls_and_ledger(run),
+    "config.json": lambda run: run_files.run_votes(run),
+    "poison.safetensors": lambda run: run_files.arrays(run, "poison"),
+    "sigma.safetensors": lambda run: run_files.arrays(run, "sigma"),
+    "votes.safetensors": lambda run: run_files.run_votes(run),
+    "certificates.csv": lambda run: run_files.certificates(run),
+    "metrics.json": lambda run: run_files.metrics(run),
+    "store.sqlite": lambda run: run_files.balls_and_ledger(run),
 }
 """How the dashboard reads a file; what is not here is read by the query process, which checks all files first."""
 

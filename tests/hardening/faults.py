@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from certssb_core.audit.verification import verify
-from certssb_core.certify.store import Store, StoreError
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import override
 from certssb_core.ensemble import shards
-from certssb_core.experiment.config import override
-from certssb_core.experiment.launch import environment, start
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.run import STAGES, Run
+from certssb_core.errors import StoreError
+from certssb_core.jobs.launch import environment, start
+from certssb_core.runs.run import STAGES, Run
+from certssb_core.store.store import Store
+from certssb_core.verification import verify
 
 ROOT = Path(__file__).parents[2]
 CUT_DOWN = {
@@ -219,8 +220,8 @@ def work_under(run: Run, what: str, value: int) -> int:
 STARTER = """
 import os, sys
 from pathlib import Path
-from certssb_core.experiment.launch import start
-from certssb_core.experiment.run import Run
+from certssb_core.jobs.launch import start
+from certssb_core.runs.run import Run
 print(start(Run(Path(sys.argv[1]))).pid, flush=True)
 sys.stdin.read()
 """

@@ -22,21 +22,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from certssb_core.audit.capsule import CapsuleError, import_capsule
-from certssb_core.data import sources
-from certssb_core.data.sources import DataError
-from certssb_core.ensemble import released, shards
-from certssb_core.experiment import config as configuration
-from certssb_core.experiment import cost, files, limits, ranges
-from certssb_core.experiment.config import ConfigError, RunConfig, override, parse
-from certssb_core.experiment.image_file import read_image
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.question import painted
-from certssb_core.experiment.run import Run, RunError, place
-from certssb_core.experiment.study import Study, describe
-from certssb_core.field import systems
-from certssb_core.field.measurement import Measurement, MeasurementConfig
-from ui import lesson_files
+from certssb_core.capsule import import_capsule
+from certssb_core.comparisons import defences
+from certssb_core.comparisons.measurement import Measurement, MeasurementConfig
+from certssb_core.config import schema as configuration
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import RunConfig, override, parse
+from certssb_core.data import readers as sources
+from certssb_core.ensemble import published_members, shards
+from certssb_core.errors import CapsuleError, ConfigError, DataError, RunError, ShardError
+from certssb_core.jobs import forecast
+from certssb_core.query.edit_image import painted
+from certssb_core.query.image_file import read_image
+from certssb_core.runs import files, server_limits
+from certssb_core.runs.run import Run, place
+from certssb_core.tuning import ranges
+from certssb_core.tuning.study import Study, describe
+from ui.lessons import lesson_files
 
 ROOT = Path(__file__).parents[2]
 SLOWEST = 10.0
@@ -174,11 +176,11 @@ def stroke(draws: random.Random, folder: Path) -> None:
 
 
 def limit(draws: random.Random, folder: Path) -> None:
-    variable = f"CERTSSB_{draws.choice([*limits.Limits.model_fields]).upper()}"
+    variable = f"CERTSSB_{draws.choice([*server_limits.Limits.model_fields]).upper()}"
     value = worded(draws, "1", "0", "true", ".5", "e9").replace("\0", "").encode("utf-8", "ignore").decode()
     os.environ[variable] = value
     try:
-        limits.current()
+        server_limits.current()
     finally:
         del os.environ[variable]
 
@@ -272,21 +274,21 @@ def calibration(path: Path) -> None:
     config = RunConfig()
     folder = path.parent / "calibrated"
     folder.mkdir(exist_ok=True)
-    path.replace(cost.calibration_path(folder))
-    if (found := cost.read_calibration(config, folder)) is not None:
-        cost.from_calibration(config, found)
+    path.replace(forecast.calibration_path(folder))
+    if (found := forecast.read_calibration(config, folder)) is not None:
+        forecast.from_calibration(config, found)
 
 
 def a_calibration() -> bytes:
-    measured = cost.Calibration(2, 100, 50, 64, 1000, 100, 1.0, 1.0, 1e-4, 1e-4, 1e-5, 1e-5, (0.9, 1.1), 10**8)
-    return json.dumps({cost._key(RunConfig()): measured.__dict__}).encode()
+    measured = forecast.Calibration(2, 100, 50, 64, 1000, 100, 1.0, 1.0, 1e-4, 1e-4, 1e-5, 1e-5, (0.9, 1.1), 10**8)
+    return json.dumps({forecast._key(RunConfig()): measured.__dict__}).encode()
 
 
 def compared(path: Path) -> None:
     folder = path.parent / "compared"
     folder.mkdir(exist_ok=True)
     path.replace(files.result_path("field", "digits", folder))
-    systems.results(folder)
+    defences.results(folder)
 
 
 def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader]:
@@ -297,7 +299,7 @@ def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader
     described = study.model_dump_json().encode()
     measured = MeasurementConfig(kind="smoothness", name="a", runs={"b": study.base}).model_dump_json().encode()
     member = folder / "smoothed_0.model"
-    torch.save({key: torch.zeros(shape) for key, shape in released.SHAPES.items()}, member)
+    torch.save({key: torch.zeros(shape) for key, shape in published_members.SHAPES.items()}, member)
     idx = np.array([0x801, 30], ">u4").tobytes() + bytes(range(10)) * 3
     shard = next((shipped / "members").glob("shard-*"))
     small = folder / "small.safetensors"
@@ -325,13 +327,13 @@ def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader
         "metrics.json": Reader(of_run("metrics.json", lambda run: run.metrics, shipped / "metrics.json"), sure, 6),
         "certificates.csv": Reader(of_run("certificates.csv", lambda run: run.certificates(), table), sure, 2),
         "arrays": Reader(of_run("votes.safetensors", lambda run: run.arrays("votes"), small), sure, 6),
-        "shards": Reader(of_file(shards.read, small), (shards.ShardError,), 6),
-        "parts": Reader(of_file(shards.read_part, small), (shards.ShardError,), 6),
-        "real shard": Reader(of_file(shards.read, shard), (shards.ShardError,)),
+        "shards": Reader(of_file(shards.read, small), (ShardError,), 6),
+        "parts": Reader(of_file(shards.read_part, small), (ShardError,), 6),
+        "real shard": Reader(of_file(shards.read, shard), (ShardError,)),
         "images": Reader(of_file(picture, *pictures()), sure, 8),
         "image folders": Reader(of_file(lambda path: sources._read_file(str(path), 8), *pictures()), sure, 8),
         "MNIST files": Reader(of_file(lambda path: sources._read_idx(path, ()), idx), sure, 8),
-        "released members": Reader(of_file(released.read_member, member), sure),
+        "released members": Reader(of_file(published_members.read_member, member), sure),
         "lessons": Reader(of_file(lesson, *lessons), (lesson_files.LessonError,), 2),
         "calibration": Reader(of_file(calibration, a_calibration()), sure, 4),
         "comparison": Reader(of_file(compared, ROOT / "checkpoints" / "field-digits.json"), sure),

@@ -15,11 +15,12 @@ import sys
 import pytest
 
 from certssb_core.ensemble import shards
-from certssb_core.experiment import integrity, pipeline
-from certssb_core.experiment import run as run_folder
-from certssb_core.experiment.launch import start
-from certssb_core.experiment.run import Run
-from certssb_core.experiment.worker import _explained
+from certssb_core.jobs.launch import start
+from certssb_core.jobs.worker import _explained
+from certssb_core.pipeline import pipeline
+from certssb_core.runs import integrity
+from certssb_core.runs import run as run_folder
+from certssb_core.runs.run import Run
 from tests.hardening import damage, faults
 
 SEED = 20261120
@@ -197,8 +198,8 @@ def test_a_folder_that_may_only_be_read_is_read(copied, tmp_path):
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     code = (
-        "import os, sys, json; from pathlib import Path; from certssb_core.certify.store import Store; "
-        "from certssb_core.experiment.run import Run, RunError; os.setgid(65534); os.setuid(65534); "
+        "import os, sys, json; from pathlib import Path; from certssb_core.store.store import Store; "
+        "from certssb_core.runs.run import Run, RunError; os.setgid(65534); os.setuid(65534); "
         "run = Run(Path(sys.argv[1])); store = Store.read(run.store_path); said = ''\n"
         "try:\n    Run.create(run.config, 'new', run.path.parent)\nexcept RunError as error:\n    said = str(error)\n"
         "print(json.dumps([run.status().state, len(store), said]))"

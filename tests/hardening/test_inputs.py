@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.audit import capsule
-from certssb_core.data.sources import DataError
-from certssb_core.experiment import config as configuration
-from certssb_core.experiment.config import ConfigError, RunConfig, override
-from certssb_core.experiment.image_file import read_image
-from certssb_core.experiment.run import Run, RunError, place
+from certssb_core import capsule
+from certssb_core.config import schema as configuration
+from certssb_core.config.schema import RunConfig, override
+from certssb_core.errors import ConfigError, DataError, RunError
+from certssb_core.query.image_file import read_image
+from certssb_core.runs.run import Run, place
 from tests.hardening import inputs
 
 ROOT = Path(__file__).parents[2]
@@ -122,8 +122,8 @@ def test_formats_whose_decoders_start_programs_are_not_decoded():
 PICKLED = """
 import pickle, sys
 from pathlib import Path
-from certssb_core.data.sources import DataError
-from certssb_core.ensemble import released, shards
+from certssb_core.errors import DataError, ShardError
+from certssb_core.ensemble import published_members, shards
 
 class Hostile:
     def __reduce__(self):
@@ -131,7 +131,7 @@ class Hostile:
 
 path = Path(sys.argv[1]) / "smoothed_0.model"
 path.write_bytes(pickle.dumps(Hostile()))
-for read, refusal in ((released.read_member, DataError), (shards.read, shards.ShardError)):
+for read, refusal in ((published_members.read_member, DataError), (shards.read, ShardError)):
     try:
         read(path)
     except refusal:

@@ -10,19 +10,21 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.audit import capsule
+from certssb_core import capsule
 from certssb_core.audit.inspection import inspect
-from certssb_core.audit.verification import verify
-from certssb_core.certify.store import Store, StoreError
-from certssb_core.data.sources import DataError
-from certssb_core.experiment import certification, cost, launch, limits, waiting
-from certssb_core.experiment.config import ConfigError, RunConfig, override
-from certssb_core.experiment.pipeline import Pipeline
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.ranges import Interval
-from certssb_core.experiment.run import Run, RunError
-from certssb_core.experiment.study import Study, describe
-from certssb_core.field.measurement import Measurement
+from certssb_core.comparisons.measurement import Measurement
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import RunConfig, override
+from certssb_core.errors import ConfigError, DataError, RunError, StoreError
+from certssb_core.jobs import forecast, launch, queue
+from certssb_core.pipeline.pipeline import Pipeline
+from certssb_core.results.votes import read_run_votes
+from certssb_core.runs import server_limits
+from certssb_core.runs.run import Run
+from certssb_core.store.store import Store
+from certssb_core.tuning.ranges import Interval
+from certssb_core.tuning.study import Study, describe
+from certssb_core.verification import verify
 
 ROOT = Path(__file__).parents[2]
 STUDY = describe(base=PRESETS["digits-quick"], ranges={"noise.sigma": Interval(low=0.1, high=0.4)})
@@ -52,14 +54,14 @@ WRITES = {
     "log": lambda runs: Run(runs / "new").log("message"),
     "stop": lambda runs: Run(runs / "new").request_stop(),
     "start": lambda runs: launch.start(Run(runs / "new")),
-    "queue": lambda runs: waiting.submit(Run(runs / "new")),
+    "queue": lambda runs: queue.submit(Run(runs / "new")),
     "withdraw": lambda runs: Run(runs / "new").leave_queue(),
     "new config": lambda runs: Run(runs / "new").replace_config(RunConfig()),
     "study": lambda runs: Study.create(STUDY, "other", runs),
     "start study": lambda runs: launch.start(Study.open("study", runs)),
     "measure": lambda runs: Measurement.prepare("compare", "digits", runs),
     "more trials": lambda runs: Study.open("study", runs).extend(40),
-    "time": lambda runs: cost.timing(runs).__enter__(),
+    "time": lambda runs: forecast.timing(runs).__enter__(),
     "export": lambda runs: capsule.export(Run(runs / "digits"), runs / "digits.capsule"),
     "import": lambda runs: capsule.import_capsule(runs.parent / "digits.capsule", "again", runs),
 }
@@ -82,9 +84,9 @@ def test_in_read_only_mode_everything_can_be_looked_at_and_leaves_no_trace(folde
         assert len(store) > 0
     assert "failed" not in {finding.outcome for finding in verify(run)}
     assert inspect(run)
-    assert len(certification.voted(run).labels) == 360
+    assert len(read_run_votes(run).labels) == 360
     assert [one.status().state for one in Run.all(folder)] == ["new", "done"]
-    assert waiting.start_next(folder) is None
+    assert queue.start_next(folder) is None
     assert contents(folder) == before
 
 
@@ -94,7 +96,7 @@ def test_pages_of_a_read_only_server_say_so_and_offer_nothing(folder, monkeypatc
     monkeypatch.setenv("CERTSSB_READ_ONLY", "1")
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{page}.py").run()
     assert not at.exception
-    assert any(limits.READ_ONLY in info.value for info in at.info)
+    assert any(server_limits.READ_ONLY in info.value for info in at.info)
     labels = {button.label: button.disabled for button in at.button}
     assert labels["Start"]
     assert not {"Resume", "Delete", "Rename", "Stop", "Continue", "Withdraw", "Time this machine"} & set(labels)
@@ -119,10 +121,10 @@ def test_a_limit_that_does_not_fit_lets_nothing_through(folder, monkeypatch, nam
 
 def test_only_so_many_workers_find_a_place(tmp_path, monkeypatch):
     monkeypatch.setenv("CERTSSB_MAX_RUNS", "2")
-    one, two, three = (limits.a_place_at_work(tmp_path) for _ in range(3))
+    one, two, three = (server_limits.a_place_at_work(tmp_path) for _ in range(3))
     with one, two, pytest.raises(RunError, match="2 of at most 2"), three:
         pytest.fail("a third place")
-    with limits.a_place_at_work(tmp_path), limits.a_place_at_work(tmp_path):
+    with server_limits.a_place_at_work(tmp_path), server_limits.a_place_at_work(tmp_path):
         pass
 
 
@@ -136,10 +138,10 @@ def test_the_queue_starts_as_many_as_are_allowed(tmp_path, monkeypatch):
         run.log("message", message="worker started")
         return type("Worker", (), {"poll": lambda self: None})()
 
-    monkeypatch.setattr(waiting, "start", start)
+    monkeypatch.setattr(queue, "start", start)
     monkeypatch.setenv("CERTSSB_MAX_RUNS", "2")
     for run in runs:
-        waiting.submit(run)
+        queue.submit(run)
     assert [run.status().state for run in runs] == ["running", "running", "queued"]
     for lock in held:
         lock.__exit__(None, None, None)
@@ -182,7 +184,7 @@ def test_a_dataset_is_not_fetched_where_that_is_not_allowed(tmp_path, monkeypatc
 
 
 def test_two_do_not_time_this_machine_at_once(tmp_path):
-    with cost.timing(tmp_path), pytest.raises(RunError, match="being timed"), cost.timing(tmp_path):
+    with forecast.timing(tmp_path), pytest.raises(RunError, match="being timed"), forecast.timing(tmp_path):
         pass
 
 

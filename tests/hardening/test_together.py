@@ -11,17 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from certssb_core.certify.store import Store
-from certssb_core.experiment import waiting
-from certssb_core.experiment.launch import environment
-from certssb_core.experiment.run import Run
+from certssb_core.jobs import queue
+from certssb_core.jobs.launch import environment
+from certssb_core.runs.run import Run
+from certssb_core.store.store import Store
 from tests.hardening import faults
 
 SUBMIT = """
 import sys
 from pathlib import Path
 from certssb_core.experiment import waiting
-from certssb_core.experiment.run import Run, RunError
+from certssb_core.runs.run import Run, RunError
 for run in Run.all(Path(sys.argv[1])):
     try:
         waiting.submit(run)
@@ -31,7 +31,7 @@ for run in Run.all(Path(sys.argv[1])):
 INSERT = """
 import sys
 import numpy as np
-from certssb_core.certify.store import Store
+from certssb_core.store.store import Store
 number, path = int(sys.argv[1]), sys.argv[2]
 draws = np.random.default_rng(number)
 with Store.open(path) as store:
@@ -67,7 +67,7 @@ def test_two_servers_and_five_command_lines_start_each_run_once(tmp_path):
     for run in sorted(runs, key=lambda run: run.status().state != "running"):
         with run.lock(timeout=faults.PATIENCE):
             pass
-    waiting.start_next(tmp_path)
+    queue.start_next(tmp_path)
     for run in runs:
         with ThreadPoolExecutor(1) as pool:
             pool.submit(_until_done, run).result(timeout=faults.PATIENCE)

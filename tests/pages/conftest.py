@@ -7,10 +7,10 @@ import pytest
 import streamlit as st
 
 from benchmarks.made_up_runs import write_results
-from certssb_core.experiment import files
-from certssb_core.experiment.config import RunConfig, override
-from certssb_core.experiment.inputs import SETS, load_inputs
-from certssb_core.experiment.run import Run
+from certssb_core.config.schema import RunConfig, override
+from certssb_core.runs import files
+from certssb_core.runs.inputs import SETS, load_inputs
+from certssb_core.runs.run import Run
 
 MEMBERS, STEPS, GRID = 40, 6, 25
 
@@ -18,7 +18,7 @@ MEMBERS, STEPS, GRID = 40, 6, 25
 @pytest.fixture
 def runs_dir(tmp_path, monkeypatch):
     """An empty folder of runs that the dashboard looks into; its caches are cold."""
-    monkeypatch.setattr("ui.state.runs_dir", lambda: tmp_path)
+    monkeypatch.setattr("ui.kit.run_files.runs_dir", lambda: tmp_path)
     st.cache_resource.clear()
     st.cache_data.clear()
     return tmp_path

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.audit.capsule import export, import_capsule
-from certssb_core.experiment.query import ask
-from certssb_core.experiment.run import RunError
+from certssb_core.capsule import export, import_capsule
+from certssb_core.errors import RunError
+from certssb_core.query.ensemble import ask
 
 PAGES = sorted((Path(__file__).parents[2] / "pages").glob("*.py"))
 

@@ -8,14 +8,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.data.datasets import DATASETS
-from certssb_core.experiment.run import RunError
+from certssb_core.errors import RunError
 
 APP = str(Path(__file__).parents[2] / "app.py")
 
 
 @pytest.fixture
 def machine(monkeypatch):
-    monkeypatch.setattr("ui.state.machine", lambda: [{"name": "cpu", "present": True, "message": "2 cores"}])
+    monkeypatch.setattr("ui.kit.run_files.machine", lambda: [{"name": "cpu", "present": True, "message": "2 cores"}])
 
 
 def home() -> AppTest:
@@ -64,7 +64,7 @@ def test_a_machine_that_cannot_be_looked_at_leaves_the_page_standing(monkeypatch
     def fail():
         raise RunError("doctor failed")
 
-    monkeypatch.setattr("ui.state.machine", fail)
+    monkeypatch.setattr("ui.kit.run_files.machine", fail)
     app = home()
     assert "doctor failed" in app.error[0].value
     assert app.metric

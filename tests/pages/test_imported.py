@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.experiment import files
+from certssb_core.runs import files
 from tests.pages.conftest import make_run
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ui import lesson_files
+from ui.lessons import lesson_files
 
 ROOT = Path(__file__).parents[2]
 COURSE = lesson_files.course(lesson_files.FOLDER)
@@ -18,7 +18,7 @@ def shipped(runs_dir):
 @pytest.fixture
 def page(monkeypatch):
     """Through the router: links to pages need it."""
-    monkeypatch.setattr("ui.state.machine", lambda: [{"name": "left out: asking takes seconds"}])
+    monkeypatch.setattr("ui.kit.run_files.machine", lambda: [{"name": "left out: asking takes seconds"}])
     app = AppTest.from_file(ROOT / "app.py", default_timeout=60)
     app.run()
     return app.switch_page("pages/lessons.py")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.data.datasets import DataError
+from certssb_core.errors import DataError
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,7 +103,7 @@ def test_a_tick_opens_the_image_under_the_microscope(page, finished_run):
 
 
 def test_many_images_come_a_page_at_a_time(page, finished_run, monkeypatch):
-    monkeypatch.setattr("ui.sigma_charts.ROWS", 2)
+    monkeypatch.setattr("ui.noise.sigma_charts.ROWS", 2)
     page.run()
     bins = next(frame.value for frame in page.dataframe if "share" in frame.value)
     page.number_input(key="bar").set_value(int(bins[bins["group"] == "train"]["count"].argmax())).run()
@@ -133,7 +133,7 @@ def test_a_click_counts_once():
     def script():
         import streamlit as st
 
-        from ui import charts
+        from ui.kit import charts
 
         st.session_state["seen"] = charts.clicked("chart")
 
@@ -149,7 +149,7 @@ def test_without_the_images_everything_else_still_shows(page, finished_run, monk
     def missing(run):
         raise DataError("The images are not here.")
 
-    monkeypatch.setattr("ui.state.inputs", missing)
+    monkeypatch.setattr("ui.kit.run_files.inputs", missing)
     page.run()
     assert not page.exception
     assert any("The images are not here." in caption.value for caption in page.caption)

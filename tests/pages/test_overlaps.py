@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.certify.store import Store
-from certssb_core.data.datasets import DataError
-from ui import state
+from certssb_core.errors import DataError
+from certssb_core.store.store import Store
+from ui.kit import run_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_without_the_images_everything_else_still_shows(page, finished_run, monk
     def missing(run):
         raise DataError("The images are not here.")
 
-    monkeypatch.setattr("ui.state.inputs", missing)
+    monkeypatch.setattr("ui.kit.run_files.inputs", missing)
     page.run()
     assert not page.exception
     assert any("The images are not here." in caption.value for caption in page.caption)
@@ -96,7 +96,7 @@ def test_the_store_is_asked_about_an_image_and_its_ball_opened(page, finished_ru
     answer = next(line for line in texts(page).splitlines() if "answers: " in line)
     ball = int(answer.split()[1])
     with Store.open(finished_run.store_path) as store:
-        image = state.inputs(finished_run).dataset.test_images[stored["index"]]
+        image = run_files.inputs(finished_run).dataset.test_images[stored["index"]]
         assert store.query(image.ravel()).ball == ball
     next(button for button in page.button if button.label == f"Open ball {ball} below").click().run()
     assert not page.exception

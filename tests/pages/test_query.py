@@ -9,9 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.data.triggers import apply_trigger
-from certssb_core.experiment.inputs import load_inputs, trigger_settings
-from certssb_core.experiment.reply import Reply
-from certssb_core.experiment.run import RunError
+from certssb_core.errors import RunError
+from certssb_core.query.reply import Reply
+from certssb_core.runs.inputs import load_inputs, trigger_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,8 +46,8 @@ def asked(monkeypatch) -> list[np.ndarray]:
             "a condition",
         )
 
-    monkeypatch.setattr("ui.answers.ask", ask)
-    monkeypatch.setattr("ui.answers.unable", lambda run: "")
+    monkeypatch.setattr("ui.query.answers.ask", ask)
+    monkeypatch.setattr("ui.query.answers.unable", lambda run: "")
     return images
 
 
@@ -129,8 +129,8 @@ def test_a_run_that_cannot_answer_says_why(finished_run, monkeypatch):
     def refuse(run, image):
         raise RunError("the members gave no answer within 60 s")
 
-    monkeypatch.setattr("ui.answers.ask", refuse)
-    monkeypatch.setattr("ui.answers.unable", lambda run: "")
+    monkeypatch.setattr("ui.query.answers.ask", refuse)
+    monkeypatch.setattr("ui.query.answers.unable", lambda run: "")
     app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/query.py").run()
     assert not app.exception
     assert "gave no answer" in app.error[0].value

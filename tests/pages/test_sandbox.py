@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.certify import sandbox as core
-from certssb_core.data import plane
+from certssb_core.sandbox import plane_data
+from certssb_core.sandbox import scene as core
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def metrics(page):
 def test_it_needs_no_run_and_shows_what_the_core_computes(page):
     page.run()
     assert not page.exception
-    scene = core.scene(core.certified(plane.moons(1, 24), sigma=0.25, spread=3.0, seed=1))
+    scene = core.scene(core.certified(plane_data.moons(1, 24), sigma=0.25, spread=3.0, seed=1))
     assert f"**{scene.changed} of 25** inputs" in texts(page)
     assert metrics(page)["Contested"] == f"{scene.areas.contested:.3f}"
     assert metrics(page)["Trimmed away"] == f"{scene.areas.trimmed:.3f}"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.experiment import cost
-from certssb_core.experiment.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.experiment.run import Run
-from tests.experiment.test_cost import TIMED
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.jobs import forecast
+from certssb_core.runs.run import Run
+from tests.jobs.test_forecast import TIMED
 
 APP = str(Path(__file__).parents[2] / "app.py")
 
@@ -32,7 +32,7 @@ def started(monkeypatch) -> list[str]:
         names.append(run.name)
         return Worker()
 
-    monkeypatch.setattr("certssb_core.experiment.waiting.start", start)
+    monkeypatch.setattr("certssb_core.jobs.queue.start", start)
     return names
 
 
@@ -162,7 +162,7 @@ def test_delete_and_rename_ask_first(page, finished_run):
 
 def test_ticked_runs_are_compared_on_certify(page, finished_run, monkeypatch):
     opened = []
-    monkeypatch.setattr("ui.manage.compare", lambda runs: opened.append([run.name for run in runs]))
+    monkeypatch.setattr("ui.kit.manage.compare", lambda runs: opened.append([run.name for run in runs]))
     page.run()
     assert page.button(key="compare").disabled
     page.session_state["all-runs"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
@@ -176,9 +176,9 @@ def test_a_forecast_that_needs_a_timing_offers_one_and_uses_it(page, runs_dir, m
 
     def calibrate(config):
         made.append(config)
-        cost.write_calibration(config, TIMED, runs_dir)
+        forecast.write_calibration(config, TIMED, runs_dir)
 
-    monkeypatch.setattr("ui.forecast._calibrate", calibrate)
+    monkeypatch.setattr("ui.train.forecast._calibrate", calibrate)
     page.run()
     assert any("not known yet" in element.value for element in page.markdown)
     page.button(key="calibrate").click().run()

@@ -9,11 +9,11 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.experiment import ranges, tuning
-from certssb_core.experiment.presets import PRESETS
-from certssb_core.experiment.ranges import Choices, Interval, parse
-from certssb_core.experiment.study import Study, describe
-from ui.tuning import _first_range
+from certssb_core.config.presets import PRESETS
+from certssb_core.tuning import optimise, ranges
+from certssb_core.tuning.ranges import Choices, Interval, parse
+from certssb_core.tuning.study import Study, describe
+from ui.tune.study_panel import _first_range
 
 APP = str(Path(__file__).parents[2] / "app.py")
 
@@ -31,7 +31,7 @@ def started(monkeypatch) -> list[str]:
         names.append(study.name)
         study.log("stopped", message="a worker of the test")
 
-    monkeypatch.setattr("ui.series.launch", start)
+    monkeypatch.setattr("ui.kit.job_panel.launch", start)
     return names
 
 
@@ -40,14 +40,14 @@ def make_study(runs_dir, *, finished: int, objectives=("accuracy", "radius"), fi
     varied = dict(map(parse, ["noise.sigma=0.1:0.5", "noise.train_map=uniform,sample-specific"]))
     config = describe(base=PRESETS["digits-quick"], ranges=varied, trials=6, objectives=objectives)
     study = Study.create(config, "sweep", runs_dir)
-    journal = tuning._open(study)
+    journal = optimise._open(study)
     for number in range(finished):
         params = {"noise.sigma": 0.1 + number / 20, "noise.train_map": ("uniform", "sample-specific")[number % 2]}
         values = (0.9 - number / 50, 0.1 + (number % 3) / 10, 10.0 - number)[: len(objectives)]
         journal.add_trial(
             create_trial(
                 params=params,
-                distributions=tuning.distributions(config),
+                distributions=optimise.distributions(config),
                 values=values,
                 user_attrs={"run": first_run if number == 0 else f"sweep-{number + 1:03d}"},
             )
@@ -183,14 +183,14 @@ def test_a_study_at_work_can_be_stopped(page, runs_dir):
 
 def test_a_clicked_point_or_a_ticked_row_opens_its_run_on_certify(page, finished_run, runs_dir, monkeypatch):
     opened = []
-    monkeypatch.setattr("ui.manage.compare", lambda runs: opened.append([run.name for run in runs]))
+    monkeypatch.setattr("ui.kit.manage.compare", lambda runs: opened.append([run.name for run in runs]))
     make_study(runs_dir, finished=5, first_run="finished")
     page.run()
     page.session_state["all-trials"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     page.run()
     assert opened == [["finished"]]
     clicks = {"pareto": ["finished", "…"]}
-    monkeypatch.setattr("ui.charts.clicked", clicks.get)
+    monkeypatch.setattr("ui.kit.charts.clicked", clicks.get)
     page.run()
     assert opened == [["finished"]] * 2
     clicks["pareto"] = ["sweep-002", "…"]
@@ -202,7 +202,7 @@ def test_a_clicked_point_or_a_ticked_row_opens_its_run_on_certify(page, finished
 def test_without_optuna_the_page_says_how_to_get_it(page, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        "certssb_core.experiment.study.importlib.util.find_spec",
+        "certssb_core.tuning.study.importlib.util.find_spec",
         lambda name: None if name == "optuna" else found(name),
     )
     page.run()

@@ -1,0 +1,4 @@
+"""The attacker's code.
+
+Clean-label poisons, and gradient attacks on test inputs and training images.
+"""

@@ -1,0 +1,4 @@
+"""Confidence bounds on class probabilities.
+
+``registry`` lists them; each other file proves one.
+"""

@@ -1,0 +1,175 @@
+"""The kinds of certificate, each with its unit: budgets of different kinds are never compared or drawn on one axis.
+
+In every kind the answer stays while the change is *below* ``radius``. Where changes are counted, ``radius`` is the
+largest certified number plus one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from certssb_core.certify.bounds.registry import Bound, ClassBounds
+from certssb_core.certify.certificate import JOINT_BUDGET, PROMISE, Certificates, certify, condition
+from certssb_core.certify.l0 import features_certified
+from certssb_core.certify.partition import COUNTED, changes_certified
+
+TRAINING_PROMISE = (
+    "The prediction stays the same for any change of the training images whose L2 norm, over all of them together, is "
+    "below the radius; labels, number of images and the test input as given."
+)
+TRAINING_BUDGET = (
+    "The prediction stays the same although n training images, whichever they are, each change by at most the stated "
+    "norm; labels, number of images and the test input as given."
+)
+TRAINING_CONDITION = "No condition on the noise: one level for every training image, whatever the data."
+L0_PROMISE = (
+    "The prediction stays the same while fewer features and labels than the radius change, in the test input and in "
+    "the training images together, wherever they are; the number of images as given."
+)
+L0_CONDITION = "Unconditional: every feature and label is kept with the same probability, whatever the data."
+PARTITION_PROMISE = (
+    "The prediction stays the same while fewer training images than the radius are inserted or removed, whatever they "
+    "show and however they are labelled; the test input as given. An image that is changed is one removed and one "
+    "inserted."
+)
+PARTITION_CONDITION = (
+    "Unconditional and certain: which member sees an image follows from that image alone, and training is "
+    "deterministic, so nothing is left to chance."
+)
+
+
+@dataclass(frozen=True)
+class CertificateKind:
+    """An entry of the registry.
+
+    Attributes:
+        title: for people.
+        unit: what ``radius`` counts, in words; budget: what may change within it, in words.
+        whole: whether it counts things, so that ``radius`` is one more than the certified number.
+        law, sees: the noise law, and the rule for which images a member sees, that its theorem is about.
+        bound: its own bound on the votes, whatever the config says; None where the config chooses.
+        weighs: whether training images may move by a norm, so that there is a joint budget.
+        balls: whether certificates are L2 balls around test inputs: those go into the store, may move in the
+            joint budget too, and can be searched for an adversary.
+        certify: from class bounds, votes per class ``(n, C)`` and the law's levels ``(n,)`` to certificates.
+        promise: of the radius; joint: of the training images, in words.
+        condition: from training map and test map to the condition, in words, under which they hold.
+    """
+
+    title: str
+    unit: str
+    budget: str
+    whole: bool
+    law: str
+    sees: str
+    bound: Bound | None
+    weighs: bool
+    balls: bool
+    certify: Callable[..., Certificates]
+    promise: str
+    joint: str
+    condition: Callable[[str, str], str]
+
+    def moving(self, sigma_test: np.ndarray) -> np.ndarray:
+        """Levels of the test inputs ``(n,)`` as a joint budget counts them: infinite where they do not move."""
+        return sigma_test if self.balls else np.full_like(sigma_test, np.inf)
+
+
+def _weighted_l2(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
+    return certify(bounds, level, **maps)
+
+
+def _training_l2(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
+    """The theorem with 1/σ_x = 0: Σ |δ_i|² < (σ margin)²."""
+    return replace(certify(bounds, level, **maps), promise=TRAINING_PROMISE, condition=TRAINING_CONDITION)
+
+
+def _l0(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
+    (keep,) = np.unique(level)
+    certified = features_certified(bounds.p_a_lower, bounds.p_b_upper, keep=float(keep))
+    return _counted(bounds, level, np.where(bounds.prediction >= 0, certified, -1), L0_PROMISE, L0_CONDITION)
+
+
+def _partition(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
+    return _counted(bounds, level, changes_certified(counts), PARTITION_PROMISE, PARTITION_CONDITION)
+
+
+def _counted(
+    bounds: ClassBounds, level: np.ndarray, certified: np.ndarray, promise: str, condition: str
+) -> Certificates:
+    """``certified`` ``(n,)`` changes, -1 for none: changes below the radius."""
+    return Certificates(
+        prediction=bounds.prediction,
+        p_a_lower=bounds.p_a_lower,
+        p_b_upper=bounds.p_b_upper,
+        margin=np.where(bounds.prediction >= 0, bounds.p_a_lower - bounds.p_b_upper, 0.0),
+        radius=certified + 1.0,
+        sigma=np.array(level, dtype=np.float64),
+        promise=promise,
+        condition=condition,
+    )
+
+
+CERTIFICATES: dict[str, CertificateKind] = {
+    "weighted-l2": CertificateKind(
+        title="Weighted L2 norm over test input and training images",
+        unit="L2 pixel units",
+        budget="L2 norm of the change of the test input, training set as given",
+        whole=False,
+        law="gaussian",
+        sees="share",
+        bound=None,
+        weighs=True,
+        balls=True,
+        certify=_weighted_l2,
+        promise=PROMISE,
+        joint=JOINT_BUDGET,
+        condition=condition,
+    ),
+    "training-l2": CertificateKind(
+        title="L2 norm over all training images",
+        unit="L2 pixel units over all training images",
+        budget="L2 norm of the change of all training images together, test input as given",
+        whole=False,
+        law="gaussian-training",
+        sees="share",
+        bound=None,
+        weighs=True,
+        balls=False,
+        certify=_training_l2,
+        promise=TRAINING_PROMISE,
+        joint=TRAINING_BUDGET,
+        condition=lambda training_map, test_map: TRAINING_CONDITION,
+    ),
+    "l0": CertificateKind(
+        title="Number of changed features and labels (L0)",
+        unit="changed features and labels",
+        budget="features and labels changed, in training set and test input together",
+        whole=True,
+        law="flips",
+        sees="share",
+        bound=None,
+        weighs=False,
+        balls=False,
+        certify=_l0,
+        promise=L0_PROMISE,
+        joint="The same number: changes of the training images and of the test input are counted together.",
+        condition=lambda training_map, test_map: L0_CONDITION,
+    ),
+    "partition": CertificateKind(
+        title="Number of inserted or removed training images (DPA)",
+        unit="inserted or removed training images",
+        budget="training images inserted or removed, test input as given",
+        whole=True,
+        law="none",
+        sees="partition",
+        bound=COUNTED,
+        weighs=False,
+        balls=False,
+        certify=_partition,
+        promise=PARTITION_PROMISE,
+        joint="The radius itself is about training images; nothing is certified about changes of the test input.",
+        condition=lambda training_map, test_map: PARTITION_CONDITION,
+    ),
+}

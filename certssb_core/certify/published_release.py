@@ -1,0 +1,46 @@
+"""The public release's arithmetic (arXiv 2504.21730), kept so that it can be shown beside the sound one.
+
+Notes:
+    It is NOT A CERTIFICATE: votes are drawn at one σ and the radius is scaled by another; the count in the bound
+    is 1000 whatever the ensemble's size; and the class is chosen from the votes that bound it, unpaid for.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from certssb_core.certify.bounds.registry import Bound, ClassBounds, hoeffding_lower, hoeffding_upper
+
+MODE = "release"
+LABEL = "release, NOT A CERTIFICATE"
+"""What the mode is called wherever its numbers are shown."""
+
+COUNT = 1000
+"""The count in the release's bound."""
+
+PROMISE = "NOT A CERTIFICATE. The public release's arithmetic; its radius promises nothing."
+CONDITION = (
+    "None under which it holds: the votes were cast at the global σ and the radius is scaled by σ*_x, and the bound "
+    f"counts {COUNT:,} votes whatever the number of members."
+)
+
+
+def uncorrected_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
+    """Hoeffding bounds on mean softmax, each at the full ``alpha``: the choice of the top class is not paid for.
+
+    Args:
+        values: ``(n, C)`` mean softmax, each row summing to 1 (up to single precision).
+        count: number of votes the bound is told.
+        alpha: failure probability of each bound, in (0, 1).
+    """
+    values = np.clip(np.asarray(values, dtype=np.float64), 0.0, 1.0)
+    rows = np.arange(len(values))
+    top = values.argmax(axis=1).astype(np.int64)
+    others = values.copy()
+    others[rows, top] = 0.0
+    p_a_lower = hoeffding_lower(values[rows, top], count, alpha)
+    p_b_upper = hoeffding_upper(others.max(axis=1), count, alpha)
+    return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
+
+
+BOUND = Bound("Hoeffding on mean softmax, choice of the class not paid for", "softmax", uncorrected_bounds)
+"""Not an entry of ``BOUNDS``: no certificate may use it."""

@@ -1,0 +1,106 @@
+"""Following jobs in a terminal: progress bars with time left, and Ctrl-C that leaves a job that can be continued."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from certssb_core.comparisons.measurement import Measurement
+from certssb_core.errors import RunError
+from certssb_core.jobs.launch import start
+from certssb_core.runs.job import Job, Status
+from certssb_core.runs.run import Run
+
+_POLL_SECONDS = 0.5
+
+
+def attend(job: Job, look: Callable[[], None]) -> Status:
+    """Start the job's worker, and look at the job now and then until it ends.
+
+    Ctrl-C asks the worker to stop after the members in hand, and waits for it; a second Ctrl-C leaves it to that.
+
+    Returns:
+        the job's last status: done, stopped or failed.
+
+    Raises:
+        RunError: the job cannot be started, or its worker ended without a word.
+    """
+    worker, code = start(job), None
+    while code is None:
+        try:
+            code = worker.wait(timeout=_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        except KeyboardInterrupt:
+            job.request_stop()
+            print("stopping after the members in hand …", file=sys.stderr)
+            continue
+        look()
+    status = job.status()
+    if status.state in ("new", "running") or (status.state == "stopped" and code < 0):
+        raise RunError(f"the worker of {job.name} ended with code {code}; see {job.path / 'worker.log'}, then resume")
+    return status
+
+
+def apply_rule(job: Run | Measurement) -> Status:
+    """:func:`attend` with a bar for every stage of the run, or of the run that the measurement is at."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bars = Bars(progress)
+        return attend(job, lambda: bars.draw(job) if isinstance(job, Run) else bars.draw_current(job))
+
+
+@dataclass
+class Bars:
+    """The bars of one run after the other."""
+
+    progress: Progress
+    run: str = ""
+    known: dict[str, TaskID] = field(default_factory=dict)
+
+    def draw_current(self, measurement: Measurement) -> None:
+        """The run that a measurement is at."""
+        status = measurement.status()
+        run = Run(measurement.runs_dir / status.stage)
+        if status.stage not in ("", self.run):
+            place = f" ({status.done + 1} of {status.total})" if status.done < status.total else ""
+            self.progress.console.print(f"{status.stage}{place}")
+            for bar in self.known.values():
+                self.progress.remove_task(bar)
+            self.run, self.known = status.stage, {}
+        if status.stage and run.path.is_dir():
+            self.draw(run)
+
+    def draw(self, run: Run) -> None:
+        for event in run.events():
+            if event["kind"] not in ("stage", "progress", "stage_done"):
+                continue
+            bar = self._bar(event["stage"])
+            if event["kind"] == "progress":
+                left = _left(event.get("seconds_left"))
+                self.progress.update(bar, total=event["total"], completed=event["done"], left=left)
+            elif event["kind"] == "stage_done":
+                total = next(task.total for task in self.progress.tasks if task.id == bar) or 1
+                self.progress.update(bar, total=total, completed=total, left=f"{event['seconds']:.1f} s")
+
+    def _bar(self, stage: str) -> TaskID:
+        if stage not in self.known:
+            self.known[stage] = self.progress.add_task(stage, total=None, left="")
+        return self.known[stage]
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"

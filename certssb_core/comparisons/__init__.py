@@ -1,0 +1,4 @@
+"""Measurements over several runs.
+
+Defences side by side, clean-label attacks, backdoor smoothing.
+"""

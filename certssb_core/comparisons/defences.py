@@ -1,0 +1,342 @@
+"""The systems of the field on one dataset and one attack, each a preset of the one pipeline, side by side.
+
+Their certificates are about different changes, so no number of one stands for a number of another. What several of
+them cover, n training images each moved by at most τ, is compared there and only there.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from certssb_core.certify.certificate import certify as certify_l2
+from certssb_core.certify.certificate import images_certified
+from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.rab_nearest_neighbour import nearest_class_bounds
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import AttackConfig, RunConfig
+from certssb_core.errors import RunError
+from certssb_core.results import certification, comparison
+from certssb_core.results.comparison import Series
+from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs import files
+from certssb_core.runs.inputs import SETS, run_inputs
+from certssb_core.runs.run import Run, default_runs_dir
+
+STEM = "field"
+SMALL = 2000
+"""Training images up to which the exact nearest-neighbour classifier is computed."""
+CORNERS = 150
+"""Of a curve over images, as many as a result keeps."""
+NORMS = (0.02, 0.05, 0.1)
+"""τ of the common budget; that of the attack's trigger comes on top."""
+TRAINING = "test input as given"
+BOTH = "test input moved by τ too"
+
+
+@dataclass(frozen=True)
+class System:
+    """One system of the field: its name, its arXiv number and, in a few words, how it works."""
+
+    title: str
+    source: str
+    about: str
+
+
+SYSTEMS: dict[str, System] = {
+    "cert-ssbd": System(
+        "Cert-SSBD",
+        "2504.21730",
+        "Gaussian noise on training images and test input, at a level σ\\* found for each of them; members vote.",
+    ),
+    "rab": System(
+        "RAB", "2003.08904", "Gaussian noise at one level σ on training images and test input; members vote."
+    ),
+    "nearest": System(
+        "RAB, nearest neighbour",
+        "2003.08904",
+        "The nearest of the training images under Gaussian noise. Its probabilities are computed, not sampled: no "
+        "members, no failure probability. The test input carries no noise, so only training images may move.",
+    ),
+    "denoise": System(
+        "Diffusion denoising",
+        "2403.11981",
+        "Gaussian noise on the training images, and a diffusion model that takes each noisy image back in one step; "
+        "members are trained on what comes out and vote on the test input as it is. Denoising follows the noise, so "
+        "the certificate is that of the noise, about training images only. The denoiser shipped for the digits learned "
+        "from their clean training images, which a defender seldom has; public ones learned from public images.",
+    ),
+    "l0": System(
+        "Feature flips",
+        "2002.11750",
+        "Binary images, 100 of them for training; each feature and label is kept with probability β, else flipped, and "
+        "so is each feature of the test input. Thousands of small members vote.",
+    ),
+    "dpa": System(
+        "DPA",
+        "2006.14768",
+        "No noise: a hash of each image's content sends it to one member, so an image put in or taken out changes one "
+        "vote at most. Certain, not probable. An image that is changed counts as one taken out and one put in.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is compared: an attack, and a preset for every system that is trained."""
+
+    title: str
+    attack: AttackConfig
+    presets: dict[str, str]
+
+    def run_name(self, system: str) -> str:
+        return f"{STEM}-{self.presets[system]}"
+
+    def config(self, system: str) -> RunConfig:
+        return PRESETS[self.presets[system]].model_copy(update={"attack": self.attack})
+
+
+SUITES: dict[str, Suite] = {
+    "digits": Suite(
+        "Handwritten digits 0 and 1",
+        PRESETS["digits-01-rab"].attack,
+        {system: f"digits-01-{system}" for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa")},
+    ),
+    "mnist": Suite(
+        "MNIST 0 and 1",
+        PRESETS["mnist-01-onepixel"].attack,
+        {
+            "cert-ssbd": "mnist-01-onepixel",
+            "rab": "rab-mnist-01-onepixel",
+            "denoise": "denoise-mnist-01",
+            "l0": "l0-mnist-01",
+            "dpa": "dpa-mnist-01",
+        },
+    ),
+}
+
+
+def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The comparisons that were made, by suite.
+
+    Raises:
+        RunError: a file is damaged.
+    """
+    return files.read_results(STEM, runs_dir or default_runs_dir(), command="compare")
+
+
+def plan(name: str) -> dict[str, RunConfig]:
+    """The runs of a suite, one for every system that is trained.
+
+    Raises:
+        RunError: there is no such suite.
+    """
+    if name not in SUITES:
+        raise RunError(f"{name!r} is no suite; there are {', '.join(SUITES)}")
+    suite = SUITES[name]
+    return {suite.run_name(system): suite.config(system) for system in suite.presets}
+
+
+def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
+    """Compare the finished runs of :func:`plan`, by their names."""
+    chosen = SUITES[name]
+    of = {system: runs[chosen.run_name(system)] for system in chosen.presets}
+    entries = {system: _entry(system, run) for system, run in of.items()}
+    if len(entries["rab"].run_votes.sigma_train) <= SMALL:
+        entries["nearest"] = _nearest(of["rab"])
+    poisoned = len(of["rab"].arrays("poison")["indices"])
+    return {
+        "suite": name,
+        "title": chosen.title,
+        "attack": chosen.attack.model_dump(mode="json"),
+        "poisoned": poisoned,
+        "undefended": of["rab"].metrics["undefended"],
+        "systems": {system: entries[system].row() for system in SYSTEMS if system in entries},
+        "curves": _curves(entries).to_dict("list"),
+        "common": _common(entries, chosen.attack.norm, poisoned).to_dict("list"),
+    }
+
+
+def frame(result: dict[str, Any], name: str) -> pd.DataFrame:
+    """The ``curves`` or the ``common`` budget of a comparison, with shares."""
+    return pd.DataFrame(result[name]).assign(share=lambda rows: rows["count"] / rows["n"])
+
+
+def table(result: dict[str, Any]) -> pd.DataFrame:
+    """The comparison for reading: a row per system, the undefended model first."""
+    undefended = result["undefended"]
+    rows = [
+        {
+            "system": "No defence",
+            "accuracy": undefended["clean_accuracy"],
+            "attack success": undefended["attack_success_rate"],
+            "certifies": "nothing",
+            "median": "–",
+            "models": 1,
+        }
+    ]
+    for system, row in result["systems"].items():
+        rows.append(
+            {
+                "system": SYSTEMS[system].title,
+                "accuracy": row["accuracy"]["share"],
+                "attack success": row["attack_success"]["share"],
+                "certifies": row["budget"],
+                "median": "none" if row["median"] < 0 else f"{row['median']:.3g}",
+                "models": row["models"],
+                "seconds": row["seconds"],
+                "setting": row["setting"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A system's certificates, and what is needed to read them."""
+
+    system: str
+    run_votes: RunVotes
+    certificates: pd.DataFrame
+    budget: str
+    models: int
+    seconds: float
+    setting: str
+
+    @property
+    def series(self) -> Series:
+        return Series(
+            SYSTEMS[self.system].title, self.certificates, self.run_votes.config.attack, self.run_votes.classes
+        )
+
+    @property
+    def whole(self) -> bool:
+        return self.run_votes.kind.whole
+
+    def row(self) -> dict[str, Any]:
+        rates = comparison.rates([self.series], radius=0.0).drop(columns="series").set_index("measure")
+        clean = self.series.measured("clean")
+        certified = np.where(clean["prediction"] == clean["label"], clean["radius"], 0.0) - self.whole
+        return {
+            "accuracy": rates.loc["Clean accuracy"].to_dict(),
+            "attack_success": rates.loc["Attack success rate (ASR)"].to_dict(),
+            "right_under_trigger": rates.loc["Empirical robust accuracy (ERA)"].to_dict(),
+            "budget": self.budget,
+            "median": float(np.median(certified)),
+            "models": self.models,
+            "seconds": round(self.seconds, 1),
+            "setting": self.setting,
+            "condition": certification.promise(self.run_votes.config, self.run_votes.config.noise.test_map).condition,
+        }
+
+    def images_moved(self, norm: float, *, test_input_too: bool) -> np.ndarray | None:
+        """Per certificate, how many training images may each move by ``norm``, labels kept; None if not covered."""
+        if self.run_votes.kind.sees == "partition" and not test_input_too:  # a moved image leaves one part for another
+            return ((self.certificates["radius"] - 1) // 2).to_numpy(np.int64)
+        moves = self.run_votes.kind.balls and self.system != "nearest"
+        if not self.run_votes.budgets or (test_input_too and not moves):
+            return None
+        sigma_test = self.certificates["sigma"].to_numpy() if test_input_too else np.inf
+        margin = self.certificates["margin"].to_numpy()
+        return images_certified(margin, sigma_test, self.run_votes.sigma_train, norm=norm)
+
+
+def _entry(system: str, run: Run) -> _Entry:
+    run_votes, config = read_run_votes(run), run.config
+    noise = config.noise
+    setting = {
+        "cert-ssbd": f"σ* in {noise.sigma_min:g} … {noise.sigma_max:g}",
+        "rab": f"σ {noise.sigma:g}",
+        "denoise": f"σ {noise.sigma:g}, denoiser {config.denoiser}",
+        "l0": f"β {noise.keep:g}, {len(run_votes.sigma_train)} binary training images",
+        "dpa": f"{run_votes.members} parts",
+    }[system]
+    seconds = run.metrics["seconds"]
+    return _Entry(
+        system=system,
+        run_votes=run_votes,
+        certificates=run.certificates(),
+        budget=run_votes.kind.budget,
+        models=run_votes.members,
+        seconds=seconds["total"] - seconds["undefended"],
+        setting=setting,
+    )
+
+
+def _nearest(run: Run) -> _Entry:
+    """The exact smoothed nearest neighbour on the data and at the noise of a RAB run."""
+    run_votes, inputs, started = read_run_votes(run), run_inputs(run), time.perf_counter()
+    sigma = run.config.noise.sigma
+    tables = []
+    for which in SETS:
+        bounds = nearest_class_bounds(
+            inputs.poisoned.images,
+            inputs.poisoned.labels,
+            inputs.test_images(which),
+            sigma=sigma,
+            classes=run_votes.classes,
+        )
+        certificates = certify_l2(bounds, sigma, training_map="uniform", test_map="uniform")
+        columns = {name: getattr(certificates, name) for name in ("prediction", "margin", "radius", "sigma")}
+        tables.append(pd.DataFrame({"set": which, "label": run_votes.labels} | columns))
+    return _Entry(
+        system="nearest",
+        run_votes=run_votes,
+        certificates=pd.concat(tables, ignore_index=True),
+        budget=CERTIFICATES["training-l2"].budget,
+        models=0,
+        seconds=time.perf_counter() - started,
+        setting=f"σ {sigma:g}",
+    )
+
+
+def _curves(entries: dict[str, _Entry]) -> pd.DataFrame:
+    """Certified accuracy of each system over its own budget: ``series, budget, set, radius, count, n``."""
+    parts = [
+        comparison.curves([entry.series], points=201, whole=entry.whole).assign(budget=entry.budget)
+        for entry in entries.values()
+    ]
+    curves = pd.concat(parts, ignore_index=True)[["series", "budget", "set", "radius", "count", "n"]]
+    return _corners(curves, ["series", "budget", "set"])
+
+
+def _common(entries: dict[str, _Entry], trigger: float, poisoned: int) -> pd.DataFrame:
+    """Clean test inputs that stay right, of the systems that cover n training images moved by τ each, labels kept:
+    ``series, test_input, norm, images, count, n``. A count holds until the next row; where there are many it is the
+    lowest until then, but exact at as many images as are poisoned."""
+    parts = []
+    for test_input, too in ((TRAINING, False), (BOTH, True)):
+        for norm in sorted({*NORMS, trigger}):
+            moved = {name: entry.images_moved(norm, test_input_too=too) for name, entry in entries.items()}
+            covered = {name: images for name, images in moved.items() if images is not None}
+            table = comparison.budgets([entries[name].series for name in covered], list(covered.values()))
+            parts.append(table.assign(test_input=test_input, norm=norm))
+    common = pd.concat(parts, ignore_index=True)[["series", "test_input", "norm", "images", "count", "n"]]
+    by = ["series", "test_input", "norm"]
+    groups = [thinned(rows, poisoned) for _, rows in _corners(common, by).groupby(by, sort=False)]
+    return pd.concat(groups, ignore_index=True)
+
+
+def thinned(corners: pd.DataFrame, exact: int) -> pd.DataFrame:
+    """At most some :data:`CORNERS` of a falling staircase's, each with the lowest count until the next.
+
+    Args:
+        corners: columns ``images`` (rising) and ``count`` (falling) at least; exact: images at which nothing is lost.
+    """
+    if len(corners) <= CORNERS:
+        return corners
+    at = int(corners["images"].searchsorted(exact, side="right"))
+    rows = np.unique(np.clip([*np.linspace(0, len(corners) - 1, CORNERS).astype(int), at - 1, at], 0, len(corners) - 1))
+    until = np.append(rows[1:] - 1, rows[-1])
+    return corners.iloc[rows].assign(count=corners["count"].to_numpy()[until])
+
+
+def _corners(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Of every falling staircase, the rows where it begins, falls or ends."""
+    groups = table.groupby(by)["count"]
+    return table[(groups.diff() != 0) | (groups.cumcount(ascending=False) == 0)]

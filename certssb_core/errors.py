@@ -1,0 +1,33 @@
+"""Errors that a person can put right. The message says what to do."""
+
+
+class DataError(Exception):
+    """Data that cannot be used, in one sentence: what is missing or bad, where, and what to do."""
+
+
+class PoisonError(ValueError):
+    """A trigger or a poisoning that cannot be carried out as asked, in one plain sentence."""
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the key and what it accepts."""
+
+
+class StoreError(Exception):
+    """The store's file cannot be used; the message says why."""
+
+
+class ShardError(Exception):
+    """A member file that is missing or damaged; the message names it."""
+
+
+class EngineError(RuntimeError):
+    """A worker process died; the message says what to do."""
+
+
+class RunError(Exception):
+    """A run or study that cannot be made, found, read or started; the message says what to do."""
+
+
+class CapsuleError(RunError):
+    """A file that is no whole capsule, or a run that cannot become one; the message says why."""

@@ -1,1 +1,0 @@
-"""Runs: config, presets, run folder, pipeline, worker process, command line."""

@@ -1,0 +1,211 @@
+"""Trying to break what a run certified, within a stated budget of time; what was tried and found goes into its folder.
+
+Three parts: the test radius (:mod:`.test_input`), the joint budget (:mod:`.training_set`), the store
+(:mod:`.store_orders`). A violation is a broken claim that the votes establish at the run's own
+confidence. A certificate may be wrong with probability α; the store's promises admit no exception.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from certssb_core.errors import RunError
+from certssb_core.falsification.store_orders import ORDERS, Replay, replay
+from certssb_core.falsification.test_input import attack_inputs, searchers
+from certssb_core.falsification.training_set import attack_training
+from certssb_core.falsification.violations import CONFIDENCE, Claims, Part, claims
+from certssb_core.pipeline import context
+from certssb_core.pipeline.engines.choose import make_engine
+from certssb_core.results import certification
+from certssb_core.results.votes import read_run_votes
+from certssb_core.runs import files
+from certssb_core.runs.inputs import run_inputs
+from certssb_core.runs.run import Run
+from certssb_core.smoothing.seeds import generator
+
+REPLAYS = 20
+"""Replays of the store."""
+SHARES = {"store": 0.1, "test": 0.45, "joint": 0.97}
+"""When each part must be over, as a share of the whole time; what one leaves, the next has."""
+
+
+def falsify(
+    run: Run,
+    *,
+    minutes: float = 10.0,
+    worlds: int = 20,
+    searches: int = 2000,
+    members: int | None = None,
+    seed: int = 0,
+    mode: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    announce: Callable[[Part], None] = lambda part: None,
+) -> dict[str, Any]:
+    """Attack a finished run and write ``falsification.json`` into its folder.
+
+    Args:
+        minutes: for all of it; what does not fit is left out, and said.
+        worlds: worlds to retrain; searches: gradient searches on the test side.
+        members: at most so many per world; default: as many as the run has.
+        seed: of the attack; with ``members`` and time enough, its result is a function of it.
+        mode: of the certificates attacked; default: the run's own.
+        engine, address: where the work is done, as in :class:`~certssb_core.config.schema.TrainingConfig`.
+        announce: told of each part as it ends.
+
+    Returns:
+        what falsification.json holds.
+
+    Raises:
+        RunError: the run is not finished, has no votes in this mode, or lacks its members.
+    """
+    mode = mode or run.config.noise.test_map
+    if run.status().state != "done":
+        raise RunError(f"{run.name} is not finished; resume it first")
+    if not any((run.path / "members").glob("shard-*")):
+        raise RunError(f"{run.path / 'members'} holds no members: they are needed to attack this run")
+    run_votes = read_run_votes(run)
+    if not run_votes.kind.balls:
+        raise RunError(f"{run.name} certifies {run_votes.kind.unit}: only L2 balls can be attacked so far")
+    inputs = run_inputs(run)
+    claimed = claims(run_votes, inputs, mode=mode)
+    with run.lock():
+        context.write_scratch(run, inputs)
+        try:
+            parts, seconds = attack(
+                run,
+                claimed,
+                minutes=minutes,
+                worlds=worlds,
+                searches=searches,
+                members=members,
+                seed=seed,
+                engine=engine,
+                address=address,
+                announce=announce,
+            )
+        finally:
+            context.scratch_path(run).unlink(missing_ok=True)
+        report = {
+            "run": run.name,
+            "mode": mode,
+            "label": certification.label(mode),
+            "bound": claimed.bound,
+            "alpha": claimed.alpha,
+            "confidence": CONFIDENCE,
+            "seed": seed,
+            "claims": len(claimed),
+            "minutes_asked": minutes,
+            "minutes": round(seconds / 60, 3),
+            "parts": [part.report(claimed.alpha if part.name in ("test", "joint") else 0.0) for part in parts],
+        }
+        files.write_json(run.path / "falsification.json", report)
+    return report
+
+
+def attack(
+    run: Run,
+    claimed: Claims,
+    *,
+    minutes: float,
+    worlds: int,
+    searches: int,
+    members: int | None = None,
+    seed: int = 0,
+    engine: str = "local",
+    address: str | None = None,
+    announce: Callable[[Part], None] = lambda part: None,
+) -> tuple[list[Part], float]:
+    """The three parts against ``claimed``, in order, and the seconds they took; the run's scratch must lie there."""
+    started = time.monotonic()
+    ends = {part: started + 60 * minutes * share for part, share in SHARES.items()}
+    parts: list[Part] = []
+
+    def finish(*finished: Part) -> None:
+        parts.extend(finished)
+        for part in finished:
+            announce(part)
+
+    training = run.config.training
+    place = training.model_copy(update={"engine": engine, "address": address})
+    workers = make_engine(place, reads=["members/shard-*"])
+    try:
+        finish(*attack_store(claimed, deadline=ends["store"], seed=seed))
+        part, closest = attack_inputs(run, workers, claimed, count=searches, deadline=ends["test"], seed=seed)
+        finish(part)
+        finish(
+            attack_training(
+                run,
+                workers,
+                claimed,
+                closest,
+                count=worlds,
+                members=members or training.members,
+                steering=searchers(training.members, seed=seed),
+                deadline=ends["joint"],
+                seed=seed,
+            )
+        )
+    finally:
+        workers.close()
+    return parts, time.monotonic() - started
+
+
+def attack_store(claimed: Claims, *, deadline: float, seed: int) -> list[Part]:
+    """Replay the certified inputs through stores in hostile orders: does the invariant hold, do promises last?"""
+    started = time.monotonic()
+    centres = claimed.images.reshape(len(claimed), -1)
+    replays: list[Replay] = []
+    for number in range(REPLAYS if len(claimed) else 0):
+        order = list(ORDERS)[number % len(ORDERS)]
+        draws = generator(seed, "falsification replay", number)
+        replays.append(replay(centres, claimed.prediction, claimed.radius, order=order, generator=draws))
+        if time.monotonic() >= deadline:
+            break
+    facts = {"replays": len(replays), "conflicts": sum(one.conflicts for one in replays)}
+    told = {"replays": [asdict(one) for one in replays]}
+    pairs, queries = (np.sum([getattr(one, name) for one in replays], dtype=int) for name in ("pairs", "queries"))
+    crossed, lost = (int(np.sum([getattr(one, name) for one in replays])) for name in ("crossed", "lost"))
+    seconds = time.monotonic() - started
+    return [
+        Part(
+            "store-invariant", "store: pairs of balls of different label", int(pairs), crossed, crossed, seconds, told
+        ),
+        Part("store-promises", "store: answers inside stored balls", int(queries), lost, lost, seconds, facts),
+    ]
+
+
+def table(report: dict[str, Any]) -> str:
+    """A report as a table for people."""
+    level = f"{report['confidence']:.0%}"
+    lines = [
+        f"{report['run']}: {report['claims']} claims in mode {report['label']}, judged by {report['bound']} at "
+        f"α {report['alpha']:g}; {report['minutes']:.1f} of {report['minutes_asked']:g} minutes",
+        f"{'':58}{'trials':>10}{'flips':>8}{'violations':>12}{'rate ≤ (' + level + ')':>16}{'allowed':>9}",
+    ]
+    for part in report["parts"]:
+        upper = f"{part['rate_upper']:.2g}" if part["trials"] else "nothing tried"
+        lines.append(
+            f"{part['title']:58}{part['trials']:>10,}{part['flips']:>8,}{part['violations']:>12,}"
+            f"{upper:>16}{part['allowed']:>9g}"
+        )
+    return "\n".join(lines + [_shortfall(part) for part in report["parts"] if _shortfall(part)])
+
+
+def _shortfall(part: dict[str, Any]) -> str:
+    """What a part could not do in its time, in words; empty if nothing."""
+    facts = part["facts"]
+    if "asked" not in facts:
+        return ""
+    if "reason" in facts:
+        return f"{part['name']}: {facts['reason']}"
+    if facts["done"] and not part["trials"]:
+        return f"{part['name']}: too few votes to establish any flip; more members are needed"
+    if facts["done"] < facts["asked"]:
+        return f"{part['name']}: {facts['done']} of {facts['asked']} done; give it more --minutes"
+    return ""

@@ -1,0 +1,211 @@
+"""Attack on the test radius: gradient searches for a change of the input inside its certified ball."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial, reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from certssb_core.attacks.gradient import Voter, search
+from certssb_core.ensemble import shards
+from certssb_core.ensemble.voting import vote
+from certssb_core.falsification.violations import Claims, Part, Poll, examples, judge, votes_needed
+from certssb_core.pipeline.context import RunContext, open_context
+from certssb_core.pipeline.engines.local import Engine, Task
+from certssb_core.runs.run import Run
+from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.seeds import generator
+
+SEARCHERS = 40
+"""Members that steer the searches; at most a quarter of the ensemble. They do not judge what was found."""
+STEPS = 20
+"""Gradient steps per search."""
+CHUNK = 64
+"""Searches per task."""
+
+
+def until(deadline: float, tasks: Iterable[Task]) -> Iterator[Task]:
+    """The tasks that can still be started before ``deadline`` (of :func:`time.monotonic`)."""
+    for task in tasks:
+        if time.monotonic() >= deadline:
+            return
+        yield task
+
+
+def searchers(members: int, *, seed: int) -> tuple[int, ...]:
+    """The members that steer: a random choice of the ensemble."""
+    count = min(SEARCHERS, max(1, members // 4))
+    return tuple(sorted(generator(seed, "falsification searchers").permutation(members)[:count].tolist()))
+
+
+@lru_cache(maxsize=1)
+def networks(path: Path, members: tuple[int, ...]) -> list[nn.Module]:
+    """Stored members of a run, ready to be differentiated with respect to their input."""
+    context, wanted, loaded = open_context(path), set(members), []
+    for member, weights in shards.iterate(path / "members", shards.WEIGHT):
+        if member in wanted:
+            network = context.network(member)
+            network.load_state_dict(weights)
+            loaded.append(network.eval().requires_grad_(False))
+    return loaded
+
+
+def search_points(
+    path: Path,
+    members: tuple[int, ...],
+    images: np.ndarray,
+    prediction: np.ndarray,
+    radius: np.ndarray,
+    sigma: np.ndarray,
+    seed: int,
+    lap: int,
+    begin: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Task: the points that ``members`` find for some inputs, and the rival's lead there.
+
+    The first ``lap`` starts at the inputs themselves, later ones on their spheres; ``begin`` names the chunk.
+    """
+    context = open_context(path)
+    start = np.zeros_like(images)
+    if lap:
+        drawn = generator(seed, "falsification starts", lap, begin).standard_normal(images.shape, dtype=np.float32)
+        lengths = np.linalg.norm(drawn.reshape(len(drawn), -1), axis=1)
+        start = (drawn * (radius / lengths)[:, None, None, None]).astype(np.float32)
+    images, prediction, radius, sigma, start = (
+        torch.from_numpy(array).to(context.device) for array in (images, prediction, radius, sigma, start)
+    )
+    voters: list[Voter] = [
+        partial(_logits, network, context, sigma, member)
+        for member, network in zip(members, networks(path, members), strict=True)
+    ]
+    found = search(voters, images, prediction, radius, start, steps=STEPS)
+    return found.points.cpu().numpy(), found.lead.cpu().numpy()
+
+
+def _logits(
+    network: nn.Module, context: RunContext, sigma: torch.Tensor, member: int, points: torch.Tensor
+) -> torch.Tensor:
+    law = NOISE_LAWS[context.config.noise.law]
+    return network(law.test_inputs(points, sigma, seed=context.seed, member=member))
+
+
+def ballot(context: RunContext, network: nn.Module, member: int, points: np.ndarray, sigma: np.ndarray) -> Poll:
+    """One member's votes on ``points`` ``(n, C, H, W)`` under its test noise at ``sigma`` ``(n,)``."""
+    points, sigma = (torch.from_numpy(array).to(context.device) for array in (points, sigma))
+    law = NOISE_LAWS[context.config.noise.law]
+    answers = vote(network, law.test_inputs(points, sigma, seed=context.seed, member=member))
+    return Poll.of(answers.hard.cpu().numpy(), answers.softmax.cpu().numpy())
+
+
+def poll_shard(path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray, sigma: np.ndarray) -> Poll | None:
+    """Task: the votes of a shard's members, without those in ``but``; None if none is left."""
+    context = open_context(path)
+    network = context.network(0).eval()
+    polls = []
+    for members, found in shards.shards(path / "members"):
+        if found == shard and members:
+            stacked = shards.read(shard, (shards.WEIGHT,))
+            for row, member in enumerate(members):
+                if member not in but:
+                    network.load_state_dict(
+                        {name.removeprefix(shards.WEIGHT): tensor[row] for name, tensor in stacked.items()}
+                    )
+                    polls.append(ballot(context, network, member, points, sigma))
+    return reduce(add, polls) if polls else None
+
+
+def attack_inputs(
+    run: Run, engine: Engine, claims: Claims, *, count: int, deadline: float, seed: int
+) -> tuple[Part, np.ndarray]:
+    """Search inside every certified ball in turn, until ``count`` searches are done or the time is up.
+
+    The first search of an input starts at its centre, later ones at random points of the sphere.
+
+    Returns:
+        the part, and per claim the change ``(n, C, H, W)`` that came closest to a flip (0 where none was sought).
+
+    Notes:
+        Members that steered a search have been fitted by it, so they do not judge it: only the others vote on the
+        point. That these others also voted on the certificate makes them, if anything, slow to contradict it.
+    """
+    started = time.monotonic()
+    steering = searchers(run.config.training.members, seed=seed)
+    chunks = {}
+    for lap in range(-(-count // max(1, len(claims)))):
+        order = generator(seed, "falsification order", lap).permutation(len(claims))[: count - lap * len(claims)]
+        chunks |= {(lap, begin): order[begin : begin + CHUNK] for begin in range(0, len(order), CHUNK)}
+    columns = (claims.images, claims.prediction, claims.radius, claims.sigma)
+    work = ((run.path, steering, *(column[rows] for column in columns), seed, *chunk) for chunk, rows in chunks.items())
+    found = {task[-2:]: result for task, result in engine.map(search_points, until(deadline, work))}
+    closest = np.zeros_like(claims.images)
+    done = sorted(found)
+    rows = np.concatenate([np.empty(0, np.int64), *(chunks[chunk] for chunk in done)])
+    if not done or len(steering) == run.config.training.members:
+        return _part(started, count, 0, 0, [], claims, rows, steering, 0), closest
+    points, lead = (np.concatenate([found[chunk][part] for chunk in done]) for part in (0, 1))
+    best = np.argsort(lead, kind="stable")  # the largest lead of an input is written last
+    closest[rows[best]] = points[best] - claims.images[rows[best]]
+
+    tasks = [
+        (run.path, shard, steering, points, claims.sigma[rows]) for _, shard in shards.shards(run.path / "members")
+    ]
+    poll = reduce(add, [poll for _, poll in engine.map(poll_shard, tasks) if poll])
+    change = points.astype(np.float64) - claims.images[rows]
+    distance = np.linalg.norm(change.reshape(len(rows), -1), axis=1)
+    inside = distance < claims.radius[rows]  # float32 pixels can step over a very small sphere
+    verdict = judge(poll, claims, claims.prediction[rows])
+    broken = np.flatnonzero(verdict.broken & inside)
+    shown = examples(
+        {
+            "set": claims.sets[rows[i]],
+            "index": claims.indices[rows[i]],
+            "claimed": claims.prediction[rows[i]],
+            "found": verdict.leading[i],
+            "votes_claimed": poll.counts[i, claims.prediction[rows[i]]],
+            "votes_found": poll.counts[i, verdict.leading[i]],
+            "distance": distance[i],
+            "radius": claims.radius[rows[i]],
+        }
+        for i in broken[np.argsort(distance[broken] / claims.radius[rows[broken]])]
+    )
+    flips = int((verdict.flipped & inside).sum())
+    part = _part(started, count, flips, len(broken), shown, claims, rows[inside], steering, poll.members)
+    return part, closest
+
+
+def _part(
+    started: float,
+    asked: int,
+    flips: int,
+    violations: int,
+    shown: list,
+    claims: Claims,
+    rows: np.ndarray,
+    steering: tuple[int, ...],
+    judges: int,
+) -> Part:
+    needed = votes_needed(claims, judges)
+    return Part(
+        name="test",
+        title="test radius: gradient searches inside the ball",
+        trials=len(rows) if needed else 0,
+        flips=flips,
+        violations=violations,
+        seconds=time.monotonic() - started,
+        facts={
+            "asked": asked,
+            "done": len(rows),
+            "inputs": len(np.unique(rows)),
+            "steps": STEPS,
+            "steering_members": len(steering),
+            "judging_members": judges,
+            "votes_needed": needed,
+        },
+        examples=shown,
+    )

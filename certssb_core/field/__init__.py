@@ -1,1 +1,0 @@
-"""What is measured over several runs: systems compared, clean-label attacks, backdoor smoothing."""

@@ -1,0 +1,262 @@
+"""The storage-update on discs in a plane: played insertion by insertion, or all of it and clickable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from certssb_core.figures import theme
+from certssb_core.figures.pairs import CASES
+from certssb_core.sandbox.plane_classifier import PlaneClassifier
+from certssb_core.sandbox.plane_data import LABELS
+from certssb_core.sandbox.scene import Scene
+
+COLOURS = (theme.SKY, theme.ORANGE)
+_TURN = np.linspace(0.0, 2 * np.pi, 73)
+_CLICKABLE = (49, 35)  # places across and up that a click can hit
+_AS_IT_IS = {"marker": {"opacity": 1.0}}  # a selected place must not fade the others
+
+
+def played(scene: Scene, classifier: PlaneClassifier, *, start: int | None = None) -> go.Figure:
+    """The store filling up, one insertion per step; played and stepped in the browser.
+
+    Args:
+        scene: inputs in order of arrival and the store's ledger.
+        classifier: drawn behind them.
+        start: insertions shown at first; by default all.
+    """
+    count = len(scene.entries)
+    window = _window(scene)
+    steps = [_step(scene, shown, window) for shown in range(count + 1)]
+    names = [str(shown) for shown in range(len(steps))]
+    first = count if start is None else min(start, count)
+    styled = [trace | style for trace, style in zip(steps[first], _styles(), strict=True)]
+    figure = go.Figure(
+        data=[*styled, _regions(classifier)],
+        frames=[
+            {"data": traces, "name": name, "traces": list(range(len(traces)))}  # a go.Frame would be checked twice
+            for name, traces in zip(names, steps, strict=True)
+        ],
+    )
+    _laid_out(figure, window, height=640)
+    instantly = {
+        "frame": {"duration": 0, "redraw": False},
+        "mode": "immediate",
+        "transition": {"duration": 0},
+    }
+    figure.update_layout(
+        sliders=[
+            {
+                "active": first,
+                "currentvalue": {"prefix": "insertions: "},
+                "x": 0.14,
+                "len": 0.86,
+                "steps": [{"method": "animate", "label": name, "args": [[name], instantly]} for name in names],
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons",
+                "showactive": False,
+                "bgcolor": theme.GRID,
+                "bordercolor": theme.INK,
+                "x": 0.0,
+                "y": -0.05,
+                "xanchor": "left",
+                "yanchor": "top",
+                "buttons": [
+                    {
+                        "label": "▶ Play",
+                        "method": "animate",
+                        "args": [
+                            None,
+                            {"frame": {"duration": 900, "redraw": False}, "transition": {"duration": 0}},
+                        ],
+                    },
+                    {"label": "❚❚ Pause", "method": "animate", "args": [[None], instantly]},
+                ],
+            }
+        ],
+    )
+    return figure
+
+
+def asked(scene: Scene, classifier: PlaneClassifier, point: tuple[float, float] | None = None) -> go.Figure:
+    """All balls of the store, clickable everywhere: a click's ``customdata`` is ``["at", x, y]``.
+
+    Args:
+        scene: what is stored.
+        classifier: drawn behind.
+        point: the one asked about, drawn as a cross; a line leads to the centre of the ball it lies deepest in.
+    """
+    low, high = window = _window(scene)
+    traces = _step(scene, len(scene.entries), window)[:-2]
+    figure = go.Figure([trace | style for trace, style in zip(traces, _styles(), strict=False)])
+    figure.add_trace(_regions(classifier))
+    across, up = (np.linspace(low[axis], high[axis], count) for axis, count in enumerate(_CLICKABLE))
+    places = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).round(3)
+    figure.add_scatter(
+        x=places[:, 0],
+        y=places[:, 1],
+        customdata=np.array(
+            [["at", *place] for place in places.tolist()], object
+        ),  # a list is checked number by number
+        mode="markers",
+        marker={"size": 14, "opacity": 0.0},
+        selected={"marker": {"opacity": 0.0}},
+        unselected={"marker": {"opacity": 0.0}},
+        showlegend=False,
+        hovertemplate="(%{x:.2f}, %{y:.2f})<extra></extra>",
+    )
+    if point is not None:
+        balls = scene.balls
+        gaps = np.linalg.norm(balls.centres - np.array(point), axis=1) - balls.radii
+        if len(gaps) and gaps.min() < 0:
+            centre = balls.centres[gaps.argmin()]
+            figure.add_scatter(
+                x=[point[0], centre[0]],
+                y=[point[1], centre[1]],
+                name="to the centre of the ball that answers",
+                mode="lines",
+                line={"color": theme.INK, "width": 2.5},
+                hoverinfo="skip",
+            )
+        figure.add_scatter(
+            x=[point[0]],
+            y=[point[1]],
+            name="asked about",
+            mode="markers",
+            marker={"symbol": "x", "size": 15, "color": theme.VERMILION, "line": {"color": theme.INK, "width": 1}},
+            unselected=_AS_IT_IS,
+            hoverinfo="name",
+        )
+    return _laid_out(figure, window, height=560)
+
+
+def _window(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """The lower left and the upper right corner of what is drawn; some room above for the words."""
+    radii = np.array([[entry.radius_before] for entry in scene.entries])
+    low, high = (scene.points - radii).min(axis=0), (scene.points + radii).max(axis=0)
+    pad = 0.04 * (high - low).max()
+    return low - pad, high + np.array([pad, 0.08 * (high[1] - low[1]) + pad])
+
+
+def _laid_out(figure: go.Figure, window: tuple[np.ndarray, np.ndarray], *, height: int) -> go.Figure:
+    low, high = window
+    theme.styled(figure, height=height)
+    figure.update_layout(margin_t=84)
+    figure.update_xaxes(showticklabels=False, zeroline=False, showgrid=False, range=[low[0], high[0]])
+    return figure.update_yaxes(
+        showticklabels=False, zeroline=False, showgrid=False, range=[low[1], high[1]], scaleanchor="x"
+    )
+
+
+def _regions(classifier: PlaneClassifier) -> go.Heatmap:
+    """What the classifier answers without noise, faintly; the outermost cells reach beyond what is drawn."""
+    x, y = classifier.x.copy(), classifier.y.copy()
+    for edges in (x, y):
+        edges[[0, -1]] += np.array([-10, 10]) * (edges[-1] - edges[0])
+    return go.Heatmap(
+        x=x,
+        y=y,
+        z=classifier.cells.T,
+        colorscale=[[place, theme.translucent(colour, 0.13)] for place, colour in enumerate(COLOURS)],
+        zmin=0,
+        zmax=1,
+        showscale=False,
+        hoverinfo="skip",
+    )
+
+
+def _styles() -> list[dict[str, Any]]:
+    """How the traces of :func:`_step` look, in the same order."""
+    edge = {"color": theme.INK, "width": 1}
+    styles: list[dict[str, Any]] = []
+    for label, colour, symbol in zip(LABELS, COLOURS, ("circle", "square"), strict=True):
+        styles += [
+            {
+                "name": f"ball: {label}",
+                "mode": "lines",
+                "line": {"color": colour, "width": 2.5},
+                "fill": "toself",
+                "fillcolor": theme.translucent(colour, 0.25),
+                "hoverinfo": "skip",
+            },
+            {
+                "name": f"predicted {label}",
+                "mode": "markers",
+                "marker": {"color": colour, "size": 9, "symbol": symbol, "line": edge},
+                "unselected": _AS_IT_IS,
+                "hoverinfo": "text",
+            },
+        ]
+    grey = {"color": theme.GREY, "size": 9, "symbol": "circle-open", "line": {"width": 2}}
+    star = {"color": COLOURS[1], "size": 19, "symbol": "star", "line": {"color": theme.INK, "width": 1.5}}
+    dashed = {"color": theme.VERMILION, "width": 2.5, "dash": "dash"}
+    return [
+        *styles,
+        {"name": "abstains", "mode": "markers", "marker": grey, "unselected": _AS_IT_IS, "hoverinfo": "text"},
+        {"name": "the attacker's", "mode": "markers", "marker": star, "unselected": _AS_IT_IS, "hoverinfo": "text"},
+        {"name": "the newest, as it came", "mode": "lines", "line": dashed, "hoverinfo": "skip"},
+        {"mode": "text", "textposition": "bottom center", "showlegend": False, "hoverinfo": "skip"},
+    ]
+
+
+def _step(scene: Scene, shown: int, window: tuple[np.ndarray, np.ndarray]) -> list[dict[str, Any]]:
+    """What is to be seen after ``shown`` insertions: places and words only, the look never changes."""
+    entries, so_far = scene.entries, scene.entries[:shown]
+
+    def scatter(places: np.ndarray, **more: Any) -> dict[str, Any]:
+        return {"type": "scatter", "x": places[:, 0], "y": places[:, 1]} | more
+
+    def centres(rows: list[int]) -> dict[str, Any]:
+        words = [f"{row + 1} · {CASES[entries[row].case]} · σ = {scene.sigma[row]:.2f}" for row in rows]
+        places = np.concatenate([scene.points[rows], np.full((1, 2), np.nan)])  # an empty list would change nothing
+        return scatter(places, text=words)
+
+    def outlines(circles: list[np.ndarray]) -> dict[str, Any]:
+        line = np.concatenate([*circles, np.full((1, 2), np.nan, np.float32)])
+        return scatter(line)
+
+    def honest(prediction: int) -> dict[str, Any]:
+        rows = enumerate(so_far)
+        return centres([row for row, entry in rows if entry.prediction == prediction and not scene.attacker[row]])
+
+    traces = []
+    for label in range(len(LABELS)):
+        stored = [row for row, entry in enumerate(so_far) if entry.label == label and entry.stored]
+        traces += [
+            outlines([_circle(scene.points[row], entries[row].radius_after) for row in stored]),
+            honest(label),
+        ]
+    newest = [_circle(scene.points[shown - 1], entry.radius_before) for entry in so_far[-1:]]
+    low, high = window
+    words = in_words(scene, shown - 1) if shown else "the store is empty"
+    return [
+        *traces,
+        honest(-1),
+        centres([row for row in range(shown) if scene.attacker[row]]),
+        outlines(newest),
+        scatter(np.array([[(low[0] + high[0]) / 2, high[1]]]), text=[words]),
+    ]
+
+
+def in_words(scene: Scene, row: int) -> str:
+    """What happened to the input that came at ``row``."""
+    entry = scene.entries[row]
+    predicted = f"predicted {LABELS[entry.prediction]}" if entry.prediction >= 0 else "abstains"
+    answer = LABELS[entry.label] if entry.label >= 0 else "nothing"
+    changed = "" if entry.label == entry.prediction else f", answered {answer}"
+    by = "" if entry.partner is None or entry.case not in ("trimmed", "aligned") else f" by ball {entry.partner + 1}"
+    return (
+        f"{row + 1} · {entry.key.set}, {predicted}{changed} · {CASES[entry.case]}{by} · "
+        f"r {entry.radius_before:.2f} → {entry.radius_after:.2f}"
+    )
+
+
+def _circle(centre: np.ndarray, radius: float) -> np.ndarray:
+    """``(k, 2)`` outline, closed, ended by NaN so that outlines can be strung together."""
+    outline = centre + radius * np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
+    return np.concatenate([outline, np.full((1, 2), np.nan)]).astype(np.float32)  # half the bytes to the browser

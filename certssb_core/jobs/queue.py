@@ -1,0 +1,86 @@
+"""The queue of a folder's runs: who waits, in which order, and who starts the next one.
+
+A run that waits has a file ``queued`` with the time it was put there. The queue is nothing but these files: it
+survives every restart, and the dashboard and the command line see the same one. The worker that ends starts the
+next; where it was killed and could not, whoever puts a run into the queue or looks at it on the Train page does.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import filelock
+
+from certssb_core.errors import RunError
+from certssb_core.jobs.launch import start
+from certssb_core.runs import server_limits
+from certssb_core.runs.run import Run, Status
+
+LOCK_SECONDS = 10.0
+"""How long to wait for someone who is starting a run of the same folder."""
+_POLL_SECONDS = 0.05
+
+
+def waiting(runs_dir: Path) -> list[Run]:
+    """The queued runs of a folder, the next one first."""
+    runs = [run for run in Run.all(runs_dir) if run.queued_at() is not None and run.status().state == "queued"]
+    return sorted(runs, key=lambda run: (run.queued_at(), run.name))
+
+
+def submit(run: Run) -> None:
+    """Start ``run``, or put it into its folder's queue where another one is at work.
+
+    Raises:
+        RunError: it is at work or finished already.
+    """
+    state = run.status().state
+    if state in ("running", "done"):
+        raise RunError(f"{run.name} is {state} already")
+    run.enter_queue()
+    start_next(run.path.parent)
+
+
+def settled(run: Run) -> Status:
+    """Where ``run`` stands, seen at no moment between the queue and its worker's lock."""
+    status = run.status()
+    if status.state in ("running", "queued", "done") or not run.path.exists():
+        return status
+    with filelock.FileLock(run.path.parent / ".queue.lock"):
+        return run.status()
+
+
+def start_next(runs_dir: Path) -> Run | None:
+    """Start the first of the queue if no run of the folder is at work, or fewer than this server allows at once;
+    the run that was started, if any.
+
+    A run whose worker ends at once makes way for the one behind it.
+    """
+    allowed = server_limits.current()
+    if allowed.read_only or not waiting(runs_dir):
+        return None
+    try:
+        with filelock.FileLock(runs_dir / ".queue.lock", timeout=LOCK_SECONDS):
+            for run in waiting(runs_dir):
+                at_work = sum(other.status().state == "running" for other in Run.all(runs_dir))
+                if at_work >= (allowed.max_runs or 1):
+                    return None
+                if _started(run):
+                    return run
+    except (filelock.Timeout, OSError):  # someone else is at it; or a folder that cannot be written has no queue
+        pass
+    return None
+
+
+def _started(run: Run) -> bool:
+    """Start ``run`` and see it at work: until then nobody else may look who is."""
+    before = len(run.events())
+    try:
+        worker = start(run)
+    except (RunError, OSError) as error:
+        run.leave_queue()
+        run.log("failed", message=str(error))
+        return False
+    while worker.poll() is None and len(run.events()) == before:
+        time.sleep(_POLL_SECONDS)
+    return run.status().state == "running"

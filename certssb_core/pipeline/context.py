@@ -1,0 +1,215 @@
+"""What the tasks of one run share: its images and noise levels, read once per process, and how members are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from certssb_core.config.schema import RunConfig
+from certssb_core.ensemble import shards
+from certssb_core.ensemble.models import build
+from certssb_core.ensemble.training import Diverged, partition, seen_by, train, train_together
+from certssb_core.runs import files
+from certssb_core.runs.inputs import SETS, Inputs
+from certssb_core.runs.run import Run
+from certssb_core.smoothing.noise import NOISE_LAWS, TrainingSet
+from certssb_core.smoothing.preprocessing import PREPROCESSING
+from certssb_core.smoothing.seeds import key
+
+SINGLES = {"undefended": -1, "base": -2}
+"""The two models outside the ensemble, and the member numbers that seed them. They never vote."""
+
+ATTEMPTS = 2
+"""How often a network that diverges is trained before it is left out."""
+
+STORAGE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def scratch_path(run: Run) -> Path:
+    """The run's images as tensors, mapped by every worker, so that they lie in memory once."""
+    return run.path / "scratch.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """What the tasks of one run share: its config and its tensors, on its device.
+
+    The world of a run is its images and its seed: another world is a copy with other ones.
+    """
+
+    run: Run
+    config: RunConfig
+    device: torch.device
+    tensors: dict[str, torch.Tensor]
+    seed: int
+
+    def network(self, member: int, attempt: int = 0) -> nn.Module:
+        images = self.tensors["clean"]
+        return build(
+            self.config.training.model,
+            channels=images.shape[1],
+            side=images.shape[2],
+            classes=int(self.tensors["classes"]),
+            seed=self._own_seed(attempt),
+            member=member,
+        ).to(self.device)
+
+    def _own_seed(self, attempt: int) -> int:
+        """Seeds initial weights and the order of the images; noise has the run's seed at every attempt."""
+        return self.seed if attempt == 0 else int.from_bytes(key(self.seed, "another attempt", attempt)[:7], "little")
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bfloat16")
+
+    def seen(self, member: int) -> torch.Tensor | None:
+        """The training images that a member sees, by position; None for all of them."""
+        training = self.config.training
+        if training.sees == "partition":
+            return self._partition[member].to(self.device)
+        if training.share < 1:
+            count = len(self.tensors["train"])
+            return seen_by(member, count, share=training.share, seed=self.seed).to(self.device)
+        return None
+
+    @cached_property
+    def _partition(self) -> list[torch.Tensor]:
+        return partition(self.tensors["train"], self.tensors["labels"], self.config.training.members)
+
+    def fit(
+        self,
+        network: nn.Module,
+        sigma: torch.Tensor | None,
+        *,
+        member: int,
+        epochs: int,
+        rows: torch.Tensor | None = None,
+        attempt: int = 0,
+    ) -> nn.Module:
+        """Train on ``rows`` of the poisoned set, or all; under the noise law where ``sigma`` ``(n,)`` is given."""
+        copy = self._copy(sigma, member, rows)
+        return train(
+            network, copy.images, copy.labels, epochs=epochs, seed=self._own_seed(attempt), member=member, **self._how
+        )
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return self.config.training.model_dump(include={"batch_size", "learning_rate", "precision"})
+
+    def _copy(self, sigma: torch.Tensor | None, member: int, rows: torch.Tensor | None) -> TrainingSet:
+        """What a member is trained on."""
+        images, labels = self.tensors["train"], self.tensors["labels"]
+        if rows is not None:
+            images, labels, sigma = images[rows], labels[rows], sigma[rows]
+        if sigma is None:
+            return TrainingSet(images, labels)
+        law, classes = NOISE_LAWS[self.config.noise.law], int(self.tensors["classes"])
+        copy = law.training_set(images, labels, sigma, classes=classes, seed=self.seed, member=member)
+        prepared = PREPROCESSING[self.config.noise.preprocessing]
+        return TrainingSet(prepared(copy.images, sigma.to(images.device), self.config.denoiser), copy.labels)
+
+    def trained(
+        self,
+        member: int,
+        sigma: torch.Tensor | None,
+        *,
+        before: int = 0,
+        tell: Callable[[str], None] = lambda reason: None,
+    ) -> nn.Module:
+        """Member ``member``, trained on its noisy copy at ``sigma`` ``(n,)``; where that diverges, on the same copy
+        from other initial weights.
+
+        The attempts are one training algorithm with one outcome, which follows from the member's copy and its own
+        randomness: members stay independent of each other, and the theorem covers them as it covers one attempt.
+
+        Args:
+            before: attempts made already.
+            tell: hears of every attempt that diverged.
+
+        Raises:
+            Diverged: every attempt did.
+        """
+        training, single = self.config.training, member < 0
+        epochs = training.single_epochs if single else training.epochs
+        rows = None if single else self.seen(member)
+        for attempt in range(before, ATTEMPTS):
+            try:
+                network = self.network(member, attempt)
+                return self.fit(network, sigma, member=member, epochs=epochs, rows=rows, attempt=attempt)
+            except Diverged as reason:
+                failure = reason
+                tell(f"{reason}, attempt {attempt + 1} of {ATTEMPTS}")
+        raise failure
+
+    def trained_together(self, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
+        """The first attempt of several members as one computation; of any, a weight may be no number.
+
+        Members that see unequal numbers of images cannot be stacked: they are trained one after the other.
+        """
+        copies = [self._copy(sigma, member, self.seen(member)) for member in members]
+        networks = [self.network(member) for member in members]
+        places = range(len(members))
+        alike = len({len(copy.labels) for copy in copies}) == 1
+        for stack in [places] if alike else [[place] for place in places]:
+            train_together(
+                [networks[place] for place in stack],
+                [copies[place].images for place in stack],
+                [copies[place].labels for place in stack],
+                epochs=self.config.training.epochs,
+                seed=self.seed,
+                members=[members[place] for place in stack],
+                **self._how,
+            )
+        return networks
+
+    def rounded(self, network: nn.Module) -> nn.Module:
+        """The same network, its weights rounded to what is stored: members vote so."""
+        stored = STORAGE[self.config.training.storage]
+        network.load_state_dict({name: weight.to(stored) for name, weight in network.state_dict().items()})
+        return network
+
+
+def write_scratch(run: Run, inputs: Inputs) -> None:
+    """Lay the run's images out for its workers."""
+    arrays = {
+        "train": inputs.poisoned.images,
+        "labels": inputs.poisoned.labels,
+        "clean": inputs.dataset.test_images,
+        "triggered": inputs.triggered,
+        "test_labels": inputs.dataset.test_labels,
+        "classes": np.array(len(inputs.dataset.classes)),
+    }
+    files.write_arrays(scratch_path(run), arrays)
+
+
+@lru_cache(maxsize=1)
+def open_context(path: Path) -> RunContext:
+    run = Run(path)
+    device = torch.device(run.config.training.device)
+    tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
+    return RunContext(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
+
+
+@lru_cache(maxsize=1)
+def base_network(path: Path) -> nn.Module:
+    context = open_context(path)
+    network = context.network(SINGLES["base"])
+    network.load_state_dict(shards.read(single_path(context.run, "base")))
+    return network.eval()
+
+
+@lru_cache(maxsize=1)
+def noise_levels(path: Path) -> dict[str, torch.Tensor]:
+    context = open_context(path)
+    levels = context.run.arrays("sigma")
+    return {name: torch.from_numpy(levels[name]).to(context.device) for name in ("train", *SETS) if name in levels}
+
+
+def single_path(run: Run, kind: str) -> Path:
+    return run.path / "models" / f"{kind}.safetensors"

@@ -1,0 +1,4 @@
+"""Where tasks run.
+
+Processes of this machine, its GPU, or a Ray cluster.
+"""

@@ -1,0 +1,133 @@
+"""What an engine is, and those of this machine: one process per core on the CPU, this process on a GPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_sentinel
+from typing import Any, Protocol
+
+from certssb_core.errors import EngineError
+
+Task = tuple[Any, ...]
+"""Arguments of a task; the first is the folder of its run."""
+
+
+class Engine(Protocol):
+    """Runs ``function(*task)`` for every task and yields ``(task, result)`` as they finish."""
+
+    def map(self, function: Callable[..., Any], tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]: ...
+
+    def peak_memory(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class InProcessEngine:
+    """One task after the other, in this process: for a GPU, which batches within a task."""
+
+    def map(self, function: Callable[..., Any], tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
+        for task in tasks:
+            yield task, function(*task)
+
+    def peak_memory(self) -> int:
+        """Peak resident memory of this process, bytes."""
+        return peak_memory()
+
+    def close(self) -> None:
+        pass
+
+
+class ProcessEngine:
+    """Single-threaded processes that die with this one."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._peaks: dict[int, int] = {}
+        variables = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            self._pool = ProcessPoolExecutor(
+                workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+            )
+            for _ in range(workers):  # import torch in all of them while the caller prepares the data
+                self._pool.submit(peak_memory)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def map(self, function: Callable[..., Any], tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
+        """Yield results as they finish; a few tasks ahead only, so that a stop waits for little.
+
+        Raises:
+            EngineError: a process was killed, by the system for want of memory perhaps.
+        """
+        queue = iter(tasks)
+        pending: dict[Future, Task] = {}
+        try:
+            while True:
+                while len(pending) < 2 * self._workers and (task := next(queue, None)) is not None:
+                    pending[self._pool.submit(measured, function, task)] = task
+                if not pending:
+                    return
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result, pid, peak = future.result()
+                    self._peaks[pid] = peak
+                    yield pending.pop(future), result
+        except BrokenProcessPool:
+            raise EngineError(
+                "a worker process was killed (out of memory?); fewer training.workers need less. "
+                "Finished members are kept: resume the run"
+            ) from None
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def peak_memory(self) -> int:
+        """Sum of the peak resident memory of this process and its workers, bytes; an upper bound, as shared
+        pages count in each."""
+        return peak_memory() + sum(self._peaks.values())
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def available_cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    """One thread per worker, and no orphans: leave as soon as the parent is gone, however it went."""
+    parent = multiprocessing.parent_process()
+
+    def apply_rule() -> None:
+        wait_for_sentinel([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=apply_rule, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def measured(function: Callable[..., Any], task: Task) -> tuple[Any, int, int]:
+    return function(*task), os.getpid(), peak_memory()
+
+
+def peak_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows has no such counter
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if os.uname().sysname == "Darwin" else peak * 1024

@@ -1,0 +1,113 @@
+"""What ``auto`` stands for on this machine, written into the run's config so that a resumed run keeps it."""
+
+from __future__ import annotations
+
+import os
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+
+from certssb_core.ensemble.batched import bytes_while_training
+from certssb_core.ensemble.models import build, check_fits, published_model
+from certssb_core.ensemble.training import native_precision
+from certssb_core.errors import RunError
+from certssb_core.runs import files, server_limits
+from certssb_core.runs.run import Run
+from certssb_core.smoothing.denoising.denoisers import denoiser
+from certssb_core.smoothing.denoising.diffusion import denoise
+
+FREE_FOR_MEMBERS = 0.8
+"""Share of a GPU's free memory that is planned for members in training."""
+MOST_TOGETHER = 1024
+"""A stop waits for a whole group, so groups are bounded whatever the memory holds."""
+
+
+def resolve_device(run: Run) -> None:
+    """CUDA where present, else the CPU.
+
+    Raises:
+        RunError: the config asks for CUDA, and there is none.
+    """
+    device = run.config.training.device
+    if device == "auto":
+        _update(run, device="cuda" if torch.cuda.is_available() else "cpu")
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise RunError("training.device is cuda, but no CUDA device is present; set training.device=cpu")
+
+
+def resolve_model(run: Run, *, channels: int, side: int) -> None:
+    """The published network for images of this kind, and the arithmetic that the hardware has.
+
+    Raises:
+        RunError: the images are too small for the network.
+    """
+    training = run.config.training
+    if training.model == "auto":
+        _update(run, model=published_model(channels, side))
+    if training.precision == "auto":
+        _update(run, precision=native_precision(torch.device(training.device), side))
+    try:
+        check_fits(run.config.training.model, channels=channels, side=side)
+    except ValueError as error:
+        raise RunError(str(error)) from None
+
+
+def resolve_together(run: Run, images: np.ndarray, classes: int) -> None:
+    """How many members are trained as one computation: one on the CPU, on a GPU what its free memory holds, in groups
+    of like size.
+
+    Args:
+        images: the training images ``(n, C, H, W)``.
+    """
+    training = run.config.training
+    if training.together is not None:
+        return
+    if training.device == "cpu":
+        return _update(run, together=1)
+    network = build(
+        training.model, channels=images.shape[1], side=images.shape[2], classes=classes, seed=run.config.seed, member=0
+    )
+    each = bytes_while_training(
+        network,
+        torch.from_numpy(images[0]),
+        images=ceil(training.seen * len(images)),
+        batch_size=training.batch_size,
+    )
+    free, _ = torch.cuda.mem_get_info()
+    _update(run, together=group_size(training.members, int(free * FREE_FOR_MEMBERS - 2 * images.nbytes), each))
+
+
+def group_size(members: int, memory: int, each: int) -> int:
+    """Members per group: no more than the memory holds at ``each`` bytes, and in the last group few less."""
+    groups = ceil(members / min(max(memory // each, 1), MOST_TOGETHER))
+    return ceil(members / groups)
+
+
+def resolve_denoiser(run: Run, *, channels: int, side: int) -> None:
+    """See that there is a denoiser where one is asked for, and write beside the config which one it is, by its weights.
+
+    Raises:
+        RunError: there is none, it does not know such images or so much noise, or it is not the one the run began with.
+    """
+    noise = run.config.noise
+    if noise.preprocessing != "denoise":
+        return
+    name, loudest = run.config.denoiser, noise.sigma_max if noise.train_map == "sample-specific" else noise.sigma
+    if not server_limits.current().downloads:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's own word for it, read when diffusers is first imported
+    try:
+        model = denoiser(name)
+        denoise(model, torch.zeros(1, channels, side, side), torch.tensor([loudest]))
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    path, used = run.path / "denoiser.json", {"name": name, "sha256": model.digest}
+    if path.exists() and run.denoiser != used:
+        raise RunError(f"the denoiser {name} is not the one that {run.name} began with; start a new run")
+    files.write_json(path, used)
+
+
+def _update(run: Run, **changes: Any) -> None:
+    training = run.config.training.model_copy(update=changes)
+    run.replace_config(run.config.model_copy(update={"training": training}))

@@ -1,0 +1,96 @@
+"""The stage that gives every image its noise level, with what the Noise page shows of the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from certssb_core.pipeline import tasks
+from certssb_core.pipeline.engines.local import Engine
+from certssb_core.runs.inputs import SETS, Inputs
+from certssb_core.runs.run import Run
+
+CHUNK = 64
+"""Images per task."""
+CURVE_POINTS, CURVES_PER_TASK = 32, 16
+
+
+def noise_levels(
+    run: Run, inputs: Inputs, engine: Engine, *, progress: Callable[[int, int], None]
+) -> dict[str, np.ndarray]:
+    """The noise of the training images, ``train``, and of the two test sets, by the run's maps.
+
+    Args:
+        progress: told how many images of how many are done; stops the stage by raising.
+
+    Returns:
+        per set ``(n,)`` float64, and of searched sets the kept paths (``path_index``, ``path_sigma``, ``path_radius``)
+        and curves (``curve_sigma``, ``curve_radius``).
+    """
+    noise = run.config.noise
+    counts = {"train": len(inputs.poisoned.labels)} | dict.fromkeys(SETS, len(inputs.dataset.test_labels))
+    maps = {"train": noise.train_map} | dict.fromkeys(SETS, noise.test_map)
+    arrays = {which: np.full(count, noise.level) for which, count in counts.items()}
+    arrays["train_labels"] = inputs.poisoned.labels
+    searched = {which: count for which, count in counts.items() if maps[which] == "sample-specific"}
+    if not searched:
+        return arrays
+    for which, found in _searched(run, engine, searched, progress).items():
+        kept = _path_index(run, inputs, which, counts[which])
+        arrays[which] = found["sigma"]
+        arrays[f"path_index/{which}"] = kept
+        arrays[f"path_sigma/{which}"] = found["path_sigma"][kept]
+        arrays[f"path_radius/{which}"] = found["path_radius"][kept]
+    total = sum(searched.values())
+    kept = {which: arrays[f"path_index/{which}"] for which in searched}
+    return arrays | _curves(run, engine, kept, partial(progress, total, total))
+
+
+def _searched(
+    run: Run, engine: Engine, counts: dict[str, int], progress: Callable[[int, int], None]
+) -> dict[str, dict[str, np.ndarray]]:
+    work = [
+        (run.path, which, start, min(start + CHUNK, count))
+        for which, count in counts.items()
+        for start in range(0, count, CHUNK)
+    ]
+    found: dict[str, dict[int, dict[str, np.ndarray]]] = {which: {} for which in counts}
+    done = 0
+    for (_, which, start, stop), result in engine.map(tasks.search_sigma, work):
+        found[which][start] = result
+        done += stop - start
+        progress(done, sum(counts.values()))
+    return {which: _joined([chunk for _, chunk in sorted(chunks.items())]) for which, chunks in found.items()}
+
+
+def _joined(chunks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _path_index(run: Run, inputs: Inputs, which: str, count: int) -> np.ndarray:
+    """The images whose path is kept: evenly spread, half of the training ones poisoned."""
+    wanted = min(run.config.noise.paths, count)
+    poisoned = inputs.poisoned.indices if which == "train" else np.empty(0, np.int64)
+    spread = np.linspace(0, count - 1, wanted - min(wanted // 2, len(poisoned))).astype(np.int64)
+    return np.unique(np.concatenate([spread, poisoned[: wanted // 2]]))
+
+
+def _curves(run: Run, engine: Engine, kept: dict[str, np.ndarray], check: Callable[[], None]) -> dict[str, np.ndarray]:
+    """r(x, σ) of the kept images over a grid of σ."""
+    grid = np.geomspace(run.config.noise.sigma_min, run.config.noise.sigma_max, CURVE_POINTS)
+    kept = {which: index for which, index in kept.items() if len(index)}
+    work = [
+        (run.path, which, tuple(part.tolist()), tuple(grid.tolist()))
+        for which, index in kept.items()
+        for part in np.array_split(index, max(1, len(index) // CURVES_PER_TASK))
+    ]
+    curves: dict[str, dict[int, np.ndarray]] = {which: {} for which in kept}
+    for (_, which, index, _), curve in engine.map(tasks.trace_curves, work):
+        curves[which] |= dict(zip(index, curve, strict=True))
+        check()
+    stacked = {
+        f"curve_radius/{which}": np.stack([curves[which][i] for i in index.tolist()]) for which, index in kept.items()
+    }
+    return {"curve_sigma": grid} | stacked

@@ -1,0 +1,285 @@
+"""The units of work that engines spread over processes: a single model, σ* of some images, a member.
+
+A task knows the run's folder and a number; everything else it reads there, so that it can run in any process
+on any machine that sees the folder. On the CPU every task runs on one thread: its result does not depend
+on how many workers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from certssb_core.attacks import art_attacks
+from certssb_core.attacks.clean_label import CRAFTS, STAMPED, Plan
+from certssb_core.config.schema import RunConfig
+from certssb_core.data.poisoning import METHODS
+from certssb_core.data.triggers import apply_trigger
+from certssb_core.ensemble import shards
+from certssb_core.ensemble.batched import stacked_weights
+from certssb_core.ensemble.out_of_memory import halving
+from certssb_core.ensemble.training import Diverged, diverged
+from certssb_core.ensemble.voting import Ballot, vote, vote_together
+from certssb_core.errors import RunError
+from certssb_core.pipeline.context import (
+    ATTEMPTS,
+    SINGLES,
+    STORAGE,
+    RunContext,
+    base_network,
+    noise_levels,
+    open_context,
+    single_path,
+)
+from certssb_core.runs import files
+from certssb_core.runs.inputs import SETS, load_inputs, trigger_settings
+from certssb_core.runs.run import Run
+from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.sigma_search import Search, ascend, leading_class, probability_cap, radius_curve
+
+SURROGATES = (-3, -4)
+"""Member numbers that seed the attacker's own models, on clean data."""
+
+LIBRARIES = {"certssb": CRAFTS, "art": art_attacks.ART_CRAFTS}
+"""Who crafts poisons, by attack.library."""
+
+AIMED = 256
+"""At most so many triggered training images that crafted poisons work on."""
+
+SEARCH_PIXELS = 64 * 28 * 28
+"""Pixels of the images that the σ* search holds at once (times its draws): 64 of MNIST, one at 224×224."""
+
+
+def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
+    """Train the undefended model (no noise) or the base classifier (uniform σ₀) and save it.
+
+    Returns:
+        its hard votes on the clean and the triggered test images, without noise.
+    """
+    context = open_context(path)
+    member = SINGLES[kind]
+    sigma = torch.full((len(context.tensors["train"]),), context.config.noise.sigma) if kind == "base" else None
+    try:
+        network = context.trained(member, sigma)
+    except Diverged:
+        raise RunError(f"the {kind} model diverged {ATTEMPTS} times: start a run with a lower learning rate") from None
+    files.write_atomically(single_path(context.run, kind), lambda part: shards.save_tensors(part, network.state_dict()))
+    return {which: vote(network, context.tensors[which]).hard.cpu().numpy() for which in SETS}
+
+
+def craft(path: Path) -> np.ndarray:
+    """What the run's clean-label attack makes of the images it poisons: ``(k, C, H, W)``.
+
+    The attacker's models are trained as the undefended one is, on the clean data, from other seeds. The images are not
+    read through :func:`open_bench`, which would keep them as they are before the attack.
+    """
+    run = Run(path)
+    inputs, attack, device = load_inputs(run.config), run.config.attack, torch.device(run.config.training.device)
+    if attack.library == "art":
+        art_attacks.library()  # that it is absent is told before the attacker's models are trained
+    arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "clean": inputs.dataset.test_images}
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    tensors["classes"] = torch.tensor(len(inputs.dataset.classes))
+    context = RunContext(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
+    networks = [
+        context.fit(context.network(member), None, member=member, epochs=run.config.training.single_epochs)
+        for member in SURROGATES
+    ]
+    if METHODS[attack.method].victims:
+        aims = inputs.dataset.test_images[inputs.measures_attack]
+    else:
+        others = inputs.poisoned.images[inputs.poisoned.labels != attack.target][:AIMED]
+        aims = apply_trigger(others, **trigger_settings(attack))
+    poisons = LIBRARIES[attack.library][attack.method](
+        Plan(
+            networks=[network.requires_grad_(False) for network in networks],
+            bases=tensors["train"][inputs.poisoned.indices],
+            target=attack.target,
+            aims=torch.from_numpy(aims).to(device),
+            victims=METHODS[attack.method].victims,
+            budget=attack.budget,
+            steps=attack.craft_steps,
+            seed=run.config.seed,
+        )
+    )
+    made = poisons.cpu().numpy()
+    return apply_trigger(made, **trigger_settings(attack)) if attack.method in STAMPED else made
+
+
+def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.ndarray]:
+    """σ* of images ``start`` to ``stop`` of a set, with their ascent paths."""
+    context = open_context(path)
+    images = context.tensors[which][start:stop]
+    with context.autocast():
+        network, search = base_network(path), search_settings(context.config)
+        ascent = halving(
+            lambda held: ascend(network, images, search, seed=context.seed, batch_size=held),
+            max(1, SEARCH_PIXELS // images[0].numel()),
+        )
+    return {
+        "sigma": ascent.sigma.cpu().numpy(),
+        "path_sigma": ascent.path_sigma.cpu().numpy(),
+        "path_radius": ascent.path_radius.cpu().numpy(),
+    }
+
+
+def search_settings(config: RunConfig) -> Search:
+    """The settings of the σ* search that a config stands for."""
+    noise = config.noise
+    return Search(
+        sigma=noise.sigma,
+        low=noise.sigma_min,
+        high=noise.sigma_max,
+        candidates=noise.candidates,
+        iterations=noise.iterations,
+        step=noise.step,
+        draws=noise.draws,
+        p_cap=probability_cap(config.certification.alpha, config.training.members),
+    )
+
+
+def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[float, ...]) -> np.ndarray:
+    """r(x, σ) of some images on a grid of σ: ``(len(index), len(grid))``."""
+    context = open_context(path)
+    search = search_settings(context.config)
+    images = context.tensors[which][list(index)]
+    with context.autocast():
+        network = base_network(path)
+        anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=context.seed)
+        points = torch.tensor(grid, dtype=torch.float64, device=context.device)
+        curve = radius_curve(network, images, points, anchor=anchor, draws=64, p_cap=search.p_cap, seed=context.seed)
+    return curve.cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a member: its ``accuracy`` on clean test images under the run's test noise, None where it is
+    left out; and in words every attempt that ``diverged``."""
+
+    accuracy: float | None
+    diverged: tuple[str, ...] = ()
+
+
+def train_members(path: Path, *members: int) -> list[Trained]:
+    """Train members on their noisy copies, let them vote, and save weights and votes of each in a part file.
+
+    Several members are trained and vote as one computation. One that diverges is trained again alone.
+
+    A member that diverges at every attempt is left out. That follows from its own training alone, never from a test
+    input, so the test noise of the others is what it was and their test radius stands.
+    """
+    context, sigma = open_context(path), noise_levels(path)["train"]
+    told: dict[int, list[str]] = {member: [] for member in members}
+    found: dict[int, nn.Module] = {}
+    if len(members) > 1:
+        for member, network in zip(members, _trained_together(context, members, sigma), strict=True):
+            if diverged(network):
+                reason = Diverged(member, context.config.training.learning_rate)
+                told[member].append(f"{reason}, attempt 1 of {ATTEMPTS}")
+            else:
+                found[member] = network
+    for member in members:
+        if member not in found:
+            try:
+                found[member] = context.trained(member, sigma, before=len(told[member]), tell=told[member].append)
+            except Diverged:
+                files.write_atomically(shards.part_path(context.run.path / "members", member), shards.leave_out)
+    accuracy = let_vote(path, {member: found[member] for member in members if member in found}) if found else {}
+    return [Trained(accuracy.get(member), tuple(told[member])) for member in members]
+
+
+def _trained_together(context: RunContext, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
+    def groups_of(held: int) -> list[nn.Module]:
+        starts = range(0, len(members), held)
+        return [made for start in starts for made in context.trained_together(members[start : start + held], sigma)]
+
+    return halving(groups_of, len(members))
+
+
+def let_vote(path: Path, networks: dict[int, nn.Module]) -> dict[int, float]:
+    """Round ``networks`` to the stored precision, let each vote as the member it is, and save weights and votes.
+
+    Returns:
+        per member its own accuracy on the clean test images under the run's test noise.
+
+    Raises:
+        RunError: an answer is no number. It is not left out for that: then test inputs would choose who votes.
+    """
+    context = open_context(path)
+    config, stored = context.config, STORAGE[context.config.training.storage]
+    tensors = {
+        member: {
+            shards.WEIGHT + name: weight.to(stored) for name, weight in context.rounded(network).state_dict().items()
+        }
+        for member, network in networks.items()
+    }
+    for which in SETS:
+        sigma = noise_levels(path)[which]
+        for noise_map, level in test_levels(config, sigma).items():
+            for member, ballot in _ballots(context, networks, which, level).items():
+                tensors[member] |= {
+                    f"votes/{which}/{noise_map}": ballot.hard,
+                    f"softmax/{which}/{noise_map}": ballot.softmax,
+                }
+        if config.noise.chosen_by_votes:
+            every = [_ballots(context, networks, which, level) for level in candidate_levels(config, sigma)]
+            for member in networks:
+                tensors[member] |= {
+                    f"votes/{which}/candidates": torch.stack([ballots[member].hard for ballots in every]),
+                    f"softmax/{which}/candidates": torch.stack([ballots[member].softmax for ballots in every]),
+                }
+    test_map = "uniform" if config.noise.chosen_by_votes else config.noise.test_map
+    accuracy = {}
+    for member, saved in tensors.items():
+        if not all(answers.isfinite().all() for name, answers in saved.items() if name.startswith("softmax/")):
+            raise RunError(
+                f"member {member} answers with values that are not numbers, though its weights are: nothing can be "
+                "voted. Start a run with a lower learning rate or less noise"
+            )
+        part = shards.part_path(context.run.path / "members", member)
+        files.write_atomically(part, partial(shards.save_part, tensors=saved))
+        accuracy[member] = (saved[f"votes/clean/{test_map}"] == context.tensors["test_labels"]).float().mean().item()
+    return accuracy
+
+
+def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, sigma: torch.Tensor) -> dict[int, Ballot]:
+    """What every member answers about a test set under its own noise of level ``sigma`` ``(n,)``."""
+    law, images = NOISE_LAWS[context.config.noise.law], context.tensors[which]
+
+    def seen(member: int) -> torch.Tensor:
+        return law.test_inputs(images, sigma, seed=context.seed, member=member)
+
+    if len(networks) == 1:
+        ((member, network),) = networks.items()
+        return {member: vote(network, seen(member))}
+
+    def together(held: int) -> dict[int, Ballot]:
+        found: dict[int, Ballot] = {}
+        for start in range(0, len(networks), held):
+            some = [*networks][start : start + held]
+            weights = stacked_weights([networks[member] for member in some])
+            ballot = vote_together(networks[some[0]], weights, torch.stack([seen(member) for member in some]))
+            answers = zip(some, ballot.hard, ballot.softmax, strict=True)
+            found |= {member: Ballot(hard, softmax) for member, hard, softmax in answers}
+        return found
+
+    return halving(together, len(networks))
+
+
+def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The noise at which test inputs are voted on: always one level for all, and σ*_x where the run has it."""
+    levels = {"uniform": torch.full_like(sigma, config.noise.level)}
+    if config.noise.test_map == "sample-specific":
+        levels["sample-specific"] = sigma
+    return levels
+
+
+def candidate_levels(config: RunConfig, sigma: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Every candidate σ in turn, as one level per input, like ``sigma`` ``(n,)``."""
+    return (torch.full_like(sigma, candidate) for candidate in config.noise.test_candidates)

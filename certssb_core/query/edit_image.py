@@ -1,0 +1,97 @@
+"""An image to ask a run about: painted on, moved by a trigger, and where it lies among the stored balls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from certssb_core.config.schema import AttackConfig
+from certssb_core.data.triggers import actual_norms, apply_trigger
+from certssb_core.errors import DataError
+from certssb_core.query.reply import Reply
+from certssb_core.runs.inputs import trigger_settings
+from certssb_core.store.store import Balls
+
+
+def painted(image: np.ndarray, strokes: Any) -> np.ndarray:
+    """``image`` ``(C, H, W)`` with some pixels painted over.
+
+    Args:
+        strokes: rows ``[position, value, …]``: a pixel, row by row, and its C values of 0 to 255.
+
+    Raises:
+        DataError: the strokes are none of this image's; they come from a browser and may be anything.
+    """
+    channels, height, width = image.shape
+    try:
+        rows = np.asarray(strokes, dtype=np.float64).reshape(-1, 1 + channels)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError("what was painted does not fit this image: reset the painting") from None
+    position, values = rows[:, 0], rows[:, 1:]
+    if not (((position >= 0) & (position < height * width)).all() and ((values >= 0) & (values <= 255)).all()):
+        raise DataError("what was painted lies outside this image: reset the painting")
+    result = image.reshape(channels, -1).copy()
+    result[:, position.astype(np.int64)] = (values / 255).astype(np.float32).T
+    return result.reshape(image.shape)
+
+
+def triggered(image: np.ndarray, attack: AttackConfig, trigger: str, strength: float) -> np.ndarray:
+    """``image`` under ``trigger`` at L2 norm ``strength``; a patch has no norm, so it is its pixels' value there."""
+    if not strength:
+        return image
+    settings = trigger_settings(attack) | {"trigger": trigger, "norm": strength}
+    if trigger == "patch":
+        settings["patch_value"] = min(strength, 1.0)
+    return apply_trigger(image[None], **settings)[0]
+
+
+def distance(first: np.ndarray, second: np.ndarray) -> float:
+    """L2 distance of two images, in pixel units."""
+    return float(actual_norms(first[None], second[None])[0])
+
+
+def verdict(before: Reply, after: Reply, moved: float) -> str:
+    """What the certificate of the picked image says about a copy moved by ``moved``, in words."""
+    if before.label < 0:
+        return f"Moved by **{moved:.2f}**. The picked image has no certificate: the members abstain."
+    became = "is still" if after.label == before.label else "has become"
+    if moved >= before.radius:
+        return (
+            f"Moved by **{moved:.2f}**, beyond the **{before.radius:.2f}** certified: nothing is promised any more. "
+            f"The answer {became} **{after.answer}**."
+        )
+    words = f"Moved by **{moved:.2f} of {before.radius:.2f}** certified: the answer {became} **{after.answer}**"
+    if after.label == before.label:
+        return words + ", as promised."
+    return words + (
+        ". The members vote here at the moved image's own σ\\*; the certificate is about the picked image's σ\\* as "
+        "fixed, which only its stored ball makes last."
+    )
+
+
+def nearest_balls(balls: Balls, image: np.ndarray, classes: Sequence[str], *, count: int) -> pd.DataFrame:
+    """The ``count`` balls whose edges are closest to ``image``, those that hold it first.
+
+    Returns:
+        Columns ``ball`` (id), ``set, index, input`` (both in words), ``answer, distance, radius, edge`` (distance to
+        the ball's edge, negative inside).
+    """
+    centres = balls.centres.astype(np.float64).reshape(-1, image.size)  # an empty store does not know its dimension
+    distances = np.sqrt(np.square(centres - image.ravel()).sum(axis=1))  # (n,)
+    edge = distances - balls.radii
+    rows = np.argsort(edge, kind="stable")[:count]
+    return pd.DataFrame(
+        {
+            "ball": balls.ids[rows],
+            "set": [balls.sets[row] for row in rows],
+            "index": balls.indices[rows],
+            "input": [f"{balls.sets[row]} {balls.indices[row]}" for row in rows],
+            "answer": [classes[balls.labels[row]] for row in rows],
+            "distance": distances[rows],
+            "radius": balls.radii[rows],
+            "edge": edge[rows],
+        }
+    )

@@ -1,0 +1,185 @@
+"""Asking a finished run about images: the store answers first, else the members vote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from certssb_core.ensemble import shards
+from certssb_core.ensemble.models import build
+from certssb_core.ensemble.voting import Ballot, vote_together
+from certssb_core.errors import RunError
+from certssb_core.pipeline import context, tasks
+from certssb_core.query.reply import Reply, check_can_answer
+from certssb_core.results import certification
+from certssb_core.results.vote_bounds import bound_votes
+from certssb_core.results.votes import RunVotes
+from certssb_core.runs import integrity
+from certssb_core.runs.inputs import SETS, Inputs, binarised, run_inputs
+from certssb_core.runs.run import Run
+from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.sigma_search import ascend
+from certssb_core.store.store import Store
+
+HELD_BYTES = 2 * 2**30
+"""Members that fit in here as float32 are kept in memory between two questions; larger ones are read at each."""
+
+VOTING_PIXELS = 2**24
+"""Pixels of noisy images that vote in one computation: it bounds the memory, not the result."""
+
+Group = tuple[list[int], dict[str, torch.Tensor]]
+"""Some members and their stacked weights."""
+
+
+class LoadedEnsemble:
+    """The members of a finished run, and what it takes to ask them again and again.
+
+    Raises:
+        RunError: the run is not finished, or its members are not there.
+    """
+
+    def __init__(self, run: Run) -> None:
+        check_can_answer(run)
+        integrity.check(run)
+        self.run, self.config = run, run.config
+        inputs = run_inputs(run)
+        self.classes = inputs.dataset.classes
+        self.shape = inputs.dataset.test_images.shape[1:]
+        # Test noise is drawn on the device: elsewhere members see another draw, as good but not the same.
+        wanted = torch.device(self.config.training.device)
+        self.device = wanted if wanted.type == "cpu" or torch.cuda.is_available() else torch.device("cpu")
+        self._network = self._build(0)
+        self._levels = self._known_levels(inputs)
+        self._base = self._base_network()
+        weights = sum(weight.numel() for weight in self._network.parameters())
+        fits = 4 * weights * self.config.training.members <= HELD_BYTES
+        self._held = [*self._read_groups()] if fits else None
+
+    def ask(self, image: np.ndarray) -> Reply:
+        """Let the store answer, or the members; ``image`` is ``(C, H, W)`` float32 in [0, 1]."""
+        if image.shape != self.shape:
+            raise RunError(f"{self.run.name} answers images of shape {self.shape}, not {image.shape}")
+        image = binarised(image) if self.config.data.binary else image
+        x = torch.from_numpy(image[None]).to(self.device)
+        sigma = self._sigma(image, x)
+        levels = tasks.test_levels(self.config, sigma)
+        candidates = [*tasks.candidate_levels(self.config, sigma)] if self.config.noise.chosen_by_votes else []
+        ballot = self._vote(x, [*levels.values(), *candidates])
+        votes, shares = ballot.hard.cpu().numpy(), ballot.softmax.double().mean(0).cpu().numpy()  # (M, L), (L, C)
+        run_votes = RunVotes(
+            config=self.config,
+            votes={("query", name): votes[:, k, None] for k, name in enumerate(levels)},
+            softmax={("query", name): shares[k, None] for k, name in enumerate(levels)},
+            sigma={"query": sigma.double().cpu().numpy()},
+            sigma_train=np.empty(0),
+            labels=np.full(1, -1),
+            candidate_votes={"query": votes[:, len(levels) :, None]},
+            candidate_softmax={"query": shares[len(levels) :, None]},
+        )
+        return self._reply(image, run_votes)
+
+    def _reply(self, image: np.ndarray, run_votes: RunVotes) -> Reply:
+        settings, mode = self.config.certification, self.config.noise.test_map
+        reading = bound_votes(run_votes, "query", mode=mode, bound=settings.bound, alpha=settings.alpha)
+        certified = certification.certificates_of(run_votes, reading)
+        stored = None
+        if run_votes.kind.balls:
+            with Store.read(self.run.store_path) as store:
+                stored = store.query(image.ravel())
+        prediction, radius = int(certified.prediction[0]), float(certified.radius[0])
+        label = stored.label if stored else prediction
+        return Reply(
+            answered_by="store" if stored else "members",
+            answer=self.classes[label] if label >= 0 else "ABSTAIN",
+            label=label,
+            radius=stored.radius if stored else radius,
+            unit=run_votes.kind.unit,
+            ball=stored.ball if stored else None,
+            votes=tuple(reading.counts[0].tolist()),
+            prediction=prediction,
+            p_a_lower=float(certified.p_a_lower[0]),
+            p_b_upper=float(certified.p_b_upper[0]),
+            margin=float(certified.margin[0]),
+            sigma=float(certified.sigma[0]),
+            members_radius=radius,
+            promise=certification.promise(self.config, mode).test_radius,
+            condition=certified.condition,
+        )
+
+    def _vote(self, x: torch.Tensor, levels: list[torch.Tensor]) -> Ballot:
+        """Every member's answers to ``x`` ``(1, C, H, W)`` at every level: ``(M, L)`` and ``(M, L, C)``."""
+        law, seed = NOISE_LAWS[self.config.noise.law], self.config.seed
+        ballots = []
+        for members, weights in self._held or self._read_groups():
+            seen = [torch.cat([law.test_inputs(x, level, seed=seed, member=m) for level in levels]) for m in members]
+            ballots.append(vote_together(self._network, weights, torch.stack(seen)))
+        return Ballot(
+            hard=torch.cat([ballot.hard for ballot in ballots]),
+            softmax=torch.cat([ballot.softmax for ballot in ballots]),
+        )
+
+    def _sigma(self, image: np.ndarray, x: torch.Tensor) -> torch.Tensor:
+        """``(1,)``: the run's own σ*_x of a test image it knows, else found on the base classifier as the run did."""
+        if self._base is None:
+            return torch.tensor([self.config.noise.level], device=self.device)
+        known = self._levels.get(image.tobytes())
+        if known is not None:
+            return torch.tensor([known], dtype=torch.float64, device=self.device)
+        precision = self.config.training.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=precision):
+            return ascend(self._base, x, tasks.search_settings(self.config), seed=self.config.seed).sigma
+
+    def _known_levels(self, inputs: Inputs) -> dict[bytes, float]:
+        if self.config.noise.test_map != "sample-specific":
+            return {}
+        sigma = self.run.arrays("sigma")
+        return {
+            image.tobytes(): float(level)
+            for which in reversed(SETS)  # an image that is in both counts as clean
+            for image, level in zip(inputs.test_images(which), sigma[which], strict=True)
+        }
+
+    def _base_network(self) -> nn.Module | None:
+        if self.config.noise.test_map != "sample-specific":
+            return None
+        base = self._build(context.SINGLES["base"])
+        base.load_state_dict(shards.read(context.single_path(self.run, "base")))
+        return base.eval()
+
+    def _build(self, member: int) -> nn.Module:
+        channels, side, _ = self.shape
+        training = self.config.training
+        network = build(
+            training.model,
+            channels=channels,
+            side=side,
+            classes=len(self.classes),
+            seed=self.config.seed,
+            member=member,
+        )
+        return network.to(self.device)
+
+    def _read_groups(self) -> Iterator[Group]:
+        """The members in their order, so many at once as may vote together, their weights as float32."""
+        size = max(1, VOTING_PIXELS // int(np.prod(self.shape)))
+        for members, path in ((members, path) for members, path in shards.shards(self.run.path / "members") if members):
+            stacked = shards.read(path, (shards.WEIGHT,))
+            for start in range(0, len(members), size):
+                rows = slice(start, start + size)
+                weights = {name.removeprefix(shards.WEIGHT): tensor[rows] for name, tensor in stacked.items()}
+                yield (
+                    [*members[rows]],
+                    {name: tensor.to(self.device, torch.float32) for name, tensor in weights.items()},
+                )
+
+
+def ask(run: Run, image: np.ndarray) -> Reply:
+    """Ask a finished run about one image; a program with more questions keeps an :class:`Electorate`.
+
+    Raises:
+        RunError: the run is not finished, or its members are not there.
+    """
+    return LoadedEnsemble(run).ask(image)

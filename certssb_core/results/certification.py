@@ -1,0 +1,165 @@
+"""From a run's stored votes to certificates and figures: nothing is trained, and torch is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from certssb_core.certify import published_release
+from certssb_core.certify.certificate import DENOISED, TEST_MAPS, Certificates, images_certified
+from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.metrics import clean_metrics, triggered_metrics
+from certssb_core.config.schema import RunConfig
+from certssb_core.data.poisoning import attacked_label, counts_for_attack
+from certssb_core.errors import RunError
+from certssb_core.results.vote_bounds import BoundRule, VoteBounds, apply_rule, bound_votes
+from certssb_core.results.votes import RunVotes
+from certssb_core.runs.inputs import SETS
+
+MODES = (*TEST_MAPS, published_release.MODE)
+"""How the votes of a run can become radii; one of them, labelled so, is no certificate."""
+
+NO_JOINT_BUDGET = (
+    "None: the members were imported. Their training noise was redrawn every epoch and its levels are not published, "
+    "so nothing is certified about changes of the training images."
+)
+
+
+SOME_LEFT_OUT = (
+    "None: {count} members diverged and are left out. Whether a member diverges depends on the training images, so "
+    "nothing is certified about changes of them; the test radius takes the training set as given and stands."
+)
+
+
+def no_joint_budget(run_votes: RunVotes) -> str:
+    """Why a run of balls has no joint budget."""
+    return SOME_LEFT_OUT.format(count=len(run_votes.left_out)) if run_votes.left_out else NO_JOINT_BUDGET
+
+
+def label(mode: str) -> str:
+    """What a mode is called wherever its numbers are shown."""
+    return published_release.LABEL if mode == published_release.MODE else mode
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What the numbers of one mode promise, in words."""
+
+    test_radius: str
+    joint_budget: str
+    condition: str
+
+
+def certify(run_votes: RunVotes, *, mode: str, bound: str, alpha: float) -> pd.DataFrame:
+    """Certificates of all inputs of a run, one row each: certificates.csv without its store columns.
+
+    In mode ``release`` the rows look the same and certify nothing.
+
+    Raises:
+        RunError: the run has no votes in this mode.
+    """
+    if mode not in run_votes.modes:
+        raise RunError(f"this run has no votes in mode {mode!r}; it has {', '.join(run_votes.modes)}")
+    return _table(run_votes, lambda which: bound_votes(run_votes, which, mode=mode, bound=bound, alpha=alpha))
+
+
+def computed(run_votes: RunVotes, rule: BoundRule, *, alpha: float) -> pd.DataFrame:
+    """The rows of :func:`certify` under any arithmetic."""
+    return _table(run_votes, lambda which: apply_rule(run_votes, which, rule, alpha=alpha))
+
+
+def _table(run_votes: RunVotes, read: Callable[[str], VoteBounds]) -> pd.DataFrame:
+    tables = []
+    for which in SETS:
+        reading = read(which)
+        certificates = certificates_of(run_votes, reading)
+        table = pd.DataFrame(
+            {
+                "set": which,
+                "index": np.arange(len(reading.counts)),
+                "label": run_votes.labels,
+                "sigma": certificates.sigma,
+                "members": reading.members,
+            }
+            | {f"votes_{label}": reading.counts[:, label] for label in range(run_votes.classes)}
+            | {
+                name: getattr(certificates, name)
+                for name in ("prediction", "p_a_lower", "p_b_upper", "margin", "radius")
+            }
+        )
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def certificates_of(run_votes: RunVotes, reading: VoteBounds) -> Certificates:
+    """The run's kind of certificate, from what was read."""
+    maps = {"training_map": run_votes.config.noise.train_map, "test_map": reading.test_map}
+    found = run_votes.kind.certify(reading.bounds, reading.counts, reading.sigma, **maps)
+    return replace(found, condition=conditions(run_votes.config, found.condition))
+
+
+def assess(run_votes: RunVotes, certificates: pd.DataFrame, *, radii: tuple[float, ...]) -> dict[str, Any]:
+    """The ``clean`` and ``triggered`` parts of metrics.json."""
+    rows = {which: certificates[certificates["set"] == which][["prediction", "radius", "label"]] for which in SETS}
+    clean, triggered = (
+        {name: table[name].to_numpy() for name in ("prediction", "radius", "label")} for table in rows.values()
+    )
+    attack = run_votes.config.attack
+    return {
+        "clean": clean_metrics(clean["prediction"], clean["radius"], clean["label"], radii=radii),
+        "triggered": triggered_metrics(
+            triggered["prediction"],
+            triggered["radius"],
+            triggered["label"],
+            attacked_label(
+                triggered["label"], classes=run_votes.classes, label_mode=attack.label_mode, target=attack.target
+            ),
+            counts_for_attack(triggered["label"], **attack.aim),
+            radii=radii,
+        ),
+    }
+
+
+def joint_budget(run_votes: RunVotes, certificates: pd.DataFrame, *, norm: float) -> np.ndarray:
+    """Per row, the largest number of poisoned training images certified when each moves by at most ``norm`` (L2, pixel
+    units), and so does a test input that has a ball: the worst images have the smallest σ_i. -1: none, and no move.
+
+    Raises:
+        RunError: the noise of the training images is not known, or the certificates are about no norm.
+    """
+    if not run_votes.kind.weighs:
+        raise RunError(f"This certificate counts {run_votes.kind.unit}, not norms. {run_votes.kind.joint}")
+    if run_votes.sigma_train is None:
+        raise RunError(no_joint_budget(run_votes))
+    return images_certified(
+        certificates["margin"].to_numpy(),
+        run_votes.kind.moving(certificates["sigma"].to_numpy()),
+        run_votes.sigma_train,
+        norm=norm,
+    )
+
+
+def conditions(config: RunConfig, condition: str) -> str:
+    """``condition`` of a certificate, and what the run's preprocessing adds to it."""
+    return f"{condition} {DENOISED}" if config.noise.preprocessing == "denoise" else condition
+
+
+def promise(config: RunConfig, mode: str) -> Promise:
+    """What the numbers of ``mode`` promise, and under which condition (METHOD §5); of ``release``, nothing."""
+    if mode == published_release.MODE:
+        return Promise(
+            test_radius=published_release.PROMISE,
+            joint_budget=published_release.PROMISE,
+            condition=published_release.CONDITION,
+        )
+    kind = CERTIFICATES[config.certification.certificate]
+    sampled = f" Each certificate holds with probability at least {1 - config.certification.alpha:g}."
+    return Promise(
+        test_radius=kind.promise + ("" if kind.bound else sampled),
+        joint_budget=kind.joint if config.origin == "trained" else NO_JOINT_BUDGET,
+        condition=conditions(config, kind.condition(config.noise.train_map, mode)),
+    )

@@ -1,0 +1,114 @@
+"""A run's images: the poisoned training set and its clean and triggered test inputs, from the config alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from certssb_core.config.schema import AttackConfig, RunConfig
+from certssb_core.data.datasets import Dataset, load
+from certssb_core.data.poisoning import METHODS, Poisoned, attacked_label, counts_for_attack, poison
+from certssb_core.data.triggers import actual_norms, apply_trigger
+from certssb_core.runs.run import Run
+
+SETS = ("clean", "triggered")
+"""The test inputs that are certified, in the order of all files of a run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the pipeline starts from.
+
+    Attributes:
+        dataset: the clean data.
+        poisoned: the poisoned training set.
+        triggered: ``(n_test, C, H, W)`` float32, every test image with the trigger on it; as it is under an attack
+            that needs none.
+        attacked: ``(n_test,)`` int64, what the attacker wants predicted for it.
+        measures_attack: ``(n_test,)`` bool, whether it counts when the attack is measured (METHOD §1).
+    """
+
+    dataset: Dataset
+    poisoned: Poisoned
+    triggered: np.ndarray
+    attacked: np.ndarray
+    measures_attack: np.ndarray
+
+    def test_images(self, which: str) -> np.ndarray:
+        """The inputs of one of :data:`SETS`, ``(n_test, C, H, W)``."""
+        return self.dataset.test_images if which == "clean" else self.triggered
+
+
+def trigger_settings(attack: AttackConfig) -> dict:
+    """The keyword arguments of :func:`apply_trigger` that a config's attack stands for."""
+    return attack.model_dump(include={"trigger", "norm", "patch_size", "patch_value", "pattern_seed"})
+
+
+def crafted_images(run: Run) -> np.ndarray | None:
+    """``(k, C, H, W)`` what a clean-label attack made of the poisoned images; None where the trigger is stamped on, or
+    nothing has been made yet."""
+    if run.config.attack.method == "stamp" or not (run.path / "poison.safetensors").exists():
+        return None
+    return run.arrays("poison").get("images")
+
+
+def run_inputs(run: Run, *, download: bool = False) -> Inputs:
+    """What a run starts from: :func:`load_inputs` with the images that its attack crafted."""
+    return load_inputs(run.config, crafted=crafted_images(run), download=download)
+
+
+def load_inputs(config: RunConfig, *, crafted: np.ndarray | None = None, download: bool = False) -> Inputs:
+    """Load, poison and trigger; a pure function of the config, of ``crafted``, and the files of the dataset.
+
+    Args:
+        crafted: ``(k, C, H, W)`` the poisoned images of a clean-label attack; without them they are not poisoned yet.
+
+    Raises:
+        DataError: the data is missing or damaged.
+        PoisonError: the attack is impossible on this data.
+    """
+    attack, seed = config.attack, config.seed
+    dataset = load(**config.data.model_dump(exclude={"binary"}), seed=seed, download=download)
+    if config.data.binary:
+        dataset = replace(
+            dataset, train_images=binarised(dataset.train_images), test_images=binarised(dataset.test_images)
+        )
+    classes = len(dataset.classes)
+    trigger = trigger_settings(attack)
+    poisoned = poison(
+        dataset.train_images,
+        dataset.train_labels,
+        classes=classes,
+        rate=attack.rate,
+        label_mode=attack.label_mode,
+        target=attack.target,
+        seed=seed,
+        method=attack.method,
+        crafted=crafted,
+        **trigger,
+    )
+    victims = METHODS[attack.method].victims
+    triggered = dataset.test_images if victims else apply_trigger(dataset.test_images, **trigger)
+    if config.data.binary:
+        triggered, poisoned = binarised(triggered), _binarised(poisoned, dataset.train_images)
+    return Inputs(
+        dataset=dataset,
+        poisoned=poisoned,
+        triggered=triggered,
+        attacked=attacked_label(
+            dataset.test_labels, classes=classes, label_mode=attack.label_mode, target=attack.target
+        ),
+        measures_attack=counts_for_attack(dataset.test_labels, **attack.aim),
+    )
+
+
+def binarised(images: np.ndarray) -> np.ndarray:
+    """Pixels as binary features: 1 from 1/2 on, else 0; float32."""
+    return (images >= 0.5).astype(np.float32)
+
+
+def _binarised(poisoned: Poisoned, images: np.ndarray) -> Poisoned:
+    """The poisoned set in binary features; ``images`` are the clean ones."""
+    features = binarised(poisoned.images)
+    return replace(poisoned, images=features, norms=actual_norms(images[poisoned.indices], features[poisoned.indices]))

@@ -1,0 +1,211 @@
+"""A job is a folder that a process of its own works on: it has a log, a lock and a way to be stopped.
+
+Whether a worker is alive is told by the lock it holds on ``run.lock``: the operating system lets go of
+it when the process dies, so neither a recycled process number nor a clock can fool it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+
+from certssb_core.config.schema import RunConfig
+from certssb_core.errors import RunError
+from certssb_core.runs import server_limits
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["Job", "RunError", "State", "Status"]
+
+State = Literal["new", "queued", "running", "stopped", "failed", "done"]
+
+
+_FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+    "stage": {"stage": (str,)},
+    "progress": {"stage": (str,), "done": (int,), "total": (int,), "seconds_left": (int, float, type(None))},
+    "stage_done": {"stage": (str,), "seconds": (int, float)},
+    "wrote": {"file": (str,), "sha256": (str,)},
+    "trial": {"number": (int,), "run": (str,)},
+    "told": {"number": (int,), "run": (str,)},
+    "run": {"run": (str,)},
+}
+"""What those read who look at an event of some kind, and its types."""
+
+
+def _whole(event: Any) -> bool:
+    """Whether a line of a log is an event as it was written: a power cut may leave anything."""
+    if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
+        return False
+    if not all(isinstance(event.get(name, ""), str) for name in ("message", "cause", "time")):
+        return False
+    return all(isinstance(event.get(name), types) for name, types in _FIELDS.get(event["kind"], {}).items())
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a job stands. ``done`` of ``total`` count the current stage's units (members, images, trials, …);
+    ``silence`` says what can be done about a worker that has said nothing for long."""
+
+    state: State
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+    cause: str = ""
+    silence: str = ""
+
+
+class Job:
+    """Handle on a job's folder; holds no state of its own beyond what is on disk."""
+
+    WORKER = ""
+    """The command of the command line that works on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def runs_dir(self) -> Path:
+        """The folder of runs that it belongs to."""
+        raise NotImplementedError
+
+    def status(self) -> Status:
+        """Where it stands."""
+        raise NotImplementedError
+
+    def remaining(self) -> dict[RunConfig, int]:
+        """What is left to be trained: how many runs of each config."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    # -- its log ------------------------------------------------------------------------------------
+
+    def log(self, kind: str, **fields: Any) -> None:
+        """Append one event; a single write, so that lines of two writers never mix."""
+        server_limits.check_writable()
+        event = {
+            "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+            "kind": kind,
+        } | fields
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events; a line cut off by a kill is passed over."""
+        try:
+            text = (self.path / "events.jsonl").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        events = []
+        for line in text.splitlines():
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if _whole(event):
+                events.append(event)
+        return events
+
+    def standing(self, events: list[dict[str, Any]]) -> State:
+        """Whether it is done, at work or at rest, from its log and its lock."""
+        last = events[-1]["kind"] if events else "new"
+        if last == "finished":
+            return "done"
+        if self.is_locked():
+            return "running"
+        return last if last in ("new", "failed") else "stopped"
+
+    # -- one worker at a time -----------------------------------------------------------------------
+
+    @contextmanager
+    def lock(self, timeout: float = 0.0) -> Iterator[None]:
+        """Hold the run; released by the operating system even if this process is killed.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        lock = filelock.FileLock(self.path / "run.lock")
+        try:
+            lock.acquire(timeout=timeout)
+        except filelock.Timeout:
+            raise RunError(f"{self.name} has a worker at this moment; stop it first") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_locked(self) -> bool:
+        """Whether a worker holds it. Asking writes nothing, and two who ask at once do not take each other for it."""
+        path = self.path / "run.lock"
+        if fcntl is not None:
+            try:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+            except BlockingIOError:
+                return True
+            except OSError:  # there is none
+                return False
+        if not path.exists() or not os.access(self.path, os.W_OK):
+            return False
+        try:
+            with self.lock():
+                return False
+        except RunError:
+            return True
+
+    def request_stop(self) -> None:
+        """Ask the worker to stop after the members in hand. Asking, never signalling, cannot hit a stranger."""
+        server_limits.check_writable()
+        (self.path / "stop").touch()
+
+    def stop_requested(self) -> bool:
+        return (self.path / "stop").exists()
+
+    def make_ready(self) -> None:
+        """What has to be so before a worker starts."""
+        server_limits.check_writable()
+        self.clear_stop()
+
+    def clear_stop(self) -> None:
+        (self.path / "stop").unlink(missing_ok=True)
+
+    # -- its folder ---------------------------------------------------------------------------------
+
+    def delete(self) -> None:
+        """Remove the folder of a job that no worker holds.
+
+        Raises:
+            RunError: a worker is on it, or the folder cannot be removed.
+        """
+        self.at_rest()
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be removed: {error.strerror}") from None
+
+    def at_rest(self) -> None:
+        """Let go of the lock again: a file in use keeps its folder in place on Windows."""
+        server_limits.check_writable()
+        with self.lock():
+            pass
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())

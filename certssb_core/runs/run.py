@@ -1,0 +1,264 @@
+"""A run is a folder. Everything about it lies there, so it outlives tabs, servers and kills.
+
+    config.json            the resolved, validated config
+    manifest.json          versions, device, seeds, sha256 of every file below
+    events.jsonl           the log: one JSON object per line, only ever appended to
+    poison.safetensors     indices, norms, original_labels of the poisoned training images
+    sigma.safetensors      σ* of training, clean and triggered inputs, and the kept ascent paths
+    models/*.safetensors   the undefended and the base model
+    undefended.safetensors the undefended model's votes on clean and triggered images
+    members/*.safetensors  shards: stacked weights of some members, with their votes
+    votes.safetensors      votes of all members, mean softmax
+    denoiser.json          name and sha256 of the denoiser, where there is one
+    certificates.csv       one row per certified input; radius in the unit of the kind of certificate
+    metrics.json           the run's figures
+    store.sqlite           the certified balls and the ledger of their insertion, where certificates are balls
+    falsification.json     what an attack on the certificates found, if there was one
+    queued                 since when the run waits for another one to end, while it does
+
+A run made by ``import-release`` has ``release.json``, the files it was made of, and none of what the release does not
+hold: ``poison``, ``models``, ``undefended``, σ of the training images; their figures in metrics.json are null.
+
+Its log, its lock and how it is stopped are those of every job (:mod:`certssb_core.runs.job`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+import unicodedata
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from certssb_core.config import schema as configuration
+from certssb_core.errors import RunError
+from certssb_core.runs import files, server_limits
+from certssb_core.runs.job import Job, State, Status
+
+__all__ = ["STAGES", "Run", "RunError", "State", "Status", "default_runs_dir", "free_name", "place"]
+
+STAGES = ("data", "undefended", "sigma", "members", "votes", "store")
+_NAME = re.compile(r"\w[\w.-]{0,79}")
+_MOST_BYTES = 200  # a name of a file has at most 255 on every common system
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+
+
+SILENT_MINUTES = 10.0
+"""How long a worker may say nothing before somebody should look."""
+
+
+def default_runs_dir() -> Path:
+    """``CERTSSB_RUNS``, else ``checkpoints/``."""
+    return Path(os.environ.get("CERTSSB_RUNS") or "checkpoints")
+
+
+class Run(Job):
+    """Handle on a run's folder; holds no state of its own beyond what is on disk."""
+
+    WORKER = "worker"
+    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json", "scratch.safetensors")
+    """Files of a run that live on after it: its manifest does not hash them."""
+
+    # -- making and finding -------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, config: configuration.RunConfig, name: str, runs_dir: Path | None = None) -> Run:
+        """Make the folder ``runs_dir/name`` with its config.
+
+        Raises:
+            RunError: the name is not a plain file name, is taken, or the folder cannot be written.
+        """
+        path = place(name, runs_dir)
+        taken = f"{path} exists already; choose another name, or resume that run"
+        files.make_folder(path, "config.json", config.model_dump(mode="json"), taken=taken)
+        return cls(path)
+
+    @classmethod
+    def open(cls, name_or_path: str | Path, runs_dir: Path | None = None) -> Run:
+        """Find a run by its name in ``runs_dir`` or by its path.
+
+        Raises:
+            RunError: there is no run.
+        """
+        for path in ((runs_dir or default_runs_dir()) / name_or_path, Path(name_or_path)):
+            with contextlib.suppress(OSError):  # no system has a file of such a name
+                if (path / "config.json").is_file():
+                    return cls(path)
+        raise RunError(f"no run {str(name_or_path)!r} in {runs_dir or default_runs_dir()}/; `list` shows the runs")
+
+    @classmethod
+    def all(cls, runs_dir: Path | None = None) -> list[Run]:
+        """All runs of a folder, newest first."""
+        found = [path.parent for path in (runs_dir or default_runs_dir()).glob("*/config.json")]
+        return [cls(path) for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
+
+    def rename(self, name: str) -> Run:
+        """Give the folder of a run that no worker holds another name; the run under it.
+
+        Raises:
+            RunError: a worker is on it, the name is not a plain file name, or it is taken.
+        """
+        target = place(name, self.path.parent)
+        if target.exists():
+            raise RunError(f"{target} exists already; choose another name")
+        self.at_rest()
+        try:
+            return Run(self.path.rename(target))
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be renamed: {error.strerror}") from None
+
+    # -- what it holds ------------------------------------------------------------------------------
+
+    @cached_property
+    def config(self) -> configuration.RunConfig:
+        return configuration.read(self.path / "config.json")
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.path.parent
+
+    def remaining(self) -> dict[configuration.RunConfig, int]:
+        """What is left to be made, as a study or a measurement tells it; read afresh, as the worker is about to replace
+        the config, and whoever asks must not keep the old one."""
+        return {configuration.read(self.path / "config.json"): 1}
+
+    def make_ready(self) -> None:
+        super().make_ready()
+        self.leave_queue()
+
+    def replace_config(self, config: configuration.RunConfig) -> None:
+        """Write the config with what ``auto`` stood for; only the run's worker does this."""
+        files.write_json(self.path / "config.json", config.model_dump(mode="json"))
+        self.__dict__.pop("config", None)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self._json("manifest.json")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self._json("metrics.json")
+
+    @property
+    def falsification(self) -> dict[str, Any] | None:
+        """What the last attack on the certificates found; None where there was none."""
+        return self._json("falsification.json") if (self.path / "falsification.json").exists() else None
+
+    @property
+    def denoiser(self) -> dict[str, Any]:
+        """Name and sha256 of the denoiser that its members' training images went through."""
+        return self._json("denoiser.json")
+
+    @property
+    def store_path(self) -> Path:
+        return self.path / "store.sqlite"
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Named arrays of ``name.safetensors``: poison, sigma, votes.
+
+        Raises:
+            RunError: the run has not come so far, or the file is damaged.
+        """
+        try:
+            return files.read_arrays(self.path / f"{name}.safetensors")
+        except ValueError as error:
+            raise RunError(f"{error}; resume the run to make it again") from None
+
+    def certificates(self) -> pd.DataFrame:
+        """certificates.csv, one row per certified input.
+
+        Raises:
+            RunError: the run has not come so far, or the file is damaged.
+        """
+        try:
+            return pd.read_csv(self.path / "certificates.csv")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / 'certificates.csv'} cannot be read ({error})") from None
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / name} cannot be read ({error}); has the run finished?") from None
+        if not isinstance(found, dict):
+            raise RunError(f"{self.path / name} holds {type(found).__name__}, not what a run writes")
+        return found
+
+    # -- where it stands ---------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Where the run stands, from its log and its lock."""
+        events = self.events()
+        last = events[-1] if events else {"kind": "new"}
+        progress = next((e for e in reversed(events) if e["kind"] in ("stage", "progress")), {})
+        state = self.standing(events)
+        if state not in ("done", "running") and self.queued_at() is not None:
+            state = "queued"
+        return Status(
+            state=state,
+            stage=progress.get("stage", ""),
+            done=progress.get("done", 0),
+            total=progress.get("total", 0),
+            seconds_left=progress.get("seconds_left") if state == "running" else None,
+            message=last.get("message", ""),
+            cause=last.get("cause", ""),
+            silence=self._silence(events) if state == "running" else "",
+        )
+
+    def _silence(self, events: list[dict[str, Any]]) -> str:
+        minutes = (time.time() - (self.path / "events.jsonl").stat().st_mtime) / 60 if events else 0.0
+        if minutes < SILENT_MINUTES:
+            return ""
+        process = next((event["process"] for event in reversed(events) if "process" in event), None)
+        named = f"process {process}" if process else "the worker's process"
+        return (
+            f"No word from the worker for {minutes:.0f} minutes. Members of a large network take long; if it hangs and "
+            f"does not stop when asked, end {named} on the machine it was started on. What is finished is kept, and "
+            "resume goes on."
+        )
+
+    # -- its place in the queue ---------------------------------------------------------------------
+
+    def enter_queue(self) -> None:
+        """Wait behind those that wait already; one that does keeps its place."""
+        if self.queued_at() is None:
+            files.write_text(self.path / "queued", str(time.time_ns()))
+
+    def leave_queue(self) -> None:
+        server_limits.check_writable()
+        (self.path / "queued").unlink(missing_ok=True)
+
+    def queued_at(self) -> int | None:
+        """When the run was queued, in nanoseconds; None where it does not wait."""
+        try:
+            return int((self.path / "queued").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+
+def place(name: str, runs_dir: Path | None = None) -> Path:
+    """Where a run of this name lies.
+
+    Raises:
+        RunError: the name is not a plain file name.
+    """
+    plain = _NAME.fullmatch(name) and not name.endswith(".") and unicodedata.is_normalized("NFC", name)
+    if not plain or len(name.encode()) > _MOST_BYTES or name.partition(".")[0].upper() in _DEVICES:
+        raise RunError(f"{name!r} is not a name for a run: letters, digits, '_', '.', '-', at most 80, no leading dot")
+    return (runs_dir or default_runs_dir()) / name
+
+
+def free_name(stem: str, runs_dir: Path | None = None) -> str:
+    """``stem``, with the time appended, and a number if that is taken too."""
+    name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    candidate, number = name, 2
+    while ((runs_dir or default_runs_dir()) / candidate).exists():
+        candidate, number = f"{name}-{number}", number + 1
+    return candidate

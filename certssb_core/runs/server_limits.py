@@ -1,0 +1,114 @@
+"""What whoever starts a server allows its visitors: set by environment variables, and read nowhere but here.
+
+    CERTSSB_READ_ONLY=1          nothing is launched, changed, deleted or written
+    CERTSSB_MAX_RUNS=2           workers of runs at once in one folder, and of studies
+    CERTSSB_MAX_HOURS=1          forecast of one launch: hours, GiB of memory, GB on disk
+    CERTSSB_MAX_MEMORY_GIB=8
+    CERTSSB_MAX_DISK_GB=2
+    CERTSSB_DOWNLOADS=0          a dataset that is not there is missing; nothing is fetched
+
+Processes that a server starts inherit them. They bind every way to start, change or write something: the functions
+that do it ask here, so a page that forgot to hide a button changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+from pydantic import Field, ValidationError
+
+from certssb_core.config.schema import Group
+from certssb_core.errors import ConfigError, RunError
+
+READ_ONLY = "This dashboard is read-only: nothing can be started, changed or deleted here."
+
+
+class Limits(Group):
+    """Without any of them a person alone on a machine may do everything."""
+
+    read_only: bool = Field(False, description="Nothing is launched, changed, deleted or written.")
+    max_runs: int | None = Field(None, ge=1, le=256, description="Workers of runs at once, and of studies.")
+    max_hours: float | None = Field(None, gt=0, description="Most hours a launch may be forecast to take.")
+    max_memory_gib: float | None = Field(None, gt=0, description="Most GiB of memory, likewise.")
+    max_disk_gb: float | None = Field(None, gt=0, description="Most GB on disk, likewise.")
+    downloads: bool = Field(True, description="Whether a run may fetch a dataset that is not there.")
+
+    @property
+    def costs(self) -> bool:
+        """Whether a launch must be forecast."""
+        return (self.max_hours, self.max_memory_gib, self.max_disk_gb) != (None, None, None)
+
+
+def current() -> Limits:
+    """The limits of this process.
+
+    Raises:
+        ConfigError: a variable has a value that does not fit; nothing may be done until it is put right.
+    """
+    given: dict[str, Any] = {}
+    for name in Limits.model_fields:
+        if text := os.environ.get(f"CERTSSB_{name.upper()}", "").strip():
+            given[name] = text
+    try:
+        return Limits.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError(f"a limit of this server does not fit: {_problems(error)}") from None
+
+
+def check_writable() -> None:
+    """Raises:
+    RunError: this process may read only.
+    """
+    if current().read_only:
+        raise RunError(READ_ONLY)
+
+
+def check_cost(seconds: float, memory_bytes: float, disk_bytes: float) -> None:
+    """See whether what a launch is forecast to take is allowed.
+
+    Raises:
+        RunError: it is more than whoever started this server allows.
+    """
+    limits = current()
+    for limit, asked, unit, of in (
+        (limits.max_hours, seconds / 3600, "h", "time"),
+        (limits.max_memory_gib, memory_bytes / 2**30, "GiB", "memory"),
+        (limits.max_disk_gb, disk_bytes / 1e9, "GB", "disk space"),
+    ):
+        if limit is not None and asked > limit:
+            raise RunError(
+                f"this would take about {asked:.2g} {unit} of {of}, and whoever runs this server allows {limit:g} "
+                f"{unit} per launch: ask for less"
+            )
+
+
+@contextmanager
+def a_place_at_work(folder: Path) -> Iterator[None]:
+    """Hold one of the places that ``folder`` has for workers; let go of by the system if the process is killed.
+
+    Raises:
+        RunError: all are taken.
+    """
+    most = current().max_runs
+    if most is None:
+        yield
+        return
+    with ExitStack() as held:
+        for number in range(most):
+            try:
+                held.enter_context(filelock.FileLock(folder / f".place-{number}.lock", timeout=0))
+                break
+            except filelock.Timeout:
+                continue
+        else:
+            raise RunError(f"{most} of at most {most} workers are at work on this server: try again when one has ended")
+        yield
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"CERTSSB_{str(one['loc'][0]).upper()}={one['input']}: {one['msg']}" for one in error.errors())

@@ -1,0 +1,4 @@
+"""Studies: searches over settings.
+
+What is varied, the trials, and the loop that makes them.
+"""

@@ -1,0 +1,79 @@
+"""Re-verification: votes → bounds → margins → radii → store → metrics, recomputed from a run's files.
+
+Every step is computed again by :mod:`.recompute` from the recorded step before it, so that the first row that
+differs names the step that is wrong. Beside that, all files are hashed against the manifest.
+
+Notes:
+    What nothing else in a run follows from (a model's weights; in a capsule, the votes of the mode that was not
+    certified) is held by its hash alone. And no check can find a forgery that is consistent from the votes up:
+    for that, train members again from the config and the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from certssb_core.errors import RunError
+from certssb_core.runs.run import Run
+from certssb_core.verification import certificates, metrics, recorded_files, store
+from certssb_core.verification.evidence import Differs, Evidence, NotPossible
+
+CHECKS: dict[str, Callable[[Evidence], str]] = {
+    "files": recorded_files.hashes,
+    "manifest": recorded_files.manifest,
+    "votes of the members": recorded_files.member_votes,
+    "dataset and poison": recorded_files.dataset,
+    "noise levels": recorded_files.noise_levels,
+    "vote counts": certificates.vote_counts,
+    "bounds": certificates.bounds,
+    "margins and radii": certificates.radii,
+    "ledger": store.ledger,
+    "centres": store.centres,
+    "store, balls": store.balls,
+    "store, other inputs": store.other_inputs,
+    "metrics": metrics.counted,
+    "measurements": metrics.measured,
+}
+"""All checks in the order of the data's way, by the name they are reported under."""
+
+CAPSULE_CHECKS: dict[str, Callable[[Evidence], str]] = {
+    "files not carried": recorded_files.not_carried,
+    "ledger as exported": store.as_exported,
+    "checklist as exported": recorded_files.checklist,
+}
+"""What is checked besides of a run that came as a capsule."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check; ``detail`` says what was checked, what differs first, or why it is not possible."""
+
+    check: str
+    outcome: Literal["passed", "failed", "not possible"]
+    detail: str
+
+
+def verify(run: Run) -> list[Finding]:
+    """Check everything that a finished run's files allow to check; reads only, and loads no model.
+
+    Raises:
+        RunError: the run is not finished.
+    """
+    if run.status().state != "done":
+        raise RunError(f"{run.name} is not finished: there is nothing to verify yet")
+    evidence = Evidence(run)
+    checks = CHECKS | CAPSULE_CHECKS if evidence.imported else CHECKS
+    return [_outcome(name, check, evidence) for name, check in checks.items()]
+
+
+def _outcome(name: str, check: Callable[[Evidence], str], evidence: Evidence) -> Finding:
+    try:
+        return Finding(name, "passed", check(evidence))
+    except NotPossible as reason:
+        return Finding(name, "not possible", str(reason))
+    except (Differs, RunError) as difference:
+        return Finding(name, "failed", str(difference))
+    except Exception as error:  # a damaged file can break any check, in any way: that is a finding too
+        return Finding(name, "failed", f"the files cannot be read as a run's ({type(error).__name__}: {error})")

@@ -1,0 +1,159 @@
+"""What a finished run's files say, read afresh, and how recorded and recomputed values are compared."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
+from certssb_core.config.schema import RunConfig
+from certssb_core.errors import DataError
+from certssb_core.runs import store_columns
+from certssb_core.runs.files import CAPSULE
+from certssb_core.runs.inputs import SETS, Inputs, crafted_images, load_inputs
+from certssb_core.runs.run import Run
+from certssb_core.verification.vote_selection import READINGS, Read, Recorded
+
+TOLERANCE = 1e-9
+"""Absolute and relative; the two ways of computing agree to about 1e-12."""
+
+
+class Differs(Exception):
+    """Recorded and recomputed disagree; the message names the first place."""
+
+
+class NotPossible(Exception):
+    """What a check needs is not there; the message says what."""
+
+
+def same(
+    name: str, recorded: ArrayLike, recomputed: ArrayLike, rows: ArrayLike, *, tolerance: float = TOLERANCE
+) -> None:
+    """Compare ``(n, …)`` values: floats within ``tolerance``, NaN equal to NaN, anything else exactly.
+
+    Raises:
+        Differs: naming the first of the ``n`` ``rows`` where they do not agree.
+    """
+    recorded, recomputed = np.asarray(recorded), np.asarray(recomputed)
+    if recorded.shape != recomputed.shape:
+        raise Differs(f"{name}: recorded in shape {recorded.shape}, recomputed {recomputed.shape}")
+    kinds = {recorded.dtype.kind, recomputed.dtype.kind}
+    if "f" in kinds and kinds <= set("fiub"):
+        equal = np.isclose(recorded, recomputed, rtol=tolerance, atol=tolerance, equal_nan=True)
+    else:
+        equal = recorded == recomputed
+    if not equal.all():
+        row = int(np.argmin(equal.reshape(len(equal), -1).all(axis=1)))
+        place = (row, *np.argwhere(~equal[row])[0])
+        raise Differs(f"{rows[row]}: {name} is {recorded[place]}, recomputed {recomputed[place]}")
+
+
+class Evidence:
+    """The files of a run; a damaged one fails each check that needs it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = Run(run.path)
+        self.imported = (run.path / CAPSULE).exists()
+
+    @cached_property
+    def capsule(self) -> dict[str, Any]:
+        """What the capsule that a run came as says about itself."""
+        return json.loads((self.run.path / CAPSULE).read_text(encoding="utf-8"))
+
+    @property
+    def config(self) -> RunConfig:
+        return self.run.config
+
+    @property
+    def kind(self) -> CertificateKind:
+        """What the run certifies, and in which unit."""
+        return CERTIFICATES[self.config.certification.certificate]
+
+    def hashed(self, name: str) -> bool:
+        """Whether the manifest names this file, so that it has to be here."""
+        return name in self.run.manifest["sha256"]
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return self.run.metrics
+
+    @cached_property
+    def votes(self) -> dict[str, np.ndarray]:
+        return self.run.arrays("votes")
+
+    @cached_property
+    def sigma(self) -> dict[str, np.ndarray]:
+        return self.run.arrays("sigma")
+
+    @cached_property
+    def readings(self) -> list[Read]:
+        """What certifies the inputs of each set, found again from the votes."""
+        read = READINGS[self.config.noise.test_map]
+        return [read(Recorded(which, self.votes, self.sigma, self.config)) for which in SETS]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """certificates.csv, read anew."""
+        return pd.read_csv(self.run.path / "certificates.csv")
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Names of the table's rows: ``clean 0``, …"""
+        return (self.table["set"].astype(str) + " " + self.table["index"].astype(str)).to_numpy(object)
+
+    @cached_property
+    def vote_columns(self) -> list[str]:
+        return [name for name in self.table if name.startswith("votes_")]
+
+    @cached_property
+    def ledger(self) -> dict[str, np.ndarray]:
+        if not self.kind.balls:
+            raise NotPossible(f"certificates in {self.kind.unit} are no balls, so nothing is stored")
+        columns = store_columns.read(self.run.store_path)
+        store_columns.check(columns)
+        return columns
+
+    @cached_property
+    def entries(self) -> np.ndarray:
+        """Names of the ledger's entries: ``ledger entry 0 (clean 0)``, …"""
+        keys = zip(self.ledger["set"], self.ledger["index"], strict=True)
+        return np.array(
+            [f"ledger entry {at} ({SETS[which]} {index})" for at, (which, index) in enumerate(keys)], object
+        )
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The images, from the dataset; where a capsule says that data lies is not followed.
+
+        Raises:
+            NotPossible: the dataset is not here.
+        """
+        config = self.config
+        if self.imported:
+            config = config.model_copy(update={"data": config.data.model_copy(update={"root": None})})
+        try:
+            return load_inputs(config, crafted=crafted_images(self.run))
+        except DataError as error:
+            raise NotPossible(f"needs the dataset: {error}") from None
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The ledger's inputs as the dataset has them: ``(entries, d)`` float32."""
+        sets = np.stack([self.inputs.test_images(which) for which in SETS])
+        images = sets[self.ledger["set"], self.ledger["index"]]
+        return images.reshape(len(images), -1)
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """The ledger's inputs ``(entries, d)`` float64, NaN where neither the dataset nor a ball has them."""
+        try:
+            return self.images.astype(np.float64)
+        except NotPossible:
+            points = np.full((len(self.entries), self.ledger["centres"].shape[1]), np.nan)
+            points[self.ledger["stored"] == 1] = self.ledger["centres"]
+            return points

@@ -1,0 +1,111 @@
+"""Checks of what everything else rests on: the files' hashes, the members' votes, the data, the noise levels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+from safetensors import safe_open
+
+from certssb_core.audit.inspection import inspect
+from certssb_core.runs import files
+from certssb_core.runs.files import CARRIED, INSPECTION
+from certssb_core.runs.inputs import SETS
+from certssb_core.runs.run import Run
+from certssb_core.verification.evidence import Differs, Evidence, NotPossible, same
+
+CORE = ("config.json", "certificates.csv", "metrics.json")
+
+
+def hashes(evidence: Evidence) -> str:
+    folder, recorded = evidence.run.path, evidence.run.manifest["sha256"]
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    expected = {*CORE, *(name for name in present if name.endswith((".safetensors", ".sqlite")))} - set(Run.UNHASHED)
+    if unnamed := sorted(expected - set(recorded)):
+        raise Differs(f"{unnamed[0]}: the manifest has no hash of it")
+    if evidence.imported:  # a capsule's store is made anew, from a ledger with a hash of its own
+        recorded = {name: digest for name, digest in recorded.items() if name in CARRIED}
+    for name, digest in recorded.items():
+        if name not in present:
+            raise Differs(f"{name}: the file is missing")
+        if files.sha256(folder / name) != digest:
+            raise Differs(f"{name}: its sha256 is not the one in the manifest")
+    return f"{len(recorded)} files have the sha256 of the manifest"
+
+
+def not_carried(evidence: Evidence) -> str:
+    count = len(set(evidence.run.manifest["sha256"]) - set(CARRIED))
+    raise NotPossible(f"{count} files of the original run cannot be hashed: weights, and the store as a file")
+
+
+def checklist(evidence: Evidence) -> str:
+    """The inspector's findings, but for those that need the weights."""
+    exported = json.loads((evidence.run.path / INSPECTION).read_text(encoding="utf-8"))
+    found = [asdict(finding) for finding in inspect(evidence.run)]
+    of_weights = "Batch independence"
+    first, second = ({one["title"]: one for one in some if one["title"] != of_weights} for some in (exported, found))
+    same("finding", list(first), list(second), list(first))
+    for name in ("colour", "reason"):
+        same(name, [one[name] for one in first.values()], [one[name] for one in second.values()], list(first))
+    return f"{len(first)} findings of the inspector are those that were exported"
+
+
+def manifest(evidence: Evidence) -> str:
+    found, config = evidence.run.manifest, evidence.config
+    same("seed", [found["seed"]], [config.seed], ["manifest.json"])
+    same("device", [found["device"]["kind"]], [config.training.device], ["manifest.json"])
+    if "seal" not in found:
+        raise NotPossible("this manifest has no hash of itself (it was made by an earlier version)")
+    same("seal", [found["seal"]], [files.seal(found)], ["manifest.json"])
+    return "seed and device are the config's, and the manifest has its own sha256"
+
+
+def member_votes(evidence: Evidence) -> str:
+    shards = sorted((evidence.run.path / "members").glob("shard-*.safetensors"))
+    if not shards:
+        raise NotPossible("the members' own files are not here: votes are held by their hash and by the counts below")
+    left_out = evidence.votes.get("left_out", np.empty(0, np.int64))
+    voters = [member for member in range(evidence.config.training.members) if member not in set(left_out.tolist())]
+    members = len(voters)
+    for name in (name for name in evidence.votes if name.startswith(("votes/", "softmax/"))):
+        parts = []
+        for path in shards:
+            with safe_open(path, framework="numpy") as file:
+                parts += [file.get_tensor(name)] if name in file.keys() else []  # noqa: SIM118
+        if name.startswith("votes/"):
+            cast = np.concatenate(parts)
+            same("members", [len(cast)], [members], ["votes.safetensors"])
+            same(name, evidence.votes[name], cast, [f"member {member}" for member in voters])
+        else:
+            mean = sum(parts) / members
+            same(name, evidence.votes[name], mean, [f"input {index}" for index in range(len(mean))])
+    besides = f", and {len(left_out)} were left out" if len(left_out) else ""
+    return f"votes and mean softmax are those in the files of {members} members{besides}"
+
+
+def dataset(evidence: Evidence) -> str:
+    poisoned = evidence.inputs.poisoned
+    labels = evidence.inputs.dataset.test_labels
+    same("label", evidence.votes["labels"], labels, [f"test image {index}" for index in range(len(labels))])
+    if not evidence.hashed("poison.safetensors"):
+        return f"{len(labels)} test labels are the data's; which training images were poisoned is not recorded"
+    poison, rows = evidence.run.arrays("poison"), [f"poisoned image {place}" for place in range(len(poisoned.indices))]
+    for name in ("indices", "norms", "original_labels"):
+        same(name, poison[name], getattr(poisoned, name), rows)
+    if "train_labels" in evidence.sigma:
+        rows = [f"training image {index}" for index in range(len(poisoned.labels))]
+        same("label", evidence.sigma["train_labels"], poisoned.labels, rows)
+    return f"{len(labels)} test labels, {len(poisoned.indices)} poisoned images and all training labels are the data's"
+
+
+def noise_levels(evidence: Evidence) -> str:
+    noise, sigma = evidence.config.noise, evidence.sigma
+    maps = {"train": noise.train_map, **dict.fromkeys(SETS, noise.test_map)}
+    for which, noise_map in ((which, noise_map) for which, noise_map in maps.items() if which in sigma):
+        searched = noise_map == "sample-specific"
+        low, high = (noise.sigma_min, noise.sigma_max) if searched else (noise.level, noise.level)
+        rows = [f"{which} {index}" for index in range(len(sigma[which]))]
+        same("σ", sigma[which], np.clip(sigma[which], low, high), rows, tolerance=1e-6)
+    same("sigma", evidence.table["sigma"], np.concatenate([read.sigma for read in evidence.readings]), evidence.rows)
+    return "σ of every row is the one that was voted at; all lie in the config's range"

@@ -1,0 +1,152 @@
+"""The config: presets are valid, settings can be overridden, and bad input is answered in plain words."""
+
+import json
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certssb_core.attacks.clean_label import CRAFTS
+from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.config import schema
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.data.datasets import DATASETS
+from certssb_core.data.poisoning import LABEL_MODES, METHODS
+from certssb_core.data.triggers import TRIGGERS
+from certssb_core.ensemble.models import MODELS
+from certssb_core.errors import ConfigError
+from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.preprocessing import PREPROCESSING
+
+
+@pytest.mark.parametrize(
+    ("names", "registry"),
+    [
+        (schema.DatasetName, DATASETS),
+        (schema.TriggerName, TRIGGERS),
+        (schema.LabelMode, LABEL_MODES),
+        (schema.MethodName, METHODS),
+        (schema.MethodName, {"stamp": None} | CRAFTS),
+        (schema.NoiseLawName, NOISE_LAWS),
+        (schema.PreprocessingName, PREPROCESSING),
+        (schema.ModelName, {"auto": None} | MODELS),
+        (schema.BoundName, BOUNDS),
+        (schema.CertificateName, CERTIFICATES),
+    ],
+)
+def test_the_schema_names_what_the_registries_hold(names, registry):
+    assert set(get_args(names)) == set(registry)
+
+
+def test_presets_cover_the_published_settings():
+    assert DEFAULT_PRESET == "digits"
+    mnist = PRESETS["mnist-01-onepixel"]
+    assert (mnist.attack.norm, mnist.attack.rate, mnist.attack.target) == (1.0, 0.02, 0)
+    assert (mnist.data.classes, mnist.training.members) == (("0", "1"), 1000)
+    assert PRESETS["digits"].training.members >= 200
+    assert PRESETS["digits"].data.classes is None
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_a_round_trip_through_json(name, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(PRESETS[name].model_dump(mode="json")))
+    assert schema.read(path) == PRESETS[name]
+    assert (
+        schema.parse(schema.RunConfig.model_validate_json(PRESETS[name].model_dump_json()).model_dump())
+        == PRESETS[name]
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "place", "expected"),
+    [
+        ("data.classes", "0,1", ("data", "classes"), ("0", "1")),
+        ("data.classes", "airplane, bird", ("data", "classes"), ("airplane", "bird")),
+        ("data.classes", "", ("data", "classes"), None),
+        ("training.members", "7", ("training", "members"), 7),
+        ("attack.norm", "0.5", ("attack", "norm"), 0.5),
+        ("certification.bound", "hoeffding", ("certification", "bound"), "hoeffding"),
+        ("certification.radii", "[0, 1]", ("certification", "radii"), (0.0, 1.0)),
+    ],
+)
+def test_settings_can_be_overridden(key, text, place, expected):
+    changed = schema.override(PRESETS["digits"], {key: text})
+    assert getattr(getattr(changed, place[0]), place[1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        ({"training.member": "7"}, "training.member: no such setting"),
+        ({"training": "7"}, "training: no such setting"),
+        ({"data.name.x": "7"}, "no such setting"),
+        ({"training.members": "0"}, r"training.members: .*\(given: 0\)"),
+        ({"training.members": "many"}, "training.members"),
+        ({"attack.trigger": "nine-pixel"}, "attack.trigger"),
+        ({"certification.alpha": "0"}, "certification.alpha"),
+        ({"noise.sigma": "NaN"}, "noise.sigma: Input should be a finite number"),
+        ({"noise.sigma": "1e999"}, "noise.sigma"),
+        ({"noise.sigma": "50"}, "must lie between sigma_min"),
+        ({"certification.radii": "[-1]"}, "radii"),
+        ({"attack.rate": "1.01"}, "attack.rate"),
+    ],
+)
+def test_bad_settings_are_named(assignments, message):
+    with pytest.raises(ConfigError, match=message):
+        schema.override(PRESETS["digits"], assignments)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"data": {"nme": 1}}', "\x00", '{"seed": 1e400}'])
+def test_bad_files_are_refused_in_words(text, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        schema.read(path)
+
+
+def test_missing_and_huge_files_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        schema.read(tmp_path / "none.json")
+    (tmp_path / "huge.json").write_bytes(b" " * 1_000_001)
+    with pytest.raises(ConfigError, match="larger than 1 MB"):
+        schema.read(tmp_path / "huge.json")
+
+
+@given(st.sampled_from(sorted(schema.flatten(schema.RunConfig()))), st.text(max_size=30))
+def test_no_text_for_a_setting_raises_anything_but_a_config_error(key, text):
+    try:
+        changed = schema.override(schema.RunConfig(), {key: text})
+    except ConfigError:
+        return
+    assert schema.parse(changed.model_dump(mode="json")) == changed
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"noise.law": "flips"}, "weighted-l2 needs noise.law gaussian"),
+        ({"noise.law": "gaussian-training"}, "weighted-l2 needs noise.law gaussian and training.sees share"),
+        ({"training.sees": "partition"}, "weighted-l2 needs noise.law gaussian and training.sees share"),
+        ({"certification.certificate": "partition", "noise.law": "none"}, "partition needs noise.law none"),
+        (
+            {"certification.certificate": "l0", "noise.law": "flips", "noise.train_map": "uniform"},
+            "set noise.train_map and test_map to uniform",
+        ),
+        (
+            {"certification.certificate": "l0", "noise.law": "flips"}
+            | {"noise.train_map": "uniform", "noise.test_map": "uniform"},
+            "needs data.binary",
+        ),
+        (
+            {"certification.certificate": "partition", "noise.law": "none", "training.sees": "partition"}
+            | {"noise.train_map": "uniform", "noise.test_map": "uniform", "noise.preprocessing": "denoise"},
+            "denoise needs Gaussian noise, not noise.law none",
+        ),
+    ],
+)
+def test_a_certificate_is_about_one_system(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        schema.override(schema.RunConfig(), settings)

@@ -1,0 +1,22 @@
+"""The calibration measures what a run does: its sizes exactly, its times as times."""
+
+from __future__ import annotations
+
+from certssb_core.jobs.forecast import from_calibration
+from certssb_core.jobs.timing import measure
+from certssb_core.runs.inputs import load_inputs
+
+
+def test_sizes_are_those_of_the_run_and_the_forecast_covers_its_disk(small_run):
+    measured = measure(small_run.config)
+    inputs = load_inputs(small_run.config)
+    assert (measured.train_images, measured.test_images) == (len(inputs.poisoned.labels), len(inputs.triggered))
+    assert (measured.pixels, measured.sample) == (64, measured.train_images)
+    assert measured.weights == (16 * 9 + 16) + (32 * 16 * 9 + 32) + (128 * 64 + 64) + (64 * 3 + 3)
+    assert 0 < measured.forward < measured.backward
+    assert measured.step > 0
+    assert measured.spread[0] <= 1 <= measured.spread[1]
+    cost = from_calibration(small_run.config, measured)
+    assert cost.low <= cost.seconds <= cost.high
+    on_disk = small_run.size() - (small_run.path / "events.jsonl").stat().st_size
+    assert 0.5 < cost.disk_bytes / on_disk < 2

@@ -1,0 +1,44 @@
+"""A chart comes with its sentence, its table and its downloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+
+def one_chart() -> None:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from ui.kit import charts
+
+    figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
+    charts.show(figure, key="line", summary="It rises.", table=pd.DataFrame({"x": [1, 2], "y": [3, 4]}))
+
+
+@pytest.fixture
+def app() -> AppTest:
+    app = AppTest.from_function(one_chart).run()
+    assert not app.exception
+    return app
+
+
+def test_sentence_and_table(app):
+    assert "It rises." in [part.value for part in app.markdown]
+    assert app.dataframe[0].value["y"].tolist() == [3, 4]
+
+
+def test_the_sentence_is_also_the_charts_description_for_screen_readers(app):
+    assert "It rises." in str(app.get("plotly_chart")[0].proto)
+
+
+def test_every_chart_of_the_dashboard_is_shown_this_way():
+    root = Path(__file__).parents[3]
+    sources = [*root.glob("pages/*.py"), *root.glob("ui/*.py")]
+    assert [path.name for path in sources if "plotly_chart(" in path.read_text(encoding="utf-8")] == ["charts.py"]
+
+
+def test_two_downloads(app):
+    assert [button.proto.label for button in app.get("download_button")] == ["Data (CSV)", "Figure (HTML)"]

@@ -1,0 +1,100 @@
+"""Form fields against the JSON schema of the configuration, which the form code does not read."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from certssb_core.config.schema import RunConfig, flatten
+from ui.kit import forms
+
+SCHEMA = RunConfig.model_json_schema()
+
+
+def schema_of(key: str) -> dict:
+    group, _, name = key.rpartition(".")
+    if not group:
+        return SCHEMA["properties"][name]
+    definition = SCHEMA["properties"][group]["$ref"].rpartition("/")[2]
+    return SCHEMA["$defs"][definition]["properties"][name]
+
+
+def everything() -> None:
+    import streamlit as st
+
+    from certssb_core.config.schema import RunConfig
+    from ui.kit import forms
+
+    values = forms.fields(forms.keys(), RunConfig())
+    config = forms.validated(values, RunConfig())
+    st.session_state["made"] = config and config.model_dump_json()
+
+
+@pytest.fixture
+def form() -> AppTest:
+    return AppTest.from_function(everything, default_timeout=30)
+
+
+def test_every_setting_with_a_choice_is_shown():
+    one_choice = {key for key in flatten(RunConfig()) if "const" in schema_of(key)}
+    assert set(forms.keys()) == set(flatten(RunConfig())) - one_choice
+
+
+def test_untouched_form_is_the_default_configuration(form):
+    form.run()
+    assert not form.exception
+    assert form.session_state["made"] == RunConfig().model_dump_json()
+
+
+def test_controls_carry_the_schemas_range_default_and_help(form):
+    form.run()
+    for control in form.number_input:
+        schema = schema_of(control.key)
+        limits = next((part for part in schema.get("anyOf", ()) if part["type"] != "null"), schema)
+        low = limits.get("minimum", limits.get("exclusiveMinimum"))
+        high = limits.get("maximum", limits.get("exclusiveMaximum"))
+        assert control.value == schema.get("default"), control.key
+        assert control.help == schema["description"]
+        assert low is None or control.min == low, control.key
+        assert high is None or control.max == high, control.key
+    for control in form.selectbox:
+        assert control.options == schema_of(control.key)["enum"]
+
+
+def test_a_value_from_the_url_is_taken(form):
+    form.query_params["training.members"] = "77"
+    form.query_params["data.classes"] = ["3", "8"]
+    form.run()
+    assert form.number_input(key="training.members").value == 77
+    assert form.multiselect(key="data.classes").value == ["3", "8"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("training.members", "-4"), ("attack.trigger", "laser"), ("attack.rate", "x")]
+)
+def test_a_wrong_value_from_the_url_is_not(form, key, value):
+    form.query_params[key] = value
+    form.run()
+    assert not form.exception
+    assert form.session_state["made"] is not None
+
+
+def test_a_value_on_an_exclusive_bound_gets_its_message_and_no_configuration(form):
+    form.run()
+    form.number_input(key="attack.norm").set_value(0.0).run()
+    assert any("greater than 0" in caption.value for caption in form.caption)
+    assert form.session_state["made"] is None
+
+
+def test_settings_that_do_not_fit_together_are_refused_in_words(form):
+    form.run()
+    form.number_input(key="noise.sigma_max").set_value(0.1).run()
+    assert not form.exception
+    assert "must lie between" in form.error[0].value
+
+
+@pytest.mark.parametrize("radii", ["0, 1, 2.5", "0,1,2.5"])
+def test_a_list_of_numbers_is_typed_with_commas(form, radii):
+    form.run()
+    form.text_input(key="certification.radii").set_value(radii).run()
+    assert RunConfig.model_validate_json(form.session_state["made"]).certification.radii == (0.0, 1.0, 2.5)

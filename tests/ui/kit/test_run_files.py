@@ -1,0 +1,79 @@
+"""What the pages read of the runs is fresh, and the right run is found."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import streamlit as st
+
+from certssb_core.config.schema import RunConfig, override
+from certssb_core.errors import RunError
+from certssb_core.runs import files
+from certssb_core.runs.run import Run
+from ui.kit import run_files
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("ui.kit.run_files.runs_dir", lambda: tmp_path)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return tmp_path
+
+
+def finished(folder, name: str, **settings: str) -> Run:
+    run = Run.create(override(RunConfig(), settings), name, folder)
+    run.log("finished")
+    return run
+
+
+def test_a_changed_file_is_read_again(folder):
+    run = finished(folder, "one")
+    path = run.path / "metrics.json"
+    files.write_json(path, {"answer": 1})
+    assert run_files.metrics(run) == {"answer": 1}
+    files.write_json(path, {"answer": 2})
+    os.utime(path, ns=(1, 1))
+    assert run_files.metrics(run) == {"answer": 2}
+
+
+def test_an_unchanged_file_is_read_once(folder):
+    run = finished(folder, "one")
+    files.write_json(run.path / "metrics.json", {"answer": 1})
+    assert run_files.metrics(run) is run_files.metrics(run)
+
+
+def test_a_missing_file_is_a_plain_error_each_time(folder):
+    run = finished(folder, "one")
+    for _ in range(2):
+        with pytest.raises(RunError, match="has the run finished"):
+            run_files.metrics(run)
+
+
+def test_images_depend_on_data_and_attack_only(folder):
+    config = override(RunConfig(), {"data.classes": "0,1", "data.max_train": "20", "data.max_test": "10"})
+    inputs = run_files.inputs_of(config)
+    assert run_files.inputs_of(override(config, {"training.members": "5"})) is inputs
+    assert run_files.inputs_of(override(config, {"attack.norm": "0.5"})) is not inputs
+
+
+def test_run_with_attack_wants_the_same_data_and_attack(folder):
+    run = finished(folder, "one", **{"data.root": "elsewhere", "attack.norm": "0.5"})
+    half = override(RunConfig(), {"attack.norm": "0.5"})
+    assert run_files.run_with_attack(half).name == run.name
+    assert run_files.run_with_attack(RunConfig()) is None
+    assert run_files.run_with_attack(override(half, {"data.classes": "0,1"})) is None
+    run.log("stopped")
+    assert run_files.run_with_attack(half) is None
+
+
+def test_class_names_of_a_missing_dataset_are_unknown(folder, tmp_path):
+    assert run_files.class_names("digits") == tuple("0123456789")
+    assert run_files.class_names("mnist", str(tmp_path)) == ()
+
+
+def test_machine_says_why_it_could_not_look(folder, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(RunError, match="doctor"):
+        run_files.machine()

@@ -1,0 +1,83 @@
+"""What a certificate rests on: the inspector's checklist, what attacks on it found, and what each error of the public
+release is worth."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from certssb_core.audit.inspection import counts
+from certssb_core.certify import published_release
+from ui.kit import charts, run_files, tables, text
+
+MARKS = {
+    "red": ":red[:material/cancel: **Red**]",
+    "amber": ":orange[:material/error: **Amber**]",
+    "green": ":green[:material/check_circle: **Green**]",
+}
+COLUMNS = {
+    "step": "step",
+    "mean_radius": st.column_config.NumberColumn("mean radius", format="%.4f", help="L2 pixel units; 0 where wrong"),
+    "change": st.column_config.NumberColumn("change", format="%+.4f"),
+    "accuracy": st.column_config.NumberColumn("right, radius > 0.25", format="percent"),
+    "count": st.column_config.NumberColumn("votes counted", format="localized"),
+    "votes_at": "votes cast at",
+    "radius_at": "σ in the radius",
+    "bound": "bound",
+}
+
+
+def checklist(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
+    """The inspector's findings on every choice, the worst first."""
+    st.subheader("What they rest on", anchor=False)
+    for choice in chosen:
+        findings = tables.findings(choice.run, choice.mode, bound, alpha)
+        summary = ", ".join(f"{count} {colour}" for colour, count in counts(findings).items() if count)
+        with st.expander(f"{choice.name}: {summary}", icon=":material/fact_check:", expanded=len(chosen) == 1):
+            for colour, mark in MARKS.items():
+                for finding in findings:
+                    if finding.colour == colour:
+                        words = f"**{finding.title}.** {finding.reason}"
+                        st.markdown(f"{mark} {words.replace('σ*', 'σ&ast;')}")
+
+
+def attacks(chosen: list[tables.Choice]) -> None:
+    """What ``falsify`` found when it tried to break the certificates of each run."""
+    st.subheader("Has anyone tried to break them?", anchor=False)
+    for run in {choice.run.name: choice.run for choice in chosen}.values():
+        report = run_files.falsification(run)
+        if report is None:
+            text.empty(f"Nobody yet. `python -m certssb_core falsify {run.name}` spends ten minutes on it.")
+            continue
+        parts = report["parts"]
+        broken = sum(part["violations"] for part in parts)
+        charts.show(
+            tables.violation_rates(run),
+            key=f"falsification-{run.name}",
+            summary=f"**{run.name}**, {report['claims']:,} certificates in mode {report['label']}: **{broken:,}** "
+            f"broken in {sum(part['trials'] for part in parts):,} attempts over {report['minutes']:.1f} minutes. Lines "
+            f"end at the {report['confidence']:.0%} upper bound on the share that would break; certificates admit to "
+            f"α = {report['alpha']:g}, the store to none. A violation is a flip that the attacked votes themselves "
+            "establish with the certificates' own bound.",
+            table=pd.DataFrame(parts)[["title", "trials", "flips", "violations", "rate", "rate_upper", "allowed"]],
+        )
+
+
+def attribution(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
+    """From the release's arithmetic to a certificate, for every run shown in mode ``release``."""
+    runs = [choice.run for choice in chosen if choice.mode == published_release.MODE]
+    if not runs:
+        return
+    st.subheader("From the release's arithmetic to a certificate", anchor=False)
+    for run in runs:
+        table = tables.attribution(run, bound, alpha)
+        first, last = table["mean_radius"].iloc[[0, -1]]
+        st.markdown(
+            f"**{run.name}**, clean test images: the release's arithmetic states a mean radius of **{first:.3f}**, "
+            f"which is {published_release.LABEL.partition(', ')[2]}; "
+            f"corrected step by step, **{last:.3f}** are certified."
+        )
+        st.dataframe(table, hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS))
+    st.caption(
+        "In each table only the last two rows are certificates: true noise, true count, α split over the classes."
+    )

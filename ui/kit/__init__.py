@@ -1,0 +1,4 @@
+"""What every page shares.
+
+Runs and tables read from disk, charts, controls, forms, texts, jobs, the canvas.
+"""

@@ -1,0 +1,49 @@
+"""What must be said beside every certificate: whether the attack works at all, the promise, its condition."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from certssb_core.config import schema
+from certssb_core.results import certification
+from ui.kit import run_files
+from ui.kit.tables import Choice
+
+PARTS = {
+    "test_radius": ":material/open_with: **Test radius",
+    "joint_budget": ":material/groups: **Joint budget",
+    "condition": ":material/gavel: **Condition",
+}
+
+
+def warn_of_weak_attacks(chosen: list[Choice]) -> None:
+    for run in {choice.run.name: choice.run for choice in chosen}.values():
+        undefended = run_files.metrics(run)["undefended"]
+        if undefended is None:
+            st.info(
+                f"**{run.name}** has no undefended model: whether the attack works at all is not known.",
+                icon=":material/help:",
+            )
+        elif not undefended["attack_works"]:
+            st.warning(
+                f"**{run.name}: this certificate defends against nothing.** The backdoor works on only "
+                f"{undefended['attack_success_rate']:.1%} of the triggered images even without a defence.",
+                icon=":material/warning:",
+            )
+
+
+def promises(chosen: list[Choice], alpha: float) -> None:
+    st.subheader("What the numbers promise", anchor=False)
+    given = [(choice.name, _promise(choice, alpha)) for choice in chosen]
+    for part, words in PARTS.items():
+        said: dict[str, list[str]] = {}
+        for name, promise in given:
+            said.setdefault(getattr(promise, part), []).append(name)
+        for sentence, names in said.items():
+            whose = f" of {'; '.join(names)}" if len(said) > 1 or part == "condition" else ""
+            st.markdown(f"{words}{whose}.** {sentence}")
+
+
+def _promise(choice: Choice, alpha: float) -> certification.Promise:
+    settings = schema.override(choice.run.config, {"certification.alpha": str(alpha)})
+    return certification.promise(settings, choice.mode)

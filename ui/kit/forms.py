@@ -1,0 +1,232 @@
+"""Form fields made from the configuration's schema: label, help and range are those of the setting itself.
+
+A field's key is the setting's dotted name (``attack.norm``), which is also its name in the URL and on the
+command line; a page with few settings leaves the group out. A value that equals the default stays out of the URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor, log10
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import streamlit as st
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.config.schema import Group, RunConfig, flatten, parse
+from certssb_core.errors import ConfigError
+from ui.kit import run_files
+
+# What a first-time reader needs to choose; everything else has a sensible value.
+BASIC = (
+    "data.name",
+    "data.classes",
+    "attack.trigger",
+    "attack.norm",
+    "attack.rate",
+    "attack.label_mode",
+    "attack.target",
+    "noise.sigma",
+    "training.members",
+    "training.epochs",
+)
+
+# Labels that the plain words of a setting's name do not give.
+LABELS = {
+    "name": "Dataset",
+    "keep": "β, kept features",
+    "norm": "Norm δ",
+    "rate": "Poisoning rate",
+    "sigma": "σ₀",
+    "sigma_min": "Smallest σ*",
+    "sigma_max": "Largest σ*",
+    "train_map": "σ of training images",
+    "test_map": "σ of test inputs",
+    "members": "Members M",
+    "alpha": "α",
+    "max_train": "Training images, at most",
+    "max_test": "Test images, at most",
+    "size": "Image side (pixels)",
+    "step": "Ascent step",
+    "iterations": "Ascent steps",
+    "draws": "Noise draws per step",
+    "paths": "Ascent paths kept",
+}
+
+
+def groups() -> dict[str, type[Group]]:
+    """The groups of the configuration: ``{"data": DataConfig, …}``."""
+    return {
+        name: info.annotation
+        for name, info in RunConfig.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
+
+
+def keys(group: str | None = None) -> list[str]:
+    """Dotted names of all settings a form shows, or of one group's; a setting with one choice is not shown."""
+    return [
+        key
+        for key in flatten(RunConfig())
+        if (group is None or key.startswith(f"{group}.")) and len(_choices(_info(key))) != 1
+    ]
+
+
+def label(key: str) -> str:
+    name = key.rpartition(".")[2]
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def field(key: str, default: Any, *, brief: bool = False) -> Any:
+    """One control for the setting ``key``, bound to the URL, with its message when the value does not fit.
+
+    Args:
+        key: dotted name of a setting.
+        default: its value as long as neither the reader nor the URL says otherwise.
+        brief: leave the group out of the name in the URL (``norm``).
+    """
+    info = _info(key)
+    common: dict[str, Any] = {"key": _url_name(key, brief), "bind": "query-params", "help": info.description}
+    kinds = {kind for kind in get_args(info.annotation) if kind is not type(None)} or {info.annotation}
+    if options := _choices(info):
+        value = st.selectbox(label(key), options, index=options.index(default), **common)
+    elif info.annotation is bool:
+        value = st.checkbox(label(key), default, **common)
+    elif get_origin(info.annotation) is tuple:
+        text = st.text_input(label(key), _typed(default), **common)
+        value = [item.strip() for item in text.split(",") if item.strip()]
+    elif kinds & {int, float}:
+        value = _number(label(key), info, kinds.pop(), default, common)
+    elif kinds & {tuple[str, ...]}:
+        default, known = list(default or ()), _known_classes(brief)
+        options = list(dict.fromkeys([*known, *default]))
+        value = st.multiselect(label(key), options, default, placeholder="all", accept_new_options=not known, **common)
+    else:
+        value = st.text_input(label(key), default or "", **common) or (None if default is None else "")
+    if message := _problem(info, value):
+        st.caption(f":red[:material/error: {message}]")
+    return value
+
+
+def fields(chosen: Sequence[str], defaults: RunConfig, *, columns: int = 4, brief: bool = False) -> dict[str, Any]:
+    """Controls for several settings in a grid: ``{"attack.norm": 1.0, …}``."""
+    known, values = flatten(defaults), {}
+    for start in range(0, len(chosen), columns):
+        for column, key in zip(st.columns(columns), chosen[start : start + columns], strict=False):
+            with column:
+                values[key] = field(key, known[key], brief=brief)
+    return values
+
+
+def reset(to: RunConfig) -> None:
+    """Set every control to ``to``; for a callback, or for the next page."""
+    for key, value in flatten(to).items():
+        if key == "data.classes":
+            value = list(value or ())
+        elif isinstance(value, list):
+            value = _typed(value)
+        st.session_state[key] = value
+
+
+def closest_preset(config: RunConfig) -> str:
+    """The preset that differs from ``config`` in the fewest settings: the form's starting point for it."""
+    values = flatten(config)
+    return min(PRESETS, key=lambda name: sum(values[key] != value for key, value in flatten(PRESETS[name]).items()))
+
+
+def carry(config: RunConfig) -> dict[str, str | list[str]]:
+    """Set the Train page to data and attack of ``config``, and the rest to a preset for that dataset.
+
+    Returns:
+        The URL parameters to open it with.
+    """
+    presets = (name for name, preset in PRESETS.items() if preset.data.name == config.data.name)
+    preset = next(presets, DEFAULT_PRESET)
+    carried = PRESETS[preset].model_copy(update={"title": "", "data": config.data, "attack": config.attack})
+    visited = "preset" in st.session_state
+    reset(carried)
+    st.session_state["preset"] = preset
+    if visited:
+        return {"from": "poison"}  # Streamlit remembers the controls: it writes their URL itself, and lets no one else
+    known = flatten(PRESETS[preset])
+    changed = {key: value for key, value in flatten(carried).items() if value != known[key] and value is not None}
+    return {"preset": preset} | {
+        key: value if isinstance(value, list) else str(value) for key, value in changed.items()
+    }
+
+
+def validated(values: dict[str, Any], defaults: RunConfig) -> RunConfig | None:
+    """The configuration with ``values`` in place of ``defaults``; None after showing what does not fit."""
+    nested = defaults.model_dump()
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        (nested[group] if group else nested)[name] = value
+    try:
+        return parse(nested)
+    except ConfigError as error:
+        st.error("\n".join(f"- {line}" for line in str(error).splitlines()), icon=":material/error:")
+        return None
+
+
+def limits(key: str) -> tuple[float | None, float | None]:
+    """The least and the most the schema accepts for a number; None where it sets no bound."""
+    return _limits(_info(key))
+
+
+def _info(key: str) -> FieldInfo:
+    group, _, name = key.rpartition(".")
+    return (groups()[group] if group else RunConfig).model_fields[name]
+
+
+def _url_name(key: str, brief: bool) -> str:
+    return key.rpartition(".")[2] if brief else key
+
+
+def _known_classes(brief: bool) -> tuple[str, ...]:
+    """Class names of the dataset chosen above; none where it is not present: then names are typed."""
+    name, root, size = (st.session_state.get(_url_name(f"data.{part}", brief)) for part in ("name", "root", "size"))
+    return run_files.class_names(name or RunConfig().data.name, root, size)
+
+
+def _typed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _choices(info: FieldInfo) -> list[str]:
+    return list(get_args(info.annotation)) if get_origin(info.annotation) is Literal else []
+
+
+def _number(title: str, info: FieldInfo, kind: type, default: float | None, common: dict[str, Any]) -> float | None:
+    """A number in the schema's range; floats step by a tenth of the default's magnitude."""
+    low, high = _limits(info)
+    step = 1 if kind is int else 10.0 ** (floor(log10(info.default)) - 1)
+    return st.number_input(
+        title,
+        None if low is None else kind(low),
+        None if high is None else kind(high),
+        default,
+        step,
+        "%d" if kind is int else "%g",
+        placeholder="automatic" if info.default is None else None,
+        **common,
+    )
+
+
+def _limits(info: FieldInfo) -> tuple[float | None, float | None]:
+    return _limit(info, "ge", "gt"), _limit(info, "le", "lt")
+
+
+def _limit(info: FieldInfo, *names: str) -> float | None:
+    """The bound the schema sets under one of ``names``; exclusive bounds are checked when the value is there."""
+    return next((getattr(rule, name) for rule in info.metadata for name in names if hasattr(rule, name)), None)
+
+
+def _problem(info: FieldInfo, value: Any) -> str | None:
+    """What is wrong with ``value`` on its own, in the schema's words."""
+    try:
+        TypeAdapter(Annotated[info.annotation, info]).validate_python(value)
+    except ValidationError as error:
+        return error.errors()[0]["msg"].removeprefix("Value error, ")
+    return None

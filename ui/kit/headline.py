@@ -1,0 +1,62 @@
+"""The figures of a finished run at a glance, each with its count, its interval and what it promises."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.metrics import wilson_interval
+from certssb_core.results import certification
+from certssb_core.runs.run import Run
+from ui.kit import run_files
+
+
+def show(run: Run) -> None:
+    """Four numbers in a row, then the promise behind them."""
+    metrics = run_files.metrics(run)
+    clean, triggered, undefended = metrics["clean"], metrics["triggered"], metrics["undefended"]
+    kind = CERTIFICATES[run.config.certification.certificate]
+    unit = "L2" if kind.balls else kind.unit
+    columns = st.columns(4)
+    _share(columns[0], "Clean accuracy", clean["accuracy"], clean["n"], "Certified prediction = true class.")
+    _metric(
+        columns[1],
+        "Mean certified radius",
+        f"{clean['average_certified_radius']:.2f}",
+        f"{unit}, {clean['n']:,} images",
+        "Changes below it are certified; 0 where the answer is wrong or abstains. Pixels in [0, 1].",
+    )
+    _metric(
+        columns[2],
+        "Attack success rate",
+        f"{triggered['attack_success_rate']:.1%}",
+        f"undefended: {undefended['attack_success_rate']:.1%}" if undefended else "undefended: not known",
+        f"Of {triggered['n']:,} triggered test images; to abstain counts as withstanding (Certify says how often). "
+        "Beside it the same for a model without defence.",
+    )
+    _share(
+        columns[3],
+        "Right under trigger",
+        triggered["empirical_robust_accuracy"],
+        triggered["n"],
+        "Empirical robust accuracy: triggered images still predicted as their true class.",
+    )
+    if undefended and not undefended["attack_works"]:
+        st.warning("The attack fails against an undefended model too: this certificate defends against nothing.")
+    promise = certification.promise(run.config, run.config.noise.test_map)
+    with st.expander("What these numbers promise", icon=":material/gavel:"):
+        st.markdown(
+            f"**Test radius.** {promise.test_radius}\n\n**Joint budget.** {promise.joint_budget}\n\n"
+            f"**Condition.** {promise.condition}"
+        )
+
+
+def _share(column, label: str, share: float, count: int, explanation: str) -> None:
+    low, high = wilson_interval(round(share * count), count)
+    _metric(column, label, f"{share:.1%}", f"{low:.1%} – {high:.1%}", f"{explanation} {count:,} images; 95 % interval.")
+
+
+def _metric(column, label: str, value: str, context: str, explanation: str) -> None:
+    column.metric(
+        label, value, context, delta_color="off", delta_arrow="off", help=explanation, border=True, height="stretch"
+    )

@@ -1,0 +1,232 @@
+"""The runs on disk, read once and kept until their files change.
+
+Loaders are keyed by path and modification time: a run that is resumed or made again is read afresh, with
+no one having to clear a cache. What they return is shared between sessions and must not be changed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.config import schema as config
+from certssb_core.config.schema import DataConfig, RunConfig
+from certssb_core.data.datasets import load
+from certssb_core.errors import ConfigError, DataError, RunError
+from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs import integrity, server_limits
+from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
+from certssb_core.runs.run import Run, State, default_runs_dir
+from certssb_core.store.store import Balls, Entry, Store
+from ui.kit import text
+
+
+def runs_dir() -> Path:
+    return default_runs_dir()
+
+
+def read_only() -> bool:
+    """Whether whoever started this server lets visitors look only; the core refuses all else by itself."""
+    return server_limits.current().read_only
+
+
+def runs() -> list[Run]:
+    """All runs whose configuration can be read, newest first."""
+    return [run for run in Run.all(runs_dir()) if not _problem(run)]
+
+
+def damaged_runs() -> dict[str, str]:
+    """What is wrong with the configurations of the others, by name."""
+    return {run.name: problem for run in Run.all(runs_dir()) if (problem := _problem(run))}
+
+
+def _problem(run: Run) -> str:
+    path = run.path / "config.json"
+    return _config_problem(str(path.resolve()), path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _config_problem(path: str, modified: int) -> str:
+    # ``modified`` is only part of the key.
+    try:
+        config.read(Path(path))
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bool = False) -> Run | None:
+    """Let the reader choose a run in one of ``states``; the choice is in the URL under ``key``.
+
+    Args:
+        balls: only runs under Gaussian noise, whose certificates are L2 balls.
+
+    Returns:
+        The run; None when there is no such run, after saying so on the page.
+    """
+    found = {
+        run.name: run
+        for run in runs()
+        if run.status().state in states and (not balls or CERTIFICATES[run.config.certification.certificate].balls)
+    }
+    if not found:
+        text.no_runs()
+        return None
+    name = st.selectbox(
+        "Run", list(found), key=key, bind="query-params", help="A finished experiment; the newest comes first."
+    )
+    run = found[name]
+    if run.config.title:
+        st.caption(run.config.title)
+    return run
+
+
+def certificates(run: Run) -> pd.DataFrame:
+    """certificates.csv: one row per certified input."""
+    return _load("certificates", run, "certificates.csv")
+
+
+def metrics(run: Run) -> dict[str, Any]:
+    return _load("metrics", run, "metrics.json")
+
+
+def falsification(run: Run) -> dict[str, Any] | None:
+    """What the last attack on the run's certificates found; None where there was none."""
+    return _load("falsification", run, "falsification.json")
+
+
+def arrays(run: Run, name: str) -> dict[str, Any]:
+    """Named arrays of ``name.safetensors``: poison, sigma, votes."""
+    return _load(name, run, f"{name}.safetensors")
+
+
+def inputs(run: Run) -> Inputs:
+    """The images and labels of the run, made again from its config, and from what its attack crafted."""
+    return inputs_of(run.config) if run.config.attack.method == "stamp" else _load("inputs", run, "poison.safetensors")
+
+
+def inputs_of(config: RunConfig) -> Inputs:
+    """The images and labels that ``config`` describes; settings of noise and training play no part."""
+    return _inputs(RunConfig(data=config.data, attack=config.attack, seed=config.seed).model_dump_json())
+
+
+def class_names(name: str, root: str | None = None, size: int | None = None) -> tuple[str, ...]:
+    """All class names of a dataset; none where it is not present."""
+    try:
+        return _class_names(name, root, size)
+    except DataError:
+        return ()
+
+
+def run_with_attack(config: RunConfig) -> Run | None:
+    """The newest finished run with the data and the attack of ``config``."""
+    return next(
+        (
+            run
+            for run in runs()
+            if run.config.attack == config.attack
+            and run.config.origin == config.origin
+            and run.config.data.model_copy(update={"root": None}) == config.data.model_copy(update={"root": None})
+            and run.status().state == "done"
+        ),
+        None,
+    )
+
+
+def run_of_other_origin(run: Run) -> Run | None:
+    """The newest finished run over the same test images that was imported, if ``run`` was trained, or the reverse."""
+
+    def data(config: RunConfig) -> DataConfig:
+        return config.data.model_copy(update={"root": None, "max_train": None})
+
+    return next(
+        (
+            other
+            for other in runs()
+            if (other.config.origin == "trained") != (run.config.origin == "trained")
+            and data(other.config) == data(run.config)
+            and (other.config.data.max_test is None or other.config.seed == run.config.seed)
+            and other.status().state == "done"
+        ),
+        None,
+    )
+
+
+@st.cache_data(max_entries=1, ttl=3600, show_spinner="Looking at this machine …")
+def machine() -> list[dict[str, Any]]:
+    """The checks of ``python -m certssb_core doctor --json``, made in another process: they import torch."""
+    command = [sys.executable, "-m", "certssb_core", "doctor", "--json"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    try:
+        return json.loads(finished.stdout)
+    except ValueError:
+        raise RunError(f"{' '.join(command[1:])} failed: {finished.stderr.strip()[-300:]}") from None
+
+
+def run_votes(run: Run) -> RunVotes:
+    """Votes, σ and labels: what a certificate is computed from."""
+    return _load("run_votes", run, "votes.safetensors")
+
+
+def balls_and_ledger(run: Run) -> tuple[Balls, list[Entry]]:
+    """The stored balls and every decision that led to them, in order of arrival."""
+    return _load("store", run, "store.sqlite")
+
+
+def _read_store(run: Run) -> tuple[Balls, list[Entry]]:
+    with Store.read(run.store_path) as store:
+        return store.balls(), store.ledger()
+
+
+_RESTS_ON = {
+    "certificates": ("certificates.csv",),
+    "metrics": ("metrics.json",),
+    "poison": ("poison.safetensors",),
+    "sigma": ("sigma.safetensors",),
+    "votes": ("votes.safetensors",),
+    "run_votes": ("votes.safetensors", "sigma.safetensors", "config.json"),
+    "store": ("store.sqlite",),
+}
+_READERS: dict[str, Callable[[Run], Any]] = {
+    "certificates": Run.certificates,
+    "metrics": lambda run: run.metrics,
+    "inputs": run_inputs,
+    "falsification": lambda run: run.falsification,
+    "poison": lambda run: run.arrays("poison"),
+    "sigma": lambda run: run.arrays("sigma"),
+    "votes": lambda run: run.arrays("votes"),
+    "run_votes": read_run_votes,
+    "store": _read_store,
+}
+
+
+def _load(reader: str, run: Run, file: str) -> Any:
+    path = run.path / file
+    return _read(reader, str(run.path.resolve()), path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Reading the run …")
+def _read(reader: str, path: str, modified: int) -> Any:
+    # ``modified`` is only part of the key. A cached resource is shared, not copied: arrays can be large.
+    run = Run(Path(path))
+    if files := _RESTS_ON.get(reader):
+        integrity.check(run, *files)
+    return _READERS[reader](run)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the images …")
+def _inputs(config: str) -> Inputs:
+    return load_inputs(RunConfig.model_validate_json(config))
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking at the dataset …")
+def _class_names(name: str, root: str | None, size: int | None) -> tuple[str, ...]:
+    return load(name, root=root, size=size, max_train=100, max_test=100).classes

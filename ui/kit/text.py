@@ -1,0 +1,107 @@
+"""The words every page shares: its head, and what it says when there is nothing, or something went wrong."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+from certssb_core.data.poisoning import METHODS
+from certssb_core.errors import ConfigError, DataError, PoisonError, RunError, StoreError
+from certssb_core.runs.run import Run
+from certssb_core.runs.server_limits import READ_ONLY
+
+SOURCES: dict[str, str] = {
+    "2504.21730": "Cert-SSBD: sample-specific smoothing against backdoors",
+    "2003.08904": "RAB: provable robustness against backdoor attacks",
+    "1902.02918": "Cohen et al.: certified robustness by randomised smoothing",
+    "2012.04351": "Alfarra et al.: data-dependent smoothing with a memory",
+    "2110.05365": "Súkeník et al.: input-dependent σ is not automatically a certificate",
+    "2002.11750": "Wang et al.: certifying robustness against backdoors by smoothing",
+    "1906.04948": "Lee et al.: tight L0 certificates",
+    "2006.06721": "Backdoor smoothing",
+    "2403.11981": "Diffusion denoising against clean-label poisoning",
+    "2512.01782": "Dual smoothing",
+    **{method.source: method.title for method in METHODS.values()},
+    "2006.14768": "DPA: deep partition aggregation",
+}
+
+
+def page_header(title: str, question: str, formulas: str | None = None, sources: Sequence[str] | None = None) -> None:
+    """Title, one sentence on what the page answers; formulas and sources one click away.
+
+    Args:
+        title: of the page.
+        question: one sentence.
+        formulas: Markdown with LaTeX.
+        sources: arXiv numbers of :data:`SOURCES`.
+    """
+    _route()
+    st.title(title, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"##### {question}", width="stretch")
+        if formulas or sources:
+            label, icon = ("Formulas", ":material/function:") if formulas else ("Sources", ":material/menu_book:")
+            with st.popover(label, icon=icon):
+                links = (f"- [{SOURCES[number]}](https://arxiv.org/abs/{number})" for number in sources or ())
+                st.markdown((formulas or "") + "\n\n" + "\n".join(links))
+
+
+def _route() -> None:
+    """Go through ``app.py`` when the first visitor of a fresh server comes by a link to a page.
+
+    Until ``st.navigation`` has run once in the process, Streamlit takes a folder named ``pages`` for its older kind
+    of multipage app and runs the page alone, without the router.
+    """
+    if PagesManager.uses_pages_directory:
+        runpy.run_path(str(Path(__file__).parents[2] / "app.py"))
+        st.stop()
+
+
+def drawing(path: Path) -> None:
+    """An SVG in the page itself, so that its ``currentColor`` is the ink of the theme the reader has chosen."""
+    st.markdown(path.read_text(encoding="utf-8").replace("\n", ""), unsafe_allow_html=True)
+
+
+def empty(message: str) -> None:
+    """There is nothing to show yet; ``message`` says what would be here and how to get it."""
+    st.info(message, icon=":material/inbox:")
+
+
+def no_runs() -> None:
+    empty("There is no finished run yet. This page shows one as soon as it has been trained.")
+    st.page_link("pages/train.py", label="Go to Train", icon=":material/model_training:")
+
+
+def looking_only() -> None:
+    """This server launches and changes nothing."""
+    st.info(f"{READ_ONLY} All results can be looked at, and images asked about.", icon=":material/lock:")
+
+
+def running(run: Run) -> None:
+    """The run is still at work."""
+    status = run.status()
+    st.info(
+        f"**{run.name}** is running: {status.stage}, {status.done:,} of {status.total:,}. "
+        "Its results appear here when it has finished.",
+        icon=":material/hourglass_top:",
+    )
+
+
+def failed(reason: str, remedy: str = "") -> None:
+    """Something could not be done: why, and what to do."""
+    st.error(f"{reason}  \n{remedy}".rstrip(), icon=":material/error:")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn the core's own errors (missing data, damaged run, wrong setting) into their sentence on the page."""
+    try:
+        yield
+    except (ConfigError, DataError, PoisonError, RunError, StoreError) as error:
+        failed(str(error))
+        st.stop()

@@ -1,0 +1,161 @@
+"""The view on screen as code: a line for the shell, and lines of Python that draw the same chart."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import Template
+
+import streamlit as st
+
+from certssb_core.config.schema import RunConfig, flatten
+from certssb_core.runs.run import Run
+from ui.kit.tables import Choice
+
+COMMAND = "python -m certssb_core"
+CERTIFIED = Template("""from certssb_core.experiment import certification, comparison
+from certssb_core.runs.run import Run
+from certssb_core.figures import curves
+
+series = []
+for name, run, mode in $chosen:
+    run = Run.open(run)
+    voted = read_run_votes(run)
+    table = certification.certify(voted, mode=mode, bound="$bound", alpha=$alpha)
+    series.append(comparison.Series(name, table, run.config.attack, voted.classes))
+colours = curves.colours([one.name for one in series])
+table = comparison.curves(series, whole=$whole)
+figure = curves.certified_accuracy(table, colours=colours, at=$radius, unit="$unit")
+figure.show()
+""")
+SIGMA = Template("""from certssb_core.experiment import samples
+from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.run import Run
+from certssb_core.figures import sigma, theme
+
+run = Run.open("$run")
+classes = load_inputs(run.config).dataset.classes
+table = samples.samples(run.arrays("sigma"), run.arrays("poison"), run.certificates(), classes)
+shown = samples.grouped(table, "$by", "$of")
+bins = sigma.binned(shown["sigma"], shown["group"])
+colours = theme.COLOURS | {name: theme.class_colour(place) for place, name in enumerate(classes)}
+figure = sigma.histogram(bins, colours=colours, start=run.config.noise.sigma)
+figure.show()
+""")
+PAIRS = Template("""from certssb_core.store.store import Store
+from certssb_core.experiment import ledger
+from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.run import Run
+from certssb_core.figures import pairs
+
+run = Run.open("$run")
+with Store.read(run.store_path) as store:
+    balls, entries = store.balls(), store.ledger()
+rows = ledger.table(entries, load_inputs(run.config).dataset.classes)
+found = ledger.survey_store(balls, rows, after=$after)
+figure = pairs.distance_against_radii(found, pairs="$kind", names=list(rows.loc[rows["stored"], "input"]))
+figure.show()
+""")
+ATTACK = Template("""from certssb_core.config.schema import override
+from certssb_core.runs.inputs import load_inputs
+from certssb_core.config.presets import PRESETS
+from certssb_core.figures.attack import norm_histogram
+
+config = override(PRESETS["$preset"], $changes)
+poisoned = load_inputs(config).poisoned
+figure = norm_histogram(poisoned.norms, nominal=None if config.attack.trigger == "patch" else config.attack.norm)
+figure.show()
+""")
+LAUNCH = Template("""from certssb_core.config.schema import override
+from certssb_core.jobs.launch import start
+from certssb_core.config.presets import PRESETS
+from certssb_core.runs.run import Run
+
+config = override(PRESETS["$preset"], $changes)
+run = Run.create(config, "$name")
+start(run).wait()
+print(run.metrics["clean"])
+""")
+
+
+@dataclass(frozen=True)
+class Code:
+    """A view as a line for the shell and as lines of Python."""
+
+    shell: str
+    python: str
+
+
+def show(code: Code) -> None:
+    """The code of the view above, one click away."""
+    with st.expander("This view as code", icon=":material/code:"):
+        st.code(code.shell, language="sh")
+        st.code(code.python, language="python")
+
+
+def certified(chosen: Sequence[Choice], *, bound: str, alpha: float, radius: float, unit: str, whole: bool) -> Code:
+    """Certified accuracy of runs and modes beside each other."""
+    rule = ["--bound", bound, "--alpha", f"{alpha:g}"]
+    lines = [_line("certify", choice.run.name, "--mode", choice.mode, *rule) for choice in chosen]
+    runs, modes = (dict.fromkeys(values) for values in zip(*((c.run.name, c.mode) for c in chosen), strict=True))
+    lines.append(_line("report", *runs, *(word for mode in modes for word in ("--mode", mode)), *rule))
+    named = [(choice.name, choice.run.name, choice.mode) for choice in chosen]
+    settings = {"bound": bound, "alpha": f"{alpha:g}", "radius": f"{radius:g}", "unit": unit, "whole": whole}
+    return Code("\n".join(lines), CERTIFIED.substitute(chosen=named, **settings))
+
+
+def sigma(run: Run, by: str, of: str) -> Code:
+    """The histogram of σ*."""
+    return Code(_line("report", run.name), SIGMA.substitute(run=run.name, by=by, of=of))
+
+
+def all_pairs(run: Run, moment: str, kind: str) -> Code:
+    """Every pair of stored balls."""
+    return Code(_line("show", run.name), PAIRS.substitute(run=run.name, after=moment == "after", kind=kind))
+
+
+def attack(config: RunConfig, preset: str, base: RunConfig) -> Code:
+    """The poisoned images of a setting."""
+    changes = _changes(config, base)
+    return Code(_run_line(preset, changes), ATTACK.substitute(preset=preset, changes=changes))
+
+
+def launch(config: RunConfig, preset: str, base: RunConfig, name: str) -> Code:
+    """A run with these settings."""
+    changes = _changes(config, base)
+    line = _run_line(preset, changes) + (f" --name {shlex.quote(name)}" if name else "")
+    return Code(line, LAUNCH.substitute(preset=preset, changes=changes, name=name or f"my-{preset}"))
+
+
+def query(run: Run) -> Code:
+    """The question about an image, which has to be in a file."""
+    python = f"""from pathlib import Path
+
+from certssb_core.query.image_file import read_image
+from certssb_core.query.ensemble import Electorate
+from certssb_core.runs.run import Run
+
+electorate = Electorate(Run.open("{run.name}"))
+print(electorate.ask(read_image(Path("image.png"), electorate.shape)))
+"""
+    return Code(_line("query", run.name, "image.png"), python)
+
+
+def _line(*words: str) -> str:
+    return f"{COMMAND} {shlex.join(words)}"
+
+
+def _run_line(preset: str, changes: dict[str, str]) -> str:
+    return _line("run", preset, *(word for key, value in changes.items() for word in ("--set", f"{key}={value}")))
+
+
+def _changes(config: RunConfig, base: RunConfig) -> dict[str, str]:
+    """The settings that differ from ``base``, as the command line takes them."""
+    before = flatten(base)
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in flatten(config).items()
+        if value != before[key]
+    }

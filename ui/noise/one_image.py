@@ -1,0 +1,107 @@
+"""The section of the Noise page that opens one image: with noise, its r(x, σ) and the ascent to σ*."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from certssb_core.figures import sigma as figures
+from certssb_core.figures.images import picture
+from certssb_core.results import per_image as core
+from certssb_core.runs.run import Run
+from ui.kit import charts, controls, run_files, tables, text
+
+SET_NAMES = {"train": "training", "clean": "clean test", "triggered": "triggered test"}
+
+
+def set_names(run: Run) -> dict[str, str]:
+    """The sets whose σ* the run knows: an imported one says nothing of training images."""
+    there = set(tables.samples(run)["set"])
+    return {name: words for name, words in SET_NAMES.items() if name in there}
+
+
+def show(name: str, index: int) -> None:
+    """Make :func:`section` open this image; to be called before it."""
+    st.session_state["set"], st.session_state["index"] = name, index
+
+
+@st.fragment
+def section(run: Run) -> None:
+    """One image of ``run``, chosen by a click on a point of the page's charts or by the controls."""
+    st.subheader("One image", anchor=False)
+    for chart in ("sigma-against", "sigma-beside"):
+        if click := charts.clicked(chart):
+            show(click[0], int(click[1]))
+    left, middle, right = st.columns([2, 1, 2])
+    table = tables.samples(run)
+    with left:
+        name = controls.choose("Set", set_names(run), "clean", key="set")
+    with middle:
+        kept = core.with_ascent(run_files.arrays(run, "sigma"), name)
+        count = int((table["set"] == name).sum())
+        index = controls.position(
+            f"Image (0 to {count - 1:,})", count, key="index", start=int(kept[0]) if len(kept) else 0
+        )
+    sigma = right.slider(
+        "Try another σ",
+        0.0,
+        run.config.noise.sigma_max,
+        run.config.noise.sigma,
+        0.01,
+        key="sigma",
+        bind="query-params",
+    )
+    view(run, name, index, sigma)
+
+
+def view(run: Run, name: str, index: int, sigma: float) -> None:
+    """The image as it is, with noise at its σ* and at ``sigma``, and its r(x, σ)."""
+    table = tables.samples(run)
+    row = table[(table["set"] == name) & (table["index"] == index)].iloc[0]
+    facts = [f"**{SET_NAMES[name]} image {index}**", f"label {row['name']}", f"σ\\* **{row['sigma']:.3f}**"]
+    facts += ["poisoned"] if row["poisoned"] else []
+    facts += [] if name == "train" else [f"margin {row['margin']:.3f}", f"radius **{row['radius']:.3f}**"]
+    st.markdown(" · ".join(facts))
+    pixels = tables.picture_of(run, name, index)
+    if pixels is not None:
+        shown = {
+            0.0: "as it is",
+            row["sigma"]: f"with noise at σ* = {row['sigma']:.3f}",
+            sigma: f"at σ = {sigma:.2f}",
+        }
+        for column, (amount, words) in zip(st.columns(3), shown.items(), strict=False):
+            column.image(picture(core.with_noise(pixels, amount), side=260), caption=words, alt=words, width=260)
+    _curve(run, name, index)
+
+
+def _curve(run: Run, name: str, index: int) -> None:
+    sigma = run_files.arrays(run, "sigma")
+    found = core.ascent(sigma, name, index)
+    if found is None:
+        kept = [int(number) for number in core.with_ascent(sigma, name)]
+        text.empty(
+            f"The run kept no ascent of this image. It kept those of {len(kept)} {SET_NAMES[name]} images: "
+            + (", ".join(map(str, kept[:20])) + (" …" if len(kept) > 20 else "") or "none")
+        )
+        if kept:
+            closest = min(kept, key=lambda number: abs(number - index))
+            st.button(f"Open image {closest}", on_click=_open, args=(closest,), icon=":material/show_chart:")
+        return
+    charts.show(
+        figures.ascent(
+            found.curve_sigma,
+            found.curve_radius,
+            found.path_sigma,
+            found.path_radius,
+            sigma_star=found.sigma_star,
+        ),
+        key="sigma-ascent",
+        summary=f"The ascent took {len(found.path_sigma) - 1} steps from σ = {found.path_sigma[0]:.3f} to "
+        f"σ\\* = **{found.sigma_star:.3f}** with r = **{found.radius_star:.3f}**; the best on the grid is "
+        f"r = {found.best_radius:.3f} at σ = {found.best_sigma:.3f}. The ascent's own estimates, from "
+        f"{run.config.noise.draws} draws each, scatter about the curve.",
+        table=core.ascent_table(found),
+    )
+
+
+def _open(index: int) -> None:
+    st.session_state["index"] = index

@@ -1,0 +1,44 @@
+"""What a run says about an image, asked through one query process per run that all sessions share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from certssb_core.errors import RunError
+from certssb_core.query.client import Answerers
+from certssb_core.query.reply import Reply, check_can_answer
+from certssb_core.runs.run import Run
+
+
+def unable(run: Run) -> str:
+    """Why the members of ``run`` cannot vote on a new image; empty where they can."""
+    try:
+        check_can_answer(run)
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def ask(run: Run, image: np.ndarray) -> Reply:
+    """The run's reply to ``image`` ``(C, H, W)`` float32 in [0, 1].
+
+    Raises:
+        RunError: the run's members cannot vote, or their process died.
+    """
+    votes = run.path / "votes.safetensors"
+    modified = votes.stat().st_mtime_ns if votes.exists() else 0
+    return _reply(str(run.path.resolve()), modified, image.shape, image.tobytes())
+
+
+@st.cache_data(max_entries=512, show_spinner="The members vote (the first time they have to be loaded) …")
+def _reply(path: str, modified: int, shape: tuple[int, ...], pixels: bytes) -> Reply:
+    # ``modified`` is only part of the key.
+    return _answerers().ask(Run(Path(path)), np.frombuffer(pixels, np.float32).reshape(shape))
+
+
+@st.cache_resource
+def _answerers() -> Answerers:
+    return Answerers()

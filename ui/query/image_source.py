@@ -1,0 +1,102 @@
+"""Where the image comes from that a run is asked about: picked, uploaded or drawn, painted on, under a trigger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from certssb_core.data.triggers import TRIGGERS
+from certssb_core.figures.images import picture
+from certssb_core.query import edit_image as core
+from certssb_core.query.image_file import LARGEST_FILE, read_image
+from certssb_core.runs.inputs import SETS, Inputs
+from certssb_core.runs.run import Run
+from ui.kit import canvas, controls, text
+
+SOURCES = {"clean": "Clean test image", "triggered": "Triggered test image", "upload": "Upload", "draw": "Draw"}
+NO_TRIGGER = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """The image ``picked`` ``(C, H, W)``, and what it has become: the one ``asked`` about."""
+
+    name: str
+    picked: np.ndarray
+    asked: np.ndarray
+
+    @property
+    def moved(self) -> float:
+        return core.distance(self.picked, self.asked)
+
+
+def choose(run: Run, inputs: Inputs) -> tuple[str, np.ndarray] | None:
+    """The picked image and its name; None where there is none yet."""
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        source = controls.choose("Image", SOURCES, "clean", key="source")
+    shape = inputs.dataset.test_images.shape[1:]
+    with right:
+        if source in SETS:
+            count = len(inputs.dataset.test_labels)
+            index = controls.position(f"Number (0 to {count - 1:,})", count, key="index")
+            truth = inputs.dataset.classes[inputs.dataset.test_labels[index]]
+            return f"{source} {index}, true class {truth}", inputs.test_images(source)[index]
+        if source == "draw":
+            st.markdown("Paint on the black image below.")
+            return "drawing", np.zeros(shape, np.float32)
+        file = st.file_uploader(
+            f"Picture, at most {LARGEST_FILE // 10**6} MB; it is shrunk to {shape[2]}×{shape[1]} pixels", key="upload"
+        )
+    if file is None:
+        text.empty("Upload a picture, and the members vote on it.")
+        return None
+    return f"upload {file.file_id}", read_image(file.getvalue(), shape)
+
+
+def change(run: Run, inputs: Inputs, name: str, picked: np.ndarray) -> Question:
+    """Let the reader paint on the picked image and set a trigger on it."""
+    version = f"{run.name}/{name}"
+    words = "drawing" if name.startswith("drawing") else name.partition(",")[0]
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        st.subheader("Paint on it", anchor=False)
+        painted = canvas.paint(picked, label=f"Canvas, {words}", version=version, key="canvas")
+    attack = run.config.attack
+    with right:
+        st.subheader("Set a trigger on it", anchor=False)
+        titles = {NO_TRIGGER: "None"} | {key: trigger.title for key, trigger in TRIGGERS.items()}
+        trigger = st.selectbox(
+            "Trigger",
+            list(titles),
+            format_func=titles.get,
+            key="apply",
+            bind="query-params",
+            help=f"The run was attacked with: {titles[attack.trigger].lower()}, norm {attack.norm:g}.",
+        )
+        strength = st.slider(
+            "Strength: L2 norm, pixels in [0, 1] (patch: its pixels' value)",
+            0.0,
+            max(3.0, 2 * attack.norm),
+            attack.norm,
+            0.05,
+            key="strength",
+            bind="query-params",
+            disabled=trigger == NO_TRIGGER,
+        )
+        asked = painted
+        if trigger != NO_TRIGGER:
+            asked = core.triggered(painted, attack, trigger, strength)
+        question = Question(name, painted if name == "drawing" else picked, asked)
+        show(question)
+    return question
+
+
+def show(question: Question) -> None:
+    """The picked image beside what the network is asked about."""
+    moved = f", moved by {question.moved:.2f}" if question.moved else ""
+    pictures = {"as picked": question.picked, f"as the network sees it{moved}": question.asked}
+    for column, (words, pixels) in zip(st.columns(2), pictures.items(), strict=True):
+        column.image(picture(pixels, side=176), caption=words, alt=words, width=176)
