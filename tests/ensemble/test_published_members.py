@@ -147,5 +147,5 @@ def test_pickles_are_opened_in_one_place_and_with_weights_only():
         if isinstance(call, ast.Call) and ast.unparse(call.func) in ("torch.load", "pickle.load", "pickle.loads")
     ]
     ((path, call),) = loads
-    assert path.name == "released.py"
+    assert path.name == "published_members.py"
     assert ast.unparse(next(word.value for word in call.keywords if word.arg == "weights_only")) == "True"

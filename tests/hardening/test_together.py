@@ -20,11 +20,12 @@ from tests.hardening import faults
 SUBMIT = """
 import sys
 from pathlib import Path
-from certssb_core.experiment import waiting
-from certssb_core.runs.run import Run, RunError
+from certssb_core.jobs import queue
+from certssb_core.errors import RunError
+from certssb_core.runs.run import Run
 for run in Run.all(Path(sys.argv[1])):
     try:
-        waiting.submit(run)
+        queue.submit(run)
     except RunError:
         pass
 """

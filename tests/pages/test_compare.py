@@ -16,7 +16,7 @@ L2, IMAGES = "L2 norm of the change of the test input, training set as given", "
 
 @pytest.fixture
 def page():
-    return AppTest.from_file(ROOT / "pages" / "field.py", default_timeout=30)
+    return AppTest.from_file(ROOT / "pages" / "compare.py", default_timeout=30)
 
 
 @pytest.fixture

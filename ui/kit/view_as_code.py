@@ -15,37 +15,38 @@ from certssb_core.runs.run import Run
 from ui.kit.tables import Choice
 
 COMMAND = "python -m certssb_core"
-CERTIFIED = Template("""from certssb_core.experiment import certification, comparison
+CERTIFIED = Template("""from certssb_core.results import certification, comparison
+from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.run import Run
 from certssb_core.figures import curves
 
 series = []
 for name, run, mode in $chosen:
     run = Run.open(run)
-    voted = read_run_votes(run)
-    table = certification.certify(voted, mode=mode, bound="$bound", alpha=$alpha)
-    series.append(comparison.Series(name, table, run.config.attack, voted.classes))
+    votes = read_run_votes(run)
+    table = certification.certify(votes, mode=mode, bound="$bound", alpha=$alpha)
+    series.append(comparison.Series(name, table, run.config.attack, votes.classes))
 colours = curves.colours([one.name for one in series])
 table = comparison.curves(series, whole=$whole)
 figure = curves.certified_accuracy(table, colours=colours, at=$radius, unit="$unit")
 figure.show()
 """)
-SIGMA = Template("""from certssb_core.experiment import samples
+SIGMA = Template("""from certssb_core.results import per_image
 from certssb_core.runs.inputs import load_inputs
 from certssb_core.runs.run import Run
 from certssb_core.figures import sigma, theme
 
 run = Run.open("$run")
 classes = load_inputs(run.config).dataset.classes
-table = samples.samples(run.arrays("sigma"), run.arrays("poison"), run.certificates(), classes)
-shown = samples.grouped(table, "$by", "$of")
+table = per_image.samples(run.arrays("sigma"), run.arrays("poison"), run.certificates(), classes)
+shown = per_image.grouped(table, "$by", "$of")
 bins = sigma.binned(shown["sigma"], shown["group"])
 colours = theme.COLOURS | {name: theme.class_colour(place) for place, name in enumerate(classes)}
 figure = sigma.histogram(bins, colours=colours, start=run.config.noise.sigma)
 figure.show()
 """)
 PAIRS = Template("""from certssb_core.store.store import Store
-from certssb_core.experiment import ledger
+from certssb_core.results import store_ledger
 from certssb_core.runs.inputs import load_inputs
 from certssb_core.runs.run import Run
 from certssb_core.figures import pairs
@@ -53,8 +54,8 @@ from certssb_core.figures import pairs
 run = Run.open("$run")
 with Store.read(run.store_path) as store:
     balls, entries = store.balls(), store.ledger()
-rows = ledger.table(entries, load_inputs(run.config).dataset.classes)
-found = ledger.survey_store(balls, rows, after=$after)
+rows = store_ledger.table(entries, load_inputs(run.config).dataset.classes)
+found = store_ledger.survey_store(balls, rows, after=$after)
 figure = pairs.distance_against_radii(found, pairs="$kind", names=list(rows.loc[rows["stored"], "input"]))
 figure.show()
 """)
@@ -134,10 +135,10 @@ def query(run: Run) -> Code:
     python = f"""from pathlib import Path
 
 from certssb_core.query.image_file import read_image
-from certssb_core.query.ensemble import Electorate
+from certssb_core.query.ensemble import LoadedEnsemble
 from certssb_core.runs.run import Run
 
-electorate = Electorate(Run.open("{run.name}"))
+electorate = LoadedEnsemble(Run.open("{run.name}"))
 print(electorate.ask(read_image(Path("image.png"), electorate.shape)))
 """
     return Code(_line("query", run.name, "image.png"), python)

@@ -36,7 +36,7 @@ def test_the_sentence_is_also_the_charts_description_for_screen_readers(app):
 
 def test_every_chart_of_the_dashboard_is_shown_this_way():
     root = Path(__file__).parents[3]
-    sources = [*root.glob("pages/*.py"), *root.glob("ui/*.py")]
+    sources = [*root.glob("pages/*.py"), *root.glob("ui/**/*.py")]
     assert [path.name for path in sources if "plotly_chart(" in path.read_text(encoding="utf-8")] == ["charts.py"]
 
 
