@@ -81,9 +81,12 @@ def main() -> None:
     ]
     if settings.run:
         run = read_run_votes(Run(settings.run))
-        for (which, noise_map), votes in run.votes.items():
-            figures = measure(votes, run.labels, run.classes, settings.alpha, run.softmax[which, noise_map])
-            rows.append({"votes": f"{settings.run.name}: {which}, {noise_map}", "members": run.members} | figures)
+        for test_set, read in run.sets.items():
+            for noise_map, votes in read.votes.items():
+                figures = measure(votes, run.labels, run.classes, settings.alpha, read.softmax[noise_map])
+                rows.append(
+                    {"votes": f"{settings.run.name}: {test_set}, {noise_map}", "members": run.members} | figures
+                )
     columns = list(rows[0])[2:]
     print(f"{'mean margin (radius / σ)':44}{'M':>7}" + "".join(f"{name:>29}" for name in columns))
     for row in rows:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from certssb_core.certify.bounds.registry import BOUNDS, count_votes
-from certssb_core.results.certification import certificates_of
-from certssb_core.results.vote_bounds import VoteBounds, bound_votes
+from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.certify.input_votes import VoteBounds, bound_at
+from certssb_core.results.certification import certify_bounds
+from certssb_core.results.vote_bounds import bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.run import Run
 
@@ -27,7 +27,7 @@ ASIDE = ((0.05, 1), (0.05, 2), (0.05, 3), (0.1, 1), (0.1, 2))
 
 
 def curve(run: RunVotes, reading: VoteBounds) -> dict[str, float]:
-    certified = certificates_of(run, reading)
+    certified = certify_bounds(reading, run.config)
     radius = np.where(certified.prediction == run.labels, certified.radius, -1.0)
     accuracy = {f"accuracy at {r}": float((radius > r).mean()) for r in RADII}
     return {"average radius": float(radius.clip(0).mean())} | accuracy
@@ -35,12 +35,16 @@ def curve(run: RunVotes, reading: VoteBounds) -> dict[str, float]:
 
 def single(run: RunVotes, k: int, bound: str, alpha: float) -> VoteBounds:
     """Every input at candidate ``k``, at the whole of alpha."""
-    votes = run.candidate_votes["clean"][:, k]
-    sigma = np.full(votes.shape[1], run.config.noise.test_candidates[k])
-    bounds = BOUNDS[bound].from_votes(
-        votes, classes=run.classes, alpha=alpha, softmax=run.candidate_softmax["clean"][k]
+    votes = run.sets["clean"]
+    return bound_at(
+        votes.candidate_votes[:, k],
+        np.full(len(run.labels), votes.candidates[k]),
+        bound=BOUNDS[bound],
+        classes=run.classes,
+        alpha=alpha,
+        test_map="uniform",
+        softmax=votes.candidate_softmax[k],
     )
-    return VoteBounds(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
 
 
 def main() -> None:
@@ -59,11 +63,11 @@ def main() -> None:
         read = {"bound": bound, "alpha": settings.alpha}
         found = [(f"single σ {sigma}", one) for sigma, one in zip(sigmas, singles, strict=True)]
         found += [(f"best single σ {sigmas[best]}", singles[best]), ("envelope of all single σ", envelope)]
-        found += [("voted (union)", curve(run, bound_votes(run, "clean", mode="voted", **read)))]
+        found += [("voted (union)", curve(run, bound_votes(run.sets["clean"], run.config, mode="voted", **read)))]
         for share, kept in ASIDE:
             noise = run.config.noise.model_copy(update={"aside": share, "kept": kept})
-            changed = replace(run, config=run.config.model_copy(update={"noise": noise}))
-            reading = bound_votes(changed, "clean", mode="set-aside", **read)
+            changed = run.config.model_copy(update={"noise": noise})
+            reading = bound_votes(run.sets["clean"], changed, mode="set-aside", **read)
             found.append((f"set aside {run.members - reading.members}, kept {kept}", curve(changed, reading)))
         rows += [{"bound": bound, "choice": name} | figures for name, figures in found]
     print(f"{run.members} members, {len(run.labels)} clean test images, α {settings.alpha}")

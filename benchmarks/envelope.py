@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from certssb_core.certify.bounds.registry import BOUNDS, count_votes
+from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import images_certified
-from certssb_core.results.certification import certificates_of
+from certssb_core.certify.input_votes import InputVotes, VoteBounds, bound_at
+from certssb_core.results.certification import certify_bounds
 from certssb_core.results.comparison import published
-from certssb_core.results.vote_bounds import VoteBounds, bound_votes
+from certssb_core.results.vote_bounds import bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.inputs import load_inputs
 from certssb_core.runs.run import Run
@@ -52,27 +53,41 @@ def _on(run: RunVotes, rows: np.ndarray) -> RunVotes:
     return replace(
         run,
         labels=run.labels[rows],
-        votes={key: votes[:, rows] for key, votes in run.votes.items()},
-        softmax={key: softmax[rows] for key, softmax in run.softmax.items()},
-        sigma={which: sigma[rows] for which, sigma in run.sigma.items()},
-        candidate_votes={which: votes[..., rows] for which, votes in run.candidate_votes.items()},
-        candidate_softmax={which: softmax[:, rows] for which, softmax in run.candidate_softmax.items()},
+        sets={test_set: _rows_of(votes, rows) for test_set, votes in run.sets.items()},
     )
+
+
+def _rows_of(votes: InputVotes, rows: np.ndarray) -> InputVotes:
+    changes = {
+        "votes": {noise_map: read[:, rows] for noise_map, read in votes.votes.items()},
+        "softmax": {noise_map: read[rows] for noise_map, read in votes.softmax.items()},
+        "sigma": {noise_map: read[rows] for noise_map, read in votes.sigma.items()},
+    }
+    if votes.candidates:
+        changes |= {"candidate_votes": votes.candidate_votes[..., rows]}
+        changes |= {"candidate_softmax": votes.candidate_softmax[:, rows]}
+    return replace(votes, **changes)
 
 
 def single(run: RunVotes, k: int, bound: str, alpha: float) -> VoteBounds:
     """Every input at candidate ``k``, at the whole of α."""
-    votes, softmax = run.candidate_votes["clean"][:, k], run.candidate_softmax["clean"][k]
-    sigma = np.full(votes.shape[1], run.config.noise.test_candidates[k])
-    bounds = BOUNDS[bound].from_votes(votes, classes=run.classes, alpha=alpha, softmax=softmax)
-    return VoteBounds(bounds, count_votes(votes, run.classes), sigma, len(votes), "uniform")
+    votes = run.sets["clean"]
+    return bound_at(
+        votes.candidate_votes[:, k],
+        np.full(len(run.labels), votes.candidates[k]),
+        bound=BOUNDS[bound],
+        classes=run.classes,
+        alpha=alpha,
+        test_map="uniform",
+        softmax=votes.candidate_softmax[k],
+    )
 
 
 def curves(
     run: RunVotes, reading: VoteBounds, *, radii: np.ndarray, images: np.ndarray, norm: float
 ) -> dict[str, np.ndarray]:
     """Share of the inputs that are right and certified beyond each radius, and for each number of moved images."""
-    certified = certificates_of(run, reading)
+    certified = certify_bounds(reading, run.config)
     right = certified.prediction == run.labels
     radius = np.where(right, certified.radius, -1.0)
     count = np.where(right, images_certified(certified.margin, certified.sigma, run.sigma_train, norm=norm), -1)
@@ -102,11 +117,11 @@ def main() -> None:
     uniform = {
         f"training σ {run.config.noise.sigma:g}, test σ {sigma:g}": curves(run, single(run, k, **rule), **axes)
         for run in runs.values()
-        if run.candidate_votes and run.config.noise.train_map == "uniform"
+        if run.sets["clean"].candidates and run.config.noise.train_map == "uniform"
         for k, sigma in enumerate(run.config.noise.test_candidates)
     }
     specific = {
-        f"{name}, {mode}": curves(run, bound_votes(run, "clean", mode=mode, **rule), **axes)
+        f"{name}, {mode}": curves(run, bound_votes(run.sets["clean"], run.config, mode=mode, **rule), **axes)
         for name, run in runs.items()
         for mode in run.sound_modes
         if mode != "uniform"

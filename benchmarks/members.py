@@ -29,7 +29,11 @@ HARD = [name for name, bound in BOUNDS.items() if bound.vote != "softmax"]
 
 def first(found: RunVotes, members: int) -> RunVotes:
     """As if only the first ``members`` had voted, for bounds on hard votes: softmax is kept as a mean over all."""
-    return replace(found, votes={key: votes[:members] for key, votes in found.votes.items()})
+    sets = {
+        test_set: replace(read, votes={noise_map: votes[:members] for noise_map, votes in read.votes.items()})
+        for test_set, read in found.sets.items()
+    }
+    return replace(found, sets=sets)
 
 
 def certified(found: RunVotes, *, bound: str, alpha: float, radii: np.ndarray) -> dict[str, Any]:
@@ -38,7 +42,7 @@ def certified(found: RunVotes, *, bound: str, alpha: float, radii: np.ndarray) -
     radius = np.where(rows["prediction"] == rows["label"], rows["radius"], -1.0)
     return {
         "mean radius": float(radius.clip(0).mean()),
-        "mean accuracy of a member": float((found.votes["clean", MODE] == found.labels).mean()),
+        "mean accuracy of a member": float((found.sets["clean"].votes[MODE] == found.labels).mean()),
         "share beyond": [float((radius > r).mean()) for r in radii],
     }
 

@@ -20,7 +20,7 @@ from certssb_core.certify.certificate import DENOISED
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
 from certssb_core.results.certification import certify, promise
-from certssb_core.results.vote_bounds import bound_rule, bound_votes
+from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
@@ -47,6 +47,7 @@ class Evidence:
     mode: str
     bound: str
     alpha: float
+    rule: BoundRule
 
     @property
     def config(self) -> RunConfig:
@@ -83,15 +84,10 @@ def inspect(
     Raises:
         RunError: the run is not finished, a file is damaged, or it has no votes in this mode.
     """
-    rule = run.config.certification
-    evidence = Evidence(
-        run,
-        read_run_votes(run),
-        mode or run.config.noise.test_map,
-        bound or rule.bound,
-        rule.alpha if alpha is None else alpha,
-    )
-    bound_rule(evidence.run_votes, mode=evidence.mode, bound=evidence.bound)  # says so where the run has no such votes
+    config, run_votes = run.config, read_run_votes(run)
+    mode, bound = mode or config.noise.test_map, bound or config.certification.bound
+    rule = bound_rule(run_votes.sets[SETS[0]], config, mode=mode, bound=bound)
+    evidence = Evidence(run, run_votes, mode, bound, config.certification.alpha if alpha is None else alpha, rule)
     more = RELEASE_CHECKS if evidence.imported else ()
     more += (_denoiser,) if evidence.config.noise.preprocessing == "denoise" else ()
     return [check(evidence) for check in (*CHECKS, *more)]
@@ -105,7 +101,7 @@ def counts(findings: list[Finding]) -> dict[str, int]:
 def _noise_in_the_radius(evidence: Evidence) -> Finding:
     title, run_votes, stored = "Noise in the votes and in the radius", evidence.run_votes, evidence.stored
     if evidence.is_release:
-        used = np.concatenate([run_votes.test_sigma(which, run_votes.own_map) for which in run_votes.sigma])
+        used = np.concatenate([votes.sigma[run_votes.own_map] for votes in run_votes.sets.values()])
         drawn = evidence.config.noise.sigma
         return Finding(
             "red",
@@ -168,10 +164,7 @@ def _denoiser(evidence: Evidence) -> Finding:
 
 def _count(evidence: Evidence) -> Finding:
     title, members = "Count of votes in the bound", evidence.run_votes.members
-    rule, settings = (
-        bound_rule(evidence.run_votes, mode=evidence.mode, bound=evidence.bound),
-        evidence.config.certification,
-    )
+    rule, settings = evidence.rule, evidence.config.certification
     if rule.count != members:
         return Finding(
             "red", title, f"{rule.bound.title}: it counts {rule.count:,} votes, but {members:,} members voted."
@@ -201,7 +194,8 @@ def _count(evidence: Evidence) -> Finding:
 
 def _certifying(evidence: Evidence, mode: str, bound: str, alpha: float) -> int:
     """How many members' votes certify in a mode."""
-    return bound_votes(evidence.run_votes, SETS[0], mode=mode, bound=bound, alpha=alpha).members
+    votes = evidence.run_votes.sets[SETS[0]]
+    return bound_votes(votes, evidence.config, mode=mode, bound=bound, alpha=alpha).members
 
 
 def _selection(evidence: Evidence) -> Finding:
@@ -323,7 +317,8 @@ def _attack(evidence: Evidence) -> Finding:
 
 
 def _released_sigma(evidence: Evidence) -> Finding:
-    saturated = float(np.mean(np.isclose(evidence.run_votes.sigma["clean"], evidence.run_votes.sigma["clean"].max())))
+    sigma = evidence.run_votes.sets[SETS[0]].sigma["sample-specific"]
+    saturated = float(np.mean(np.isclose(sigma, sigma.max())))
     return Finding(
         "amber",
         "σ* of the release",

@@ -7,7 +7,7 @@ import pandas as pd
 from certssb_core.certify import published_release
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.metrics import clean_metrics
-from certssb_core.results.certification import computed
+from certssb_core.results.certification import certify_by_rule
 from certssb_core.results.vote_bounds import BoundRule
 from certssb_core.results.votes import RunVotes
 
@@ -38,7 +38,7 @@ def attribution(run_votes: RunVotes, *, bound: str, alpha: float, radius: float 
     }
     rows = []
     for step, rule in steps.items():
-        table = computed(run_votes, rule, alpha=alpha)
+        table = certify_by_rule(run_votes, rule, alpha=alpha)
         clean = table[table["set"] == "clean"]
         columns = (clean[name].to_numpy() for name in ("prediction", "radius", "label"))
         metrics = clean_metrics(*columns, radii=(radius,))

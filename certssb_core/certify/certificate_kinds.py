@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from certssb_core.certify.bounds.registry import Bound, ClassBounds
+from certssb_core.certify.bounds.registry import Bound
 from certssb_core.certify.certificate import JOINT_BUDGET, PROMISE, Certificates, certify, condition
+from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.l0 import features_certified
 from certssb_core.certify.partition import COUNTED, changes_certified
 
@@ -52,7 +53,7 @@ class CertificateKind:
         weighs: whether training images may move by a norm, so that there is a joint budget.
         balls: whether certificates are L2 balls around test inputs: those go into the store, may move in the
             joint budget too, and can be searched for an adversary.
-        certify: from class bounds, votes per class ``(n, C)`` and the law's levels ``(n,)`` to certificates.
+        certify: from bounds on the votes, and the noise map of the training images, to certificates.
         promise: of the radius; joint: of the training images, in words.
         condition: from training map and test map to the condition, in words, under which they hold.
     """
@@ -66,7 +67,7 @@ class CertificateKind:
     bound: Bound | None
     weighs: bool
     balls: bool
-    certify: Callable[..., Certificates]
+    certify: Callable[[VoteBounds, str], Certificates]
     promise: str
     joint: str
     condition: Callable[[str, str], str]
@@ -76,36 +77,35 @@ class CertificateKind:
         return sigma_test if self.balls else np.full_like(sigma_test, np.inf)
 
 
-def _weighted_l2(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
-    return certify(bounds, level, **maps)
+def _weighted_l2(votes: VoteBounds, training_map: str) -> Certificates:
+    return certify(votes.bounds, votes.sigma, training_map=training_map, test_map=votes.test_map)
 
 
-def _training_l2(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
+def _training_l2(votes: VoteBounds, training_map: str) -> Certificates:
     """The theorem with 1/σ_x = 0: Σ |δ_i|² < (σ margin)²."""
-    return replace(certify(bounds, level, **maps), promise=TRAINING_PROMISE, condition=TRAINING_CONDITION)
+    return replace(_weighted_l2(votes, training_map), promise=TRAINING_PROMISE, condition=TRAINING_CONDITION)
 
 
-def _l0(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
-    (keep,) = np.unique(level)
+def _l0(votes: VoteBounds, training_map: str) -> Certificates:
+    bounds, (keep,) = votes.bounds, np.unique(votes.sigma)
     certified = features_certified(bounds.p_a_lower, bounds.p_b_upper, keep=float(keep))
-    return _counted(bounds, level, np.where(bounds.prediction >= 0, certified, -1), L0_PROMISE, L0_CONDITION)
+    return _counted(votes, np.where(bounds.prediction >= 0, certified, -1), L0_PROMISE, L0_CONDITION)
 
 
-def _partition(bounds: ClassBounds, counts: np.ndarray, level: np.ndarray, **maps: str) -> Certificates:
-    return _counted(bounds, level, changes_certified(counts), PARTITION_PROMISE, PARTITION_CONDITION)
+def _partition(votes: VoteBounds, training_map: str) -> Certificates:
+    return _counted(votes, changes_certified(votes.counts), PARTITION_PROMISE, PARTITION_CONDITION)
 
 
-def _counted(
-    bounds: ClassBounds, level: np.ndarray, certified: np.ndarray, promise: str, condition: str
-) -> Certificates:
-    """``certified`` ``(n,)`` changes, -1 for none: changes below the radius."""
+def _counted(votes: VoteBounds, certified: np.ndarray, promise: str, condition: str) -> Certificates:
+    """Certify ``certified`` ``(n,)`` changes, -1 for none: the radius is one more."""
+    bounds = votes.bounds
     return Certificates(
         prediction=bounds.prediction,
         p_a_lower=bounds.p_a_lower,
         p_b_upper=bounds.p_b_upper,
         margin=np.where(bounds.prediction >= 0, bounds.p_a_lower - bounds.p_b_upper, 0.0),
         radius=certified + 1.0,
-        sigma=np.array(level, dtype=np.float64),
+        sigma=np.array(votes.sigma, dtype=np.float64),
         promise=promise,
         condition=condition,
     )

@@ -39,7 +39,7 @@ def uncorrected_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBoun
     others[rows, top] = 0.0
     p_a_lower = hoeffding_lower(values[rows, top], count, alpha)
     p_b_upper = hoeffding_upper(others.max(axis=1), count, alpha)
-    return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
+    return ClassBounds.decide(top, p_a_lower, p_b_upper)
 
 
 BOUND = Bound("Hoeffding on mean softmax, choice of the class not paid for", "softmax", uncorrected_bounds)

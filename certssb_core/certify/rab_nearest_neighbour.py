@@ -35,7 +35,7 @@ def nearest_class_bounds(
     p_a_lower = np.clip(lower[rows, top] - _ROUNDING, 0, 1)
     upper[rows, top] = 0
     p_b_upper = np.clip(np.minimum(upper.max(axis=1) + _ROUNDING, 1 - p_a_lower), 0, 1)
-    return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
+    return ClassBounds.decide(top, p_a_lower, p_b_upper)
 
 
 def nearest_class_probabilities(

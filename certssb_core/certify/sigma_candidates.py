@@ -1,14 +1,18 @@
 """Choosing a test input's σ among finitely many candidates, on the smoothed classifier itself (METHOD §3).
 
-At every candidate σ_k the members vote, and each candidate has a smoothed classifier of its own. Two ways to
-choose one of them per input, and still to hold with probability >= 1 - α:
+The members vote at every candidate σ_k, and each candidate has a smoothed classifier of its own. There are two ways
+to choose one of them per input and still hold with probability >= 1 - α:
 
-* the votes that certify choose: bounds at α/K for each of the K candidates hold together with probability
-  >= 1 - α (Bonferroni; the candidates share members and noise, so nothing about independence is used), hence
-  so does the chosen one, by whatever rule it was chosen;
-* members set aside choose: the other members' votes are independent of the choice, and need no correction. They may
-  also leave the last word to the others and keep the few most promising candidates, J of K, bounded at α/J each: most
-  of what is left to gain is between near neighbours, and a few members suffice to see which neighbours.
+* :func:`choose_by_all_votes`: the votes that certify choose. Bounds at α/K for each of the K candidates hold together
+  with probability >= 1 - α (Bonferroni; the candidates share members and noise, so nothing about independence is
+  used). Hence so does the chosen one, by whatever rule it was chosen.
+* :func:`choose_by_members_set_aside`: members set aside choose. The other members' votes are independent of the
+  choice, and need no correction. Those set aside may also keep the J most promising of the K candidates and leave the
+  last word to the others, with bounds at α/J each: most of what is left to gain lies between near neighbours, and a
+  few members suffice to see which neighbours.
+
+Both certify, where they can, the class that leads at the uniform σ₀. Under very large noise every input gets one and
+the same answer at an unbounded radius; this anchor keeps the choice from rewarding that.
 """
 
 from __future__ import annotations
@@ -16,45 +20,121 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from certssb_core.certify.bounds.registry import ClassBounds
+from certssb_core.certify.bounds.intervals import ClassBounds
+from certssb_core.certify.bounds.registry import BOUNDS, Bound, count_votes
+from certssb_core.certify.input_votes import InputVotes, VoteBounds, bound_at
+from certssb_core.errors import RunError
 
 
-def largest_radius(at: Sequence[ClassBounds], sigmas: ArrayLike, anchor: np.ndarray, *, kept: int = 1) -> np.ndarray:
+def choose_by_all_votes(votes: InputVotes, *, bound: Bound, alpha: float) -> VoteBounds:
+    """Bound all K candidates at alpha/K each and take the one with the largest radius, per input.
+
+    Args:
+        votes: with votes at the candidates, and at the uniform σ₀.
+        bound: an entry of ``BOUNDS``.
+        alpha: failure probability per input, in (0, 1), over all candidates together.
+    """
+    at = [
+        bound_at(
+            votes.candidate_votes[:, k],
+            _filled(sigma, votes.candidate_votes),
+            bound=bound,
+            classes=votes.classes,
+            alpha=alpha / len(votes.candidates),
+            test_map="voted",
+            softmax=votes.candidate_softmax[k],
+        )
+        for k, sigma in enumerate(votes.candidates)
+    ]
+    return take(at, largest_radius(at, _leading(votes))[0])
+
+
+def choose_by_members_set_aside(
+    votes: InputVotes, *, bound: Bound, alpha: float, aside: float, kept: int
+) -> VoteBounds:
+    """Let the first members keep the ``kept`` most promising candidates; bound those with the others' votes.
+
+    Args:
+        votes: with votes at the candidates, and at the uniform σ₀.
+        bound: an entry of ``BOUNDS`` that reads hard votes.
+        alpha: failure probability per input, in (0, 1).
+        aside: share of the members set aside, in (0, 1); at least one member, and not all of them.
+        kept: number of candidates to keep, at least 1.
+
+    Raises:
+        RunError: the bound reads softmax, which is kept as a mean over all members, or there is one member only.
+    """
+    if bound.vote == "softmax":
+        raise RunError("set-aside needs a bound on hard votes: softmax is kept as a mean over all members")
+    first = min(max(1, round(aside * votes.members)), votes.members - 1)
+    if first < 1:
+        raise RunError("set-aside needs at least two members")
+    choosing, certifying = votes.candidate_votes[:first], votes.candidate_votes[first:]  # (M', K, n)
+    kept, anchor = min(kept, len(votes.candidates)), _leading(votes, first)
+    share = {"classes": votes.classes, "alpha": alpha / kept, "test_map": "set-aside"}
+    promising = largest_radius(
+        [
+            _forecast_bounds(choosing[:, k], sigma, members=len(certifying), classes=votes.classes, alpha=alpha / kept)
+            for k, sigma in enumerate(votes.candidates)
+        ],
+        anchor,
+        kept=kept,
+    )  # (J, n)
+    at = [
+        bound_at(
+            np.take_along_axis(certifying, candidate[None, None], axis=1)[:, 0],  # (M - first, n)
+            np.asarray(votes.candidates)[candidate],
+            bound=bound,
+            **share,
+        )
+        for candidate in promising
+    ]
+    return take(at, largest_radius(at, anchor)[0])
+
+
+def largest_radius(at: Sequence[VoteBounds], anchor: np.ndarray, *, kept: int = 1) -> np.ndarray:
     """The candidates with the largest certified radii for the anchored class, per input.
 
     Args:
-        at: bounds on ``n`` inputs at each of K candidates.
-        sigmas: the K noise levels, pixel units: ``(K,)``, or ``(K, n)`` where every input has its own.
-        anchor: ``(n,)`` the class that is to be certified. Under very large noise every input gets one and the
-            same answer, at an unbounded radius; the anchor keeps the choice from rewarding that.
-        kept: how many to name, in [1, K].
+        at: bounds on ``n`` inputs at each of K candidates, each with its own σ.
+        anchor: ``(n,)`` the class that is to be certified.
+        kept: number of candidates to name, in [1, K].
 
     Returns:
         ``(kept, n)`` positions among the candidates, the best first; the first ones where none certifies the
         anchored class.
     """
-    margins = np.stack([ndtri(bounds.p_a_lower) - ndtri(bounds.p_b_upper) for bounds in at])  # (K, n)
-    anchored = np.stack([bounds.prediction == anchor for bounds in at])
-    sigmas = np.asarray(sigmas, dtype=np.float64).reshape(len(at), -1)
-    radii = np.where(anchored, sigmas * margins, 0.0)
-    return np.argsort(-radii, axis=0, kind="stable")[:kept]
-
-
-def take(at: Sequence[ClassBounds], chosen: np.ndarray) -> ClassBounds:
-    """The bounds of the chosen candidate ``(n,)`` of every input."""
-    return ClassBounds(
-        *(
-            np.stack([getattr(bounds, name) for bounds in at])[chosen, np.arange(len(chosen))]
-            for name in ("prediction", "top", "p_a_lower", "p_b_upper")
+    radii = [
+        np.where(
+            read.bounds.prediction == anchor,
+            read.sigma * (ndtri(read.bounds.p_a_lower) - ndtri(read.bounds.p_b_upper)),
+            0.0,
         )
+        for read in at
+    ]
+    return np.argsort(-np.stack(radii), axis=0, kind="stable")[:kept]
+
+
+def take(at: Sequence[VoteBounds], chosen: np.ndarray) -> VoteBounds:
+    """The bounds, votes and σ of the chosen candidate ``(n,)`` of every input."""
+
+    def taken(values: list[np.ndarray]) -> np.ndarray:
+        return np.stack(values)[chosen, np.arange(len(chosen))]
+
+    names = ("prediction", "top", "p_a_lower", "p_b_upper")
+    return VoteBounds(
+        ClassBounds(*(taken([getattr(read.bounds, name) for read in at]) for name in names)),
+        counts=taken([read.counts for read in at]),
+        sigma=taken([read.sigma for read in at]),
+        members=at[0].members,
+        test_map=at[0].test_map,
     )
 
 
 def forecast(counts: np.ndarray, members: int) -> np.ndarray:
-    """What ``members`` further votes are expected to be, as whole counts.
+    """Forecast ``members`` further votes, as whole counts.
 
     Args:
         counts: ``(n, C)`` votes of the members set aside.
@@ -70,3 +150,20 @@ def forecast(counts: np.ndarray, members: int) -> np.ndarray:
     others = expected.sum(axis=1) - expected[rows, top]
     expected[rows, top] = members - others
     return expected
+
+
+def _forecast_bounds(votes: np.ndarray, sigma: float, *, members: int, classes: int, alpha: float) -> VoteBounds:
+    """Bounds that ``members`` further votes are expected to give, by Clopper–Pearson."""
+    counts = forecast(count_votes(votes, classes), members)
+    bounds = BOUNDS["clopper-pearson"].class_bounds(counts, members, alpha)
+    return VoteBounds(bounds, counts, _filled(sigma, votes), members, "set-aside")
+
+
+def _filled(sigma: float, votes: np.ndarray) -> np.ndarray:
+    """One σ for every input ``(n,)``."""
+    return np.full(votes.shape[-1], sigma, dtype=np.float64)
+
+
+def _leading(votes: InputVotes, members: int | None = None) -> np.ndarray:
+    """The class ``(n,)`` that leads at the uniform σ₀ among the first ``members``."""
+    return count_votes(votes.votes["uniform"][:members], votes.classes).argmax(axis=1)

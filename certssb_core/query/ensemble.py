@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.input_votes import InputVotes
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build
 from certssb_core.ensemble.voting import Ballot, vote_together
@@ -16,7 +18,6 @@ from certssb_core.pipeline import context, tasks
 from certssb_core.query.reply import Reply, check_can_answer
 from certssb_core.results import certification
 from certssb_core.results.vote_bounds import bound_votes
-from certssb_core.results.votes import RunVotes
 from certssb_core.runs import integrity
 from certssb_core.runs.inputs import SETS, Inputs, binarised, run_inputs
 from certssb_core.runs.run import Run
@@ -69,24 +70,26 @@ class LoadedEnsemble:
         candidates = [*tasks.candidate_levels(self.config, sigma)] if self.config.noise.chosen_by_votes else []
         ballot = self._vote(x, [*levels.values(), *candidates])
         votes, shares = ballot.hard.cpu().numpy(), ballot.softmax.double().mean(0).cpu().numpy()  # (M, L), (L, C)
-        run_votes = RunVotes(
-            config=self.config,
-            votes={("query", name): votes[:, k, None] for k, name in enumerate(levels)},
-            softmax={("query", name): shares[k, None] for k, name in enumerate(levels)},
-            sigma={"query": sigma.double().cpu().numpy()},
-            sigma_train=np.empty(0),
-            labels=np.full(1, -1),
-            candidate_votes={"query": votes[:, len(levels) :, None]},
-            candidate_softmax={"query": shares[len(levels) :, None]},
+        input_votes = InputVotes(
+            votes={name: votes[:, k, None] for k, name in enumerate(levels)},
+            softmax={name: shares[k, None] for k, name in enumerate(levels)},
+            sigma={
+                "uniform": np.full(1, self.config.noise.level),
+                "sample-specific": sigma.double().cpu().numpy(),
+            },
+            candidates=self.config.noise.test_candidates if candidates else (),
+            candidate_votes=votes[:, len(levels) :, None],
+            candidate_softmax=shares[len(levels) :, None],
         )
-        return self._reply(image, run_votes)
+        return self._reply(image, input_votes)
 
-    def _reply(self, image: np.ndarray, run_votes: RunVotes) -> Reply:
+    def _reply(self, image: np.ndarray, votes: InputVotes) -> Reply:
         settings, mode = self.config.certification, self.config.noise.test_map
-        reading = bound_votes(run_votes, "query", mode=mode, bound=settings.bound, alpha=settings.alpha)
-        certified = certification.certificates_of(run_votes, reading)
+        kind = CERTIFICATES[settings.certificate]
+        read = bound_votes(votes, self.config, mode=mode, bound=settings.bound, alpha=settings.alpha)
+        certified = certification.certify_bounds(read, self.config)
         stored = None
-        if run_votes.kind.balls:
+        if kind.balls:
             with Store.read(self.run.store_path) as store:
                 stored = store.query(image.ravel())
         prediction, radius = int(certified.prediction[0]), float(certified.radius[0])
@@ -96,9 +99,9 @@ class LoadedEnsemble:
             answer=self.classes[label] if label >= 0 else "ABSTAIN",
             label=label,
             radius=stored.radius if stored else radius,
-            unit=run_votes.kind.unit,
+            unit=kind.unit,
             ball=stored.ball if stored else None,
-            votes=tuple(reading.counts[0].tolist()),
+            votes=tuple(read.counts[0].tolist()),
             prediction=prediction,
             p_a_lower=float(certified.p_a_lower[0]),
             p_b_upper=float(certified.p_b_upper[0]),

@@ -1,8 +1,12 @@
-"""From a run's stored votes to certificates and figures: nothing is trained, and torch is not needed."""
+"""From a run's stored votes to certificates and metrics; nothing is trained, and torch is not needed.
+
+The way is straight: :func:`read_run_votes` reads the votes, :func:`bound_votes` bounds the class probabilities,
+:func:`certify_bounds` makes certificates of the bounds, the store (``pipeline.store_stage``) sees each certified input
+in turn, and :func:`assess` measures the metrics. :func:`certify` goes from votes to certificates in one call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +16,12 @@ import pandas as pd
 from certssb_core.certify import published_release
 from certssb_core.certify.certificate import DENOISED, TEST_MAPS, Certificates, images_certified
 from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.metrics import clean_metrics, triggered_metrics
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
 from certssb_core.errors import RunError
-from certssb_core.results.vote_bounds import BoundRule, VoteBounds, apply_rule, bound_votes
+from certssb_core.results.vote_bounds import BoundRule, apply_rule, bound_votes
 from certssb_core.results.votes import RunVotes
 from certssb_core.runs.inputs import SETS
 
@@ -55,58 +60,65 @@ class Promise:
 
 
 def certify(run_votes: RunVotes, *, mode: str, bound: str, alpha: float) -> pd.DataFrame:
-    """Certificates of all inputs of a run, one row each: certificates.csv without its store columns.
+    """Certify all test inputs of a run, one row each: certificates.csv without its store columns.
 
     In mode ``release`` the rows look the same and certify nothing.
 
+    Args:
+        run_votes: as :func:`read_run_votes` reads them.
+        mode: the noise map to count votes of, one of ``run_votes.modes``.
+        bound: a key of ``BOUNDS``.
+        alpha: failure probability per input, in (0, 1).
+
     Raises:
-        RunError: the run has no votes in this mode.
+        RunError: the run has no votes in this mode, or the bound cannot be read from them.
     """
-    if mode not in run_votes.modes:
-        raise RunError(f"this run has no votes in mode {mode!r}; it has {', '.join(run_votes.modes)}")
-    return _table(run_votes, lambda which: bound_votes(run_votes, which, mode=mode, bound=bound, alpha=alpha))
+    return _table(
+        run_votes,
+        {
+            test_set: bound_votes(votes, run_votes.config, mode=mode, bound=bound, alpha=alpha)
+            for test_set, votes in run_votes.sets.items()
+        },
+    )
 
 
-def computed(run_votes: RunVotes, rule: BoundRule, *, alpha: float) -> pd.DataFrame:
-    """The rows of :func:`certify` under any arithmetic."""
-    return _table(run_votes, lambda which: apply_rule(run_votes, which, rule, alpha=alpha))
+def certify_by_rule(run_votes: RunVotes, rule: BoundRule, *, alpha: float) -> pd.DataFrame:
+    """The rows of :func:`certify` under any rule, sound or not."""
+    return _table(
+        run_votes, {test_set: apply_rule(votes, rule, alpha=alpha) for test_set, votes in run_votes.sets.items()}
+    )
 
 
-def _table(run_votes: RunVotes, read: Callable[[str], VoteBounds]) -> pd.DataFrame:
+def certify_bounds(bounds: VoteBounds, config: RunConfig) -> Certificates:
+    """Certificates of the run's kind from bounds on its votes."""
+    certificates = CERTIFICATES[config.certification.certificate].certify(bounds, config.noise.train_map)
+    return replace(certificates, condition=conditions(config, certificates.condition))
+
+
+def _table(run_votes: RunVotes, bounds: dict[str, VoteBounds]) -> pd.DataFrame:
     tables = []
-    for which in SETS:
-        reading = read(which)
-        certificates = certificates_of(run_votes, reading)
-        table = pd.DataFrame(
-            {
-                "set": which,
-                "index": np.arange(len(reading.counts)),
-                "label": run_votes.labels,
-                "sigma": certificates.sigma,
-                "members": reading.members,
-            }
-            | {f"votes_{label}": reading.counts[:, label] for label in range(run_votes.classes)}
-            | {
-                name: getattr(certificates, name)
-                for name in ("prediction", "p_a_lower", "p_b_upper", "margin", "radius")
-            }
-        )
-        tables.append(table)
+    for test_set, read in bounds.items():
+        certificates = certify_bounds(read, run_votes.config)
+        columns = {"set": test_set, "index": np.arange(len(read.counts)), "label": run_votes.labels}
+        columns |= {"sigma": certificates.sigma, "members": read.members}
+        columns |= {f"votes_{label}": read.counts[:, label] for label in range(run_votes.classes)}
+        columns |= {
+            name: getattr(certificates, name) for name in ("prediction", "p_a_lower", "p_b_upper", "margin", "radius")
+        }
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
-def certificates_of(run_votes: RunVotes, reading: VoteBounds) -> Certificates:
-    """The run's kind of certificate, from what was read."""
-    maps = {"training_map": run_votes.config.noise.train_map, "test_map": reading.test_map}
-    found = run_votes.kind.certify(reading.bounds, reading.counts, reading.sigma, **maps)
-    return replace(found, condition=conditions(run_votes.config, found.condition))
-
-
 def assess(run_votes: RunVotes, certificates: pd.DataFrame, *, radii: tuple[float, ...]) -> dict[str, Any]:
-    """The ``clean`` and ``triggered`` parts of metrics.json."""
-    rows = {which: certificates[certificates["set"] == which][["prediction", "radius", "label"]] for which in SETS}
+    """Measure the ``clean`` and ``triggered`` parts of metrics.json.
+
+    Args:
+        certificates: rows of :func:`certify`.
+        radii: certified accuracy is reported above each of these.
+    """
     clean, triggered = (
-        {name: table[name].to_numpy() for name in ("prediction", "radius", "label")} for table in rows.values()
+        {name: table[name].to_numpy() for name in ("prediction", "radius", "label")}
+        for table in (certificates[certificates["set"] == test_set] for test_set in SETS)
     )
     attack = run_votes.config.attack
     return {

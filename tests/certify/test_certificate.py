@@ -11,6 +11,7 @@ from scipy.stats import norm
 from certssb_core.certify.bounds.registry import ClassBounds, clopper_pearson_bounds
 from certssb_core.certify.certificate import certify, images_certified, norm_certified
 from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.input_votes import VoteBounds
 
 positive = st.floats(0.05, 3.0)
 
@@ -112,9 +113,8 @@ def test_uniform_noise_gives_rabs_radius_over_the_training_perturbation():
 
 def test_abstaining_certifies_nothing_and_the_rest_follows_the_formula():
     bounds = clopper_pearson_bounds([[1000, 0], [505, 495]], 1000, 0.002)
-    certificates = CERTIFICATES["weighted-l2"].certify(
-        bounds, None, [0.5, 0.5], training_map="uniform", test_map="uniform"
-    )
+    votes = VoteBounds(bounds, np.array([[1000, 0], [505, 495]]), np.full(2, 0.5), members=1000, test_map="uniform")
+    certificates = CERTIFICATES["weighted-l2"].certify(votes, "uniform")
     assert certificates.prediction.tolist() == [0, -1]
     assert certificates.margin[0] == pytest.approx(2.4633, abs=5e-5)
     assert certificates.radius[0] == pytest.approx(0.5 * 2.4633, abs=5e-5)

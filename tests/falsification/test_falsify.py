@@ -105,7 +105,7 @@ def test_release_mode_attacks_what_the_release_claims(run):
     run_votes, inputs = read_run_votes(run), load_inputs(run.config)
     released = claims(run_votes, inputs, mode="release")
     assert set(released.sigma) == {run.config.noise.sigma}
-    scaled = {(which, i): s for which in SETS for i, s in enumerate(run_votes.sigma[which])}
+    scaled = {(which, i): s for which in SETS for i, s in enumerate(run_votes.sets[which].sigma["sample-specific"])}
     expected = [scaled[key] for key in zip(released.sets, released.indices.tolist(), strict=True)]
     assert released.radius / released.margin == pytest.approx(np.array(expected), rel=1e-9)
 
@@ -154,10 +154,10 @@ def test_a_world_without_changes_is_the_same_classifier_under_fresh_noise(run, o
         still,
         seed=run.config.seed,
         points=inputs.dataset.test_images,
-        sigma=run_votes.sigma["clean"],
+        sigma=run_votes.sets["clean"].sigma["sample-specific"],
     )
     votes = world_votes(run.path, home, 3)
-    assert np.array_equal(votes.counts.argmax(axis=1), run_votes.votes["clean", "sample-specific"][3])
+    assert np.array_equal(votes.counts.argmax(axis=1), run_votes.sets["clean"].votes["sample-specific"][3])
     fresh = world_votes(run.path, replace(home, seed=world.seed), 3)
     assert not np.allclose(fresh.softmax, votes.softmax, atol=1e-3)
 

@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 from scipy.stats import binom
 
+from certssb_core.certify.bounds.intervals import ClassBounds
 from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.certify.input_votes import InputVotes, VoteBounds
 from certssb_core.certify.sigma_candidates import forecast, largest_radius, take
 from certssb_core.config.schema import RunConfig, override
 from certssb_core.errors import ConfigError, RunError
@@ -46,14 +48,23 @@ def imagined(probability: list[list[float]], members: int, seed: int, **settings
     shares = np.stack([1 - votes.mean(axis=0), votes.mean(axis=0)], axis=2)
     return RunVotes(
         config=config,
-        votes={("clean", "uniform"): votes[:, 1]},
-        softmax={("clean", "uniform"): shares[1]},
-        sigma={},
+        sets={
+            "clean": InputVotes(
+                votes={"uniform": votes[:, 1]},
+                softmax={"uniform": shares[1]},
+                sigma={},
+                candidates=SIGMAS,
+                candidate_votes=votes,
+                candidate_softmax=shares,
+            )
+        },
         sigma_train=np.ones(1),
         labels=np.ones(votes.shape[2], np.int64),
-        candidate_votes={"clean": votes},
-        candidate_softmax={"clean": shares},
     )
+
+
+def bound_clean(run_votes: RunVotes, **rule) -> VoteBounds:
+    return bound_votes(run_votes.sets["clean"], run_votes.config, **rule)
 
 
 def set_aside(run_votes: RunVotes, **settings) -> RunVotes:
@@ -105,9 +116,9 @@ def test_members_set_aside_choose_and_only_the_others_certify(voted_run):
     run_votes = set_aside(read_run_votes(voted_run), aside=0.2, kept=1)
     table = certification.certify(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01)
     assert (table["members"] == 16).all()
-    changed = run_votes.candidate_votes["clean"].copy()
+    changed = run_votes.sets["clean"].candidate_votes.copy()
     changed[4:] = (changed[4:] + 1) % 3
-    run_votes.candidate_votes["clean"] = changed
+    run_votes.sets["clean"] = replace(run_votes.sets["clean"], candidate_votes=changed)
     again = certification.certify(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01)
     np.testing.assert_array_equal(table["sigma"], again["sigma"])  # the certifying votes have no say in σ
     assert (table["prediction"] != again["prediction"]).any()
@@ -119,8 +130,8 @@ def test_the_others_choose_among_the_candidates_that_were_kept(voted_run):
     for kept in (1, 2, 3):
         run_votes = set_aside(read_run_votes(voted_run), aside=0.2, kept=kept)
         at_once[kept] = certification.certify(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01 * kept)
-    first = run_votes.votes["clean", "uniform"][:4]
-    votes = run_votes.candidate_votes["clean"][4:]
+    first = run_votes.sets["clean"].votes["uniform"][:4]
+    votes = run_votes.sets["clean"].candidate_votes[4:]
     for i in range(108):
         anchor = np.bincount(first[:, i], minlength=3).argmax()
         radii = []
@@ -160,7 +171,7 @@ def test_the_choice_stays_within_alpha(mode, bound, truth):
     """20,000 imagined inputs with known p at every candidate: how often the claimed margin exceeds the true one."""
     n, alpha = 20_000, 0.1
     run_votes = imagined([[p] * n for p in truth], members=60, seed=9)
-    reading = bound_votes(run_votes, "clean", mode=mode, bound=bound, alpha=alpha)
+    reading = bound_clean(run_votes, mode=mode, bound=bound, alpha=alpha)
     p_one = np.array(truth)[np.searchsorted(SIGMAS, reading.sigma)]
     p_top = np.where(reading.bounds.top == 1, p_one, 1 - p_one)
     wrong = (reading.bounds.prediction >= 0) & (reading.bounds.p_a_lower > p_top)
@@ -172,17 +183,23 @@ def test_without_a_share_per_candidate_the_choice_would_cheat():
     rng, n, truth = np.random.default_rng(10), 20_000, 0.9
     ones = rng.binomial(60, truth, size=(3, n))
     sigmas = (0.4, 0.4001, 0.4002)
-    at = [BOUNDS["joint"].class_bounds(np.stack([60 - k, k], axis=1), 60, 0.1) for k in ones]
-    whole = take(at, largest_radius(at, sigmas, np.ones(n, np.int64))[0])
+
+    def best(alpha: float) -> ClassBounds:
+        at = []
+        for k, sigma in zip(ones, sigmas, strict=True):
+            counts = np.stack([60 - k, k], axis=1)
+            bounds = BOUNDS["joint"].class_bounds(counts, 60, alpha)
+            at.append(VoteBounds(bounds, counts, np.full(n, sigma), 60, "voted"))
+        return take(at, largest_radius(at, np.ones(n, np.int64))[0]).bounds
+
+    whole, shared = best(0.1), best(0.1 / 3)
     assert (whole.p_a_lower > truth).sum() > binom.isf(1e-9, n, 0.1)
-    at = [BOUNDS["joint"].class_bounds(np.stack([60 - k, k], axis=1), 60, 0.1 / 3) for k in ones]
-    shared = take(at, largest_radius(at, sigmas, np.ones(n, np.int64))[0])
     assert (shared.p_a_lower > truth).sum() <= binom.isf(1e-4, n, 0.1)
 
 
 def test_large_noise_that_answers_the_same_for_everything_is_not_chosen():
     run_votes = imagined([[0.95], [0.9], [0.0]], members=200, seed=3)
-    reading = bound_votes(run_votes, "clean", mode="voted", bound="joint", alpha=0.01)
+    reading = bound_clean(run_votes, mode="voted", bound="joint", alpha=0.01)
     assert reading.sigma[0] in SIGMAS[:2]
     assert reading.bounds.prediction[0] == 1
 
@@ -197,8 +214,8 @@ def test_forecasts_are_whole_votes_near_the_shares():
 
 def test_hoeffding_reads_the_candidates_softmax():
     run_votes = imagined([[0.99], [0.99], [0.6]], members=400, seed=4)
-    reading = bound_votes(run_votes, "clean", mode="voted", bound="hoeffding", alpha=0.01)
-    share = run_votes.candidate_softmax["clean"][1, 0, 1]
+    reading = bound_clean(run_votes, mode="voted", bound="hoeffding", alpha=0.01)
+    share = run_votes.sets["clean"].candidate_softmax[1, 0, 1]
     assert reading.sigma[0] == SIGMAS[1]
     assert reading.bounds.p_a_lower[0] == pytest.approx(share - np.sqrt(np.log(2 * 3 / 0.01) / 800))
 
@@ -206,6 +223,6 @@ def test_hoeffding_reads_the_candidates_softmax():
 def test_what_cannot_be_read_is_said():
     run_votes = imagined([[0.9], [0.9], [0.9]], members=20, seed=1)
     with pytest.raises(RunError, match="hard votes"):
-        bound_votes(run_votes, "clean", mode="set-aside", bound="hoeffding", alpha=0.1)
+        bound_clean(run_votes, mode="set-aside", bound="hoeffding", alpha=0.1)
     with pytest.raises(ConfigError, match="rising"):
         override(RunConfig(), {"noise.test_candidates": "[0.5, 0.25]"})

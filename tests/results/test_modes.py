@@ -27,13 +27,13 @@ def test_release_takes_votes_at_one_sigma_and_radii_at_another_and_counts_a_thou
     table, factor = release(run_votes), np.sqrt(np.log(1 / 0.01) / 2000)
     for which in ("clean", "triggered"):
         rows = table[table["set"] == which]
-        mean = np.sort(run_votes.softmax[which, "uniform"], axis=1)
+        mean = np.sort(run_votes.sets[which].softmax["uniform"], axis=1)
         with np.errstate(divide="ignore"):
             gap = norm.ppf(np.maximum(mean[:, -1] - factor, 0)) - norm.ppf(np.minimum(mean[:, -2] + factor, 1))
-        radius = run_votes.sigma[which] * gap / 2
+        radius = run_votes.sets[which].sigma["sample-specific"] * gap / 2
         assert rows["radius"].to_numpy() == pytest.approx(np.maximum(radius, 0), abs=1e-9)
-        assert np.array_equal(rows["sigma"], run_votes.sigma[which])
-        votes = run_votes.votes[which, "uniform"]
+        assert np.array_equal(rows["sigma"], run_votes.sets[which].sigma["sample-specific"])
+        votes = run_votes.sets[which].votes["uniform"]
         assert np.array_equal(rows["votes_1"], (votes == 1).sum(axis=0))
     assert (table["members"] == 12).all()
 

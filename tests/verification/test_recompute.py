@@ -6,6 +6,7 @@ import pytest
 
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.verification import recompute
 
 
@@ -79,7 +80,8 @@ def rows(kind: str, counts: np.ndarray, alpha: float, level: float) -> pd.DataFr
     """Rows of certificates.csv as the first implementation makes them."""
     chosen = CERTIFICATES[kind]
     bounds = (chosen.bound or BOUNDS["clopper-pearson"]).class_bounds(counts, int(counts[0].sum()), alpha)
-    found = chosen.certify(bounds, counts, np.full(len(counts), level), training_map="uniform", test_map="uniform")
+    votes = VoteBounds(bounds, counts, np.full(len(counts), level), int(counts[0].sum()), "uniform")
+    found = chosen.certify(votes, "uniform")
     table = pd.DataFrame({f"votes_{label}": counts[:, label] for label in range(counts.shape[1])})
     names = ("prediction", "p_a_lower", "p_b_upper", "margin", "radius", "sigma")
     return table.assign(**{name: getattr(found, name) for name in names})

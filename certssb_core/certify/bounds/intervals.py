@@ -1,5 +1,7 @@
 """Confidence bounds on one probability, and what a set of them says about the leading class."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,11 @@ class ClassBounds:
     top: np.ndarray
     p_a_lower: np.ndarray
     p_b_upper: np.ndarray
+
+    @classmethod
+    def decide(cls, top: np.ndarray, p_a_lower: np.ndarray, p_b_upper: np.ndarray) -> ClassBounds:
+        """Predict ``top`` where it is bounded above every other class; abstain elsewhere. Arrays ``(n,)``."""
+        return cls(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
 
 
 def clopper_pearson_lower(successes: ArrayLike, trials: int, alpha: float) -> np.ndarray:

@@ -63,7 +63,7 @@ def joint_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
         p_b_upper = np.minimum(clopper_pearson_upper(runner_up, count, for_runner_up), 1.0 - p_a_lower)
         wins = 2 * bdtrc(leader - 1, (leader + runner_up).astype(np.int64), 0.5) <= for_winner
         p_a_lower, p_b_upper = np.where(wins, p_a_lower, 0.0), np.where(wins, p_b_upper, 1.0)
-    return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
+    return ClassBounds.decide(top, p_a_lower, p_b_upper)
 
 
 def _two_class_lower(leader: np.ndarray, count: int, alpha: float) -> np.ndarray:

@@ -47,12 +47,21 @@ class Bound:
     class_bounds: Callable[[ArrayLike, int, float], ClassBounds]
 
     def from_votes(
-        self, votes: np.ndarray, *, classes: int, alpha: float, softmax: np.ndarray | None = None
+        self,
+        votes: np.ndarray,
+        *,
+        classes: int,
+        alpha: float,
+        softmax: np.ndarray | None = None,
+        count: int | None = None,
     ) -> ClassBounds:
-        """The bounds that hard votes ``(M, n)``, in the order of the members, establish.
+        """Bound the class probabilities behind hard votes ``(M, n)``, in the order of the members.
 
         Args:
+            classes: number of classes C >= 2.
+            alpha: failure probability per input, in (0, 1).
             softmax: ``(n, C)`` mean softmax of the same members; needed where :attr:`vote` is ``softmax``.
+            count: number of votes that a bound on softmax is told, M by default.
 
         Raises:
             ValueError: the bound reads softmax and there is none.
@@ -63,7 +72,7 @@ class Bound:
             return self.class_bounds(count_votes(votes, classes), len(votes), alpha)
         if softmax is None:
             raise ValueError(f"{self.title} needs the mean softmax of exactly the members that certify")
-        return self.class_bounds(softmax, len(votes), alpha)
+        return self.class_bounds(softmax, count or len(votes), alpha)
 
 
 def count_votes(votes: np.ndarray, classes: int) -> np.ndarray:
@@ -118,4 +127,4 @@ def _class_bounds(values: np.ndarray, count: int, alpha: float, lower: Callable,
         uppers = upper(values, count, share)
         uppers[rows, top] = 0.0
         p_b_upper = np.minimum(uppers.max(axis=1), 1.0 - p_a_lower)
-    return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
+    return ClassBounds.decide(top, p_a_lower, p_b_upper)

@@ -43,4 +43,4 @@ def selection_split_bounds(votes: ArrayLike, classes: int, alpha: float) -> Clas
     if classes > 2:
         rest[rows, top] = 0
         p_b_upper = np.minimum(p_b_upper, clopper_pearson_upper(rest.max(axis=1), count, alpha / 3))
-    return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
+    return ClassBounds.decide(top, p_a_lower, p_b_upper)

@@ -63,7 +63,7 @@ def time_uniform_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBou
     evidence = _log_mixture(leader, leader + runner_up, 0.5)  # least against the runner-up
     wins = evidence >= np.log((classes - 1) / for_winner)
     p_a_lower, p_b_upper = np.where(wins, p_a_lower, 0.0), np.where(wins, p_b_upper, 1.0)
-    return ClassBounds(np.where(p_a_lower > p_b_upper, top, -1), top, p_a_lower, p_b_upper)
+    return ClassBounds.decide(top, p_a_lower, p_b_upper)
 
 
 def lower_sequence(successes: ArrayLike, trials: int, alpha: float) -> np.ndarray:
