@@ -12,7 +12,8 @@ from ui.query import answers, image_source
 
 FORMULAS = r"""
 The store is asked first: a point inside a stored ball gets that ball's answer, certified to the ball's edge. Elsewhere
-the M members vote on $x + \sigma_x u_m$, one fixed draw $u_m$ per member, at the image's own $\sigma^*_x$. With
+the M members vote on $x + \sigma_x u_m$, one fixed draw $u_m$ per member, at the image's own $\sigma^*_x$, and their
+radius ends where a stored ball of another label begins. With
 $\underline{p_A}$ and $\overline{p_B}$ from the votes,
 
 $$\text{margin} = \tfrac12(\Phi^{-1}(\underline{p_A}) - \Phi^{-1}(\overline{p_B})), \qquad
@@ -32,7 +33,10 @@ COLUMNS = {
 def answer(reply: Reply) -> None:
     st.subheader("The answer", anchor=False)
     by = "the store" if reply.answered_by == "store" else "the members"
-    edge = "to the ball's edge" if reply.ball is not None else "σ* · margin"
+    cut = reply.radius < reply.members_radius
+    edge = "to the edge of a rival ball" if cut else "σ* · margin"
+    if reply.ball is not None:
+        edge = f"ball {reply.ball}, stored just now" if reply.inserted else f"to the edge of ball {reply.ball}"
     certified = f"radius {reply.members_radius:.3f}"
     for column, (label, value, context, explanation) in zip(
         st.columns(4),
@@ -67,7 +71,7 @@ def members(run: Run, asked: image_source.Question, before: Reply, after: Reply)
 
 def store(run: Run, asked: image_source.Question) -> None:
     st.subheader("The nearest balls of the store", anchor=False)
-    balls, _ = run_files.balls_and_ledger(run)
+    balls = run_files.asked_balls(run)
     table = core.nearest_balls(balls, asked.asked, tables.class_names(run), count=NEAREST)
     if table.empty:
         text.empty("The store holds no ball: no input of this run was certified.")
@@ -79,8 +83,7 @@ def store(run: Run, asked: image_source.Question) -> None:
         st.markdown(
             f"The image lies in the ball of **{deepest['input']}**, which answers **{deepest['answer']}**, for ever."
         )
-    inputs = run_files.inputs(run)
-    table["picture"] = [picture(inputs.test_images(row["set"])[row["index"]], side=64) for _, row in table.iterrows()]
+    table["picture"] = [picture(balls.centres[row].reshape(asked.asked.shape), side=64) for row in table["row"]]
     st.dataframe(table, hide_index=True, column_order=COLUMNS, column_config=COLUMNS, row_height=56)
 
 

@@ -101,21 +101,26 @@ def budget(
 def query(
     run: RunName,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    insert: Annotated[
+        bool, typer.Option("--insert", help="Store the certificate, so that later images in its ball get its answer.")
+    ] = False,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Ask a finished run about an image: the store answers first, else the members vote and are certified."""
+    """Ask a finished run about an image: a stored ball answers first, else the members vote and are certified."""
     from certssb_core.query.ensemble import LoadedEnsemble
     from certssb_core.query.image_file import read_image
 
     loaded = LoadedEnsemble(Run.open(run, runs_dir))
-    reply = loaded.ask(read_image(image, loaded.shape))
+    reply = loaded.ask(read_image(image, loaded.shape), insert=insert)
     if as_json:
         print_json(reply.__dict__)
         return
     print(f"answered by {reply.answered_by}: {reply.answer}, certified below {reply.radius:.4g} {reply.unit}")
     print(f"votes {reply.votes} at σ {reply.sigma:.4g}; prediction {reply.prediction}; margin {reply.margin:.4g}")
-    print(f"Condition: {reply.condition}")
+    if reply.ball is not None:
+        print(f"ball {reply.ball}, in order of arrival{', stored just now' * reply.inserted}")
+    print(f"Promise: {reply.promise}\nCondition: {reply.condition}")
 
 
 @app.command()

@@ -67,8 +67,8 @@ def verdict(before: Reply, after: Reply, moved: float) -> str:
     if after.label == before.label:
         return words + ", as promised."
     return words + (
-        ". The members vote here at the moved image's own σ\\*; the certificate is about the picked image's σ\\* as "
-        "fixed, which only its stored ball makes last."
+        ". The members vote here at the moved image's own σ\\*; the certificate is about the picked image's σ\\*. Only a "
+        "stored ball makes its answer hold for other images."
     )
 
 
@@ -76,7 +76,7 @@ def nearest_balls(balls: Balls, image: np.ndarray, classes: Sequence[str], *, co
     """The ``count`` balls whose edges are closest to ``image``, those that hold it first.
 
     Returns:
-        Columns ``ball`` (id), ``set, index, input`` (both in words), ``answer, distance, radius, edge`` (distance to
+        Columns ``ball`` (id), ``row`` (in ``balls``), ``set, index, input`` (both in words), ``answer, distance, radius, edge`` (distance to
         the ball's edge, negative inside).
     """
     centres = balls.centres.astype(np.float64).reshape(-1, image.size)  # an empty store does not know its dimension
@@ -86,12 +86,17 @@ def nearest_balls(balls: Balls, image: np.ndarray, classes: Sequence[str], *, co
     return pd.DataFrame(
         {
             "ball": balls.ids[rows],
+            "row": rows,
             "set": [balls.sets[row] for row in rows],
             "index": balls.indices[rows],
-            "input": [f"{balls.sets[row]} {balls.indices[row]}" for row in rows],
+            "input": [_named(balls, row) for row in rows.tolist()],
             "answer": [classes[balls.labels[row]] for row in rows],
             "distance": distances[rows],
             "radius": balls.radii[rows],
             "edge": edge[rows],
         }
     )
+
+
+def _named(balls: Balls, row: int) -> str:
+    return f"query, ball {balls.ids[row]}" if balls.sets[row] == "query" else f"{balls.sets[row]} {balls.indices[row]}"

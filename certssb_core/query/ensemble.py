@@ -1,13 +1,20 @@
-"""Asking a finished run about images: the store answers first, else the members vote."""
+"""Ask a finished run about images: a stored ball answers first, else the members vote.
+
+Asking promises nothing about other images, because nothing is stored. Whoever serves the run may let queries insert
+their certificates: from then on every image in such a ball gets its answer.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
+import filelock
 import numpy as np
 import torch
 from torch import nn
 
+from certssb_core.certify.certificate import Certificates
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes
 from certssb_core.ensemble import shards
@@ -15,14 +22,15 @@ from certssb_core.ensemble.models import build
 from certssb_core.ensemble.voting import Ballot, vote_together
 from certssb_core.errors import RunError
 from certssb_core.pipeline import context, tasks
-from certssb_core.query.reply import Reply, check_can_answer
+from certssb_core.query.reply import Reply, check_can_answer, promise
 from certssb_core.results import certification
 from certssb_core.results.vote_bounds import bound_votes
-from certssb_core.runs import integrity
+from certssb_core.runs import files, integrity, server_limits
 from certssb_core.runs.inputs import SETS, Inputs, binarised, run_inputs
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.sigma_search import ascend
+from certssb_core.store.answer import Answer
 from certssb_core.store.store import Store
 
 HELD_BYTES = 2 * 2**30
@@ -59,8 +67,16 @@ class LoadedEnsemble:
         fits = 4 * weights * self.config.training.members <= HELD_BYTES
         self._held = [*self._read_groups()] if fits else None
 
-    def ask(self, image: np.ndarray) -> Reply:
-        """Let the store answer, or the members; ``image`` is ``(C, H, W)`` float32 in [0, 1]."""
+    def ask(self, image: np.ndarray, *, insert: bool = False) -> Reply:
+        """The answer to one image, by a stored ball or the members.
+
+        Args:
+            image: ``(C, H, W)`` float32 in [0, 1].
+            insert: store the certificate, for good, where no ball holds the image yet.
+
+        Raises:
+            RunError: the image has another shape, or nothing may be written here.
+        """
         if image.shape != self.shape:
             raise RunError(f"{self.run.name} answers images of shape {self.shape}, not {image.shape}")
         image = binarised(image) if self.config.data.binary else image
@@ -81,26 +97,28 @@ class LoadedEnsemble:
             candidate_votes=votes[:, len(levels) :, None],
             candidate_softmax=shares[len(levels) :, None],
         )
-        return self._reply(image, input_votes)
+        return self._reply(image, input_votes, insert)
 
-    def _reply(self, image: np.ndarray, votes: InputVotes) -> Reply:
+    def _reply(self, image: np.ndarray, votes: InputVotes, insert: bool) -> Reply:
         settings, mode = self.config.certification, self.config.noise.test_map
         kind = CERTIFICATES[settings.certificate]
         read = bound_votes(votes, self.config, mode=mode, bound=settings.bound, alpha=settings.alpha)
         certified = certification.certify_bounds(read, self.config)
-        stored = None
-        if kind.balls:
-            with Store.read(self.run.store_path) as store:
-                stored = store.query(image.ravel())
         prediction, radius = int(certified.prediction[0]), float(certified.radius[0])
-        label = stored.label if stored else prediction
+        found, inserted = Answer(prediction, radius, None), False
+        if kind.balls:
+            with Store.read(self.run.asked_path) as store:
+                found = store.answer(image.ravel(), prediction=prediction, radius=radius)
+            if insert and found.ball is None and found.radius > 0:
+                found, inserted = self._insert(image, certified), True
         return Reply(
-            answered_by="store" if stored else "members",
-            answer=self.classes[label] if label >= 0 else "ABSTAIN",
-            label=label,
-            radius=stored.radius if stored else radius,
+            answered_by="members" if found.ball is None or inserted else "store",
+            answer=self.classes[found.label] if found.label >= 0 else "ABSTAIN",
+            label=found.label,
+            radius=found.radius,
             unit=kind.unit,
-            ball=stored.ball if stored else None,
+            ball=found.ball,
+            inserted=inserted,
             votes=tuple(read.counts[0].tolist()),
             prediction=prediction,
             p_a_lower=float(certified.p_a_lower[0]),
@@ -108,9 +126,26 @@ class LoadedEnsemble:
             margin=float(certified.margin[0]),
             sigma=float(certified.sigma[0]),
             members_radius=radius,
-            promise=certification.promise(self.config, mode).test_radius,
+            promise=promise(
+                certification.promise(self.config, mode).test_radius,
+                in_a_ball=found.ball is not None,
+                own_level=kind.balls and mode != "uniform",
+            ),
             condition=certified.condition,
         )
+
+    def _insert(self, image: np.ndarray, certified: Certificates) -> Answer:
+        """Store the certificate behind the run's own balls and all queries before it; a copy of the run's store takes
+        them up, so that its results stay what they are."""
+        server_limits.check_writable()
+        path = self.run.answered_path
+        with filelock.FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                files.write_atomically(path, lambda partial: shutil.copyfile(self.run.store_path, partial))
+        columns = certified.prediction, certified.radius, certified.sigma
+        with Store.open(path) as store:
+            store.insert(image.reshape(1, -1), *columns, ["query"], [0])
+            return store.answer(image.ravel())
 
     def _vote(self, x: torch.Tensor, levels: list[torch.Tensor]) -> Ballot:
         """Every member's answers to ``x`` ``(1, C, H, W)`` at every level: ``(M, L)`` and ``(M, L, C)``."""
@@ -180,7 +215,7 @@ class LoadedEnsemble:
 
 
 def ask(run: Run, image: np.ndarray) -> Reply:
-    """Ask a finished run about one image; a program with more questions keeps an :class:`Electorate`.
+    """Ask a finished run about one image; a program with more questions keeps a :class:`LoadedEnsemble`.
 
     Raises:
         RunError: the run is not finished, or its members are not there.

@@ -1,4 +1,4 @@
-"""What a finished run says about one image."""
+"""The reply of a finished run to one image."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from certssb_core.runs.run import Run
 
 @dataclass(frozen=True)
 class Reply:
-    """The store's answer where a stored ball holds the image, else the members'.
+    """The answer of the stored ball that holds the image, else the members'.
 
     Attributes:
         answered_by: ``store`` where a stored ball holds the image, else ``members``.
         answer: the class's name, or ABSTAIN; label: its number, -1 for ABSTAIN.
-        radius: changes below it are certified, by whoever answered; unit: of what.
-        ball: id of the stored ball that answered; None where the members did.
+        radius: changes below it are certified, by whoever answered, and reach into no stored ball of another label;
+            unit: of what.
+        ball: id of the stored ball that holds the image, counted in order of arrival from 0; None where none does.
+        inserted: whether that ball is this very certificate, stored just now.
         votes: members' votes per class; prediction, p_a_lower, p_b_upper, margin, sigma: their certificate.
-        members_radius: its radius, whoever answered.
-        promise: what a radius promises; condition: under which the members' certificate holds.
+        members_radius: its radius, whoever answered and whatever the store leaves of it.
+        promise: what ``radius`` promises; condition: under which the members' certificate holds.
     """
 
     answered_by: str
@@ -28,6 +30,7 @@ class Reply:
     radius: float
     unit: str
     ball: int | None
+    inserted: bool
     votes: tuple[int, ...]
     prediction: int
     p_a_lower: float
@@ -37,6 +40,29 @@ class Reply:
     members_radius: float
     promise: str
     condition: str
+
+
+STORED = (
+    "A stored ball holds this image: every image less than the radius away gets the same answer, as long as this store "
+    "is kept and asked first."
+)
+NOT_STORED = (
+    "Nothing is stored: another image, even inside the radius, is asked at a noise level of its own and may be answered "
+    "otherwise."
+)
+
+
+def promise(certificate: str, *, in_a_ball: bool, own_level: bool) -> str:
+    """The promise of an answer's radius, in words.
+
+    Args:
+        certificate: the promise of the members' certificate.
+        in_a_ball: whether a stored ball holds the image.
+        own_level: whether every image is asked at a noise level of its own.
+    """
+    if in_a_ball:
+        return STORED
+    return f"{certificate} {NOT_STORED}" if own_level else certificate
 
 
 def check_can_answer(run: Run) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from certssb_core.runs import server_limits
 from certssb_core.runs.run import Run
 
 IDLE_SECONDS = 600.0
@@ -33,6 +34,7 @@ def serve(run: Run, *, idle_seconds: float = IDLE_SECONDS) -> None:
         from certssb_core.query.ensemble import LoadedEnsemble
 
         loaded = LoadedEnsemble(run)
+        insert = server_limits.current().query_insert
         loaded.ask(np.zeros(loaded.shape, np.float32))  # the first question costs a second of loading code
     except Exception as error:
         _say(output, error=_words(error))
@@ -41,7 +43,8 @@ def serve(run: Run, *, idle_seconds: float = IDLE_SECONDS) -> None:
     while line := _next(lines, idle_seconds):
         try:
             pixels = np.frombuffer(base64.b64decode(json.loads(line)["image"]), np.float32)
-            _say(output, reply=loaded.ask(pixels.reshape(loaded.shape).copy()).__dict__)
+            reply = loaded.ask(pixels.reshape(loaded.shape).copy(), insert=insert)
+            _say(output, reply=reply.__dict__)
         except Exception as error:
             _say(output, error=_words(error))
 

@@ -14,6 +14,7 @@
     metrics.json           the run's figures
     store.sqlite           the certified balls and the ledger of their insertion, where certificates are balls
     falsification.json     what an attack on the certificates found, if there was one
+    answered.sqlite        the store with the balls of later queries, where whoever serves lets them insert
     queued                 since when the run waits for another one to end, while it does
 
 A run made by ``import-release`` has ``release.json``, the files it was made of, and none of what the release does not
@@ -63,7 +64,7 @@ class Run(Job):
     """Handle on a run's folder; holds no state of its own beyond what is on disk."""
 
     WORKER = "worker"
-    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json", "scratch.safetensors")
+    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json", "scratch.safetensors", "answered.sqlite")
     """Files of a run that live on after it: its manifest does not hash them."""
 
     # -- making and finding -------------------------------------------------------------------------
@@ -159,6 +160,16 @@ class Run(Job):
     @property
     def store_path(self) -> Path:
         return self.path / "store.sqlite"
+
+    @property
+    def answered_path(self) -> Path:
+        """The store that queries insert into, made at the first of them: the run's own results stay as they are."""
+        return self.path / "answered.sqlite"
+
+    @property
+    def asked_path(self) -> Path:
+        """The store that answers a query first."""
+        return self.answered_path if self.answered_path.exists() else self.store_path
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """Named arrays of ``name.safetensors``: poison, sigma, votes.

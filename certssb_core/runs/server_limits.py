@@ -6,6 +6,7 @@
     CERTSSB_MAX_MEMORY_GIB=8
     CERTSSB_MAX_DISK_GB=2
     CERTSSB_DOWNLOADS=0          a dataset that is not there is missing; nothing is fetched
+    CERTSSB_QUERY_INSERT=1       a query stores its certificate, so that later images in the ball get its answer
 
 Processes that a server starts inherit them. They bind every way to start, change or write something: the functions
 that do it ask here, so a page that forgot to hide a button changes nothing.
@@ -37,6 +38,7 @@ class Limits(Group):
     max_memory_gib: float | None = Field(None, gt=0, description="Most GiB of memory, likewise.")
     max_disk_gb: float | None = Field(None, gt=0, description="Most GB on disk, likewise.")
     downloads: bool = Field(True, description="Whether a run may fetch a dataset that is not there.")
+    query_insert: bool = Field(False, description="Whether a query stores its certificate, for good.")
 
     @property
     def costs(self) -> bool:

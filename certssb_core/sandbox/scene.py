@@ -19,6 +19,7 @@ from certssb_core.sandbox import plane_classifier
 from certssb_core.sandbox.disc_area import union_area
 from certssb_core.sandbox.plane_classifier import PlaneClassifier
 from certssb_core.sandbox.plane_data import PlaneData
+from certssb_core.store.answer import answer
 from certssb_core.store.ball_index import BallIndex
 from certssb_core.store.storage_update import Entry, Key, update
 from certssb_core.store.store import Balls
@@ -198,10 +199,10 @@ class Reply:
 
     Attributes:
         label: the answer, -1 for ABSTAIN.
-        radius: within it the answer stays.
+        radius: nothing less than that far away is certified to another answer.
         ball: the stored ball that answers; None where the members do.
         distance: to that ball's centre.
-        gap: to the edge of the nearest ball, negative inside; infinite where the store is empty.
+        gap: to the edge of the nearest ball, negative inside; infinite where nothing is stored.
         sigma: chosen for the members' vote; probability: of label 1 at that σ, exactly.
     """
 
@@ -221,16 +222,20 @@ def ask(inputs: Certified, found: Scene, point: tuple[float, float], *, sigma: f
     voted = plane_classifier.certificates(
         inputs.classifier, here, chosen, members=MEMBERS, alpha=ALPHA, seed=inputs.seed
     )
-    distances = np.linalg.norm(found.balls.centres.astype(np.float64) - here, axis=1)
-    gaps = distances - found.balls.radii
-    nearest = int(gaps.argmin()) if len(gaps) else None
-    inside = nearest is not None and gaps[nearest] < 0
+    balls, index = found.balls, BallIndex(2)
+    for ball, centre, label, radius in zip(balls.ids, balls.centres, balls.labels, balls.radii, strict=True):
+        index.append(int(ball), centre, int(label), float(radius))
+    given = answer(
+        index, here[0].astype(np.float32), prediction=int(voted.prediction[0]), radius=float(voted.radius[0])
+    )
+    distances = np.linalg.norm(balls.centres.astype(np.float64) - here, axis=1)
+    holds = None if given.ball is None else int(np.searchsorted(balls.ids, given.ball))
     return Reply(
-        label=int(found.balls.labels[nearest] if inside else voted.prediction[0]),
-        radius=float(-gaps[nearest] if inside else voted.radius[0]),
-        ball=int(found.balls.ids[nearest]) if inside else None,
-        distance=float(distances[nearest]) if inside else None,
-        gap=float("inf") if nearest is None else float(gaps[nearest]),
+        label=given.label,
+        radius=given.radius,
+        ball=given.ball,
+        distance=None if holds is None else float(distances[holds]),
+        gap=float((distances - balls.radii).min(initial=np.inf)),
         sigma=float(chosen[0]),
         probability=float(inputs.classifier.probability(here, chosen)[0]),
     )

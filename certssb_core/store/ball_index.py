@@ -103,6 +103,16 @@ class Near:
             radii=radii[seen],
         )
 
+    def tied(self, which: np.ndarray, tolerance: float) -> list[int]:
+        """Rows of the index: the nearest of a choice of these balls, and those that come as close within a relative
+        ``tolerance`` of the distances."""
+        rows = self._rows[which]
+        if not len(rows):
+            return []
+        distances = self._index.distances(self._point, rows)
+        gaps = distances - self._index.radii[rows]
+        return rows[gaps <= gaps.min() + tolerance * (1 + distances)].tolist()
+
     def add(self, row: int, power: float) -> None:
         """One more ball, that has just arrived."""
         self._rows, self._power = np.append(self._rows, row), np.append(self._power, power)
@@ -143,6 +153,10 @@ class BallIndex:
     def radii(self) -> np.ndarray:
         """``(n,)`` float64."""
         return self._facts["radius"][: self._count]
+
+    def centre(self, row: int) -> np.ndarray:
+        """``(dim,)`` float32 centre of the ball at ``row``."""
+        return self._centres[row // self._block][row % self._block]
 
     def append(self, ball: int, centre: np.ndarray, label: int, radius: float) -> None:
         """Add a ball with id ``ball``."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from certssb_core.errors import StoreError
+from certssb_core.store.answer import Answer, answer
 from certssb_core.store.ball_index import BallIndex
 from certssb_core.store.storage_update import CASES, Entry, Key, update
 
@@ -32,15 +33,6 @@ _LEDGER = """CREATE TABLE ledger (
     radius_before REAL NOT NULL, radius_after REAL NOT NULL, partner INTEGER, distance REAL,
     sigma REAL NOT NULL, centre BLOB
 )"""  # a row with a centre is a ball, and its position the ball's id
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Of a point inside a ball: the ball's label and id, and the point's distance ``radius`` to its edge."""
-
-    label: int
-    radius: float
-    ball: int
 
 
 @dataclass(frozen=True)
@@ -147,15 +139,16 @@ class Store:
 
     def query(self, x: ArrayLike) -> Answer | None:
         """The answer at ``x``, ``(d,)``, by the ball it lies deepest in; None outside all balls."""
+        found = self.answer(x)
+        return None if found.ball is None else found
+
+    def answer(self, x: ArrayLike, *, prediction: int = -1, radius: float = 0.0) -> Answer:
+        """The answer at ``x``, ``(d,)``: the deepest ball's, else ``prediction`` with as much of ``radius`` as balls
+        of another label leave (:mod:`certssb_core.store.answer`)."""
         point = _points(np.asarray(x)[None])
         self._catch_up()
-        if self._index is None:
-            return None
-        index = self._index_for(point)
-        nearest = index.near(point[0], 0.0).nearest()
-        if nearest is None or nearest.gap >= 0:
-            return None
-        return Answer(label=nearest.label, radius=-nearest.gap, ball=nearest.ball)
+        index = BallIndex(point.shape[1]) if self._index is None else self._index_for(point)
+        return answer(index, point[0], prediction=prediction, radius=radius)
 
     def balls(self) -> Balls:
         """All stored balls, in order of arrival."""

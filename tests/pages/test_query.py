@@ -35,6 +35,7 @@ def asked(monkeypatch) -> list[np.ndarray]:
             0.5,
             "L2 pixel units",
             None,
+            False,
             (1, 38, 1),
             1,
             0.8,

@@ -15,7 +15,7 @@ from certssb_core.query.reply import Reply
 from certssb_core.store.store import Store
 
 GREY = np.full((1, 4, 6), 1 / 3, np.float32)
-REPLY = Reply("store", "3", 3, 0.77, "L2 pixel units", 5, (0, 9), 3, 0.9, 0.1, 1.2, 0.4, 0.7, "promise", "condition")
+REPLY = Reply("store", "3", 3, 0.77, "L2 pixel units", 5, False, (0, 9), 3, 0.9, 0.1, 1.2, 0.4, 0.7, "promise", "condition")
 
 
 def reply(**changes) -> Reply:
@@ -70,7 +70,7 @@ def test_the_verdict_holds_the_distance_against_the_radius():
     other = reply(label=8, answer="8")
     assert "beyond the **0.77** certified" in edit_image.verdict(reply(), other, 0.77), "the ball is open"
     assert "has become **8**" in edit_image.verdict(reply(), other, 2.0)
-    assert "as fixed" in edit_image.verdict(reply(answered_by="members"), other, 0.1)
+    assert "picked image's σ\\*" in edit_image.verdict(reply(answered_by="members"), other, 0.1)
     assert "abstain" in edit_image.verdict(reply(label=-1), reply(), 0.1)
 
 

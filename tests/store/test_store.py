@@ -167,11 +167,11 @@ def test_a_query_is_the_deepest_ball_and_its_label_stays_for_ever(before, after,
         for entry, answer in zip(entries, answers[len(points) - len(before) :], strict=True):
             if entry.stored:
                 assert answer.label == entry.label
-                assert answer.radius >= entry.radius_after
+                assert answer.radius >= entry.radius_after - 1e-12, "but for rounding, which goes against the claim"
         insert(store, after, first=len(before))
         for x, answer in zip(points, answers, strict=True):
             later = store.query(x)
-            assert answer is None or (later.label == answer.label and later.radius >= answer.radius)
+            assert answer is None or (later.label == answer.label and later.radius >= answer.radius - 1e-12)
 
 
 def test_each_case_by_name():

@@ -181,6 +181,16 @@ def balls_and_ledger(run: Run) -> tuple[Balls, list[Entry]]:
     return _load("store", run, "store.sqlite")
 
 
+def asked_balls(run: Run) -> Balls:
+    """The balls that answer a query first: the stored ones, and those of later queries where these are inserted."""
+    return _load("asked", run, run.asked_path.name)
+
+
+def _read_asked(run: Run) -> Balls:
+    with Store.read(run.asked_path) as store:
+        return store.balls()
+
+
 def _read_store(run: Run) -> tuple[Balls, list[Entry]]:
     with Store.read(run.store_path) as store:
         return store.balls(), store.ledger()
@@ -205,6 +215,7 @@ _READERS: dict[str, Callable[[Run], Any]] = {
     "votes": lambda run: run.arrays("votes"),
     "run_votes": read_run_votes,
     "store": _read_store,
+    "asked": _read_asked,
 }
 
 

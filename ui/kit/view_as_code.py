@@ -138,8 +138,8 @@ from certssb_core.query.image_file import read_image
 from certssb_core.query.ensemble import LoadedEnsemble
 from certssb_core.runs.run import Run
 
-electorate = LoadedEnsemble(Run.open("{run.name}"))
-print(electorate.ask(read_image(Path("image.png"), electorate.shape)))
+loaded = LoadedEnsemble(Run.open("{run.name}"))
+print(loaded.ask(read_image(Path("image.png"), loaded.shape)))
 """
     return Code(_line("query", run.name, "image.png"), python)
 

@@ -28,13 +28,13 @@ def ask(run: Run, image: np.ndarray) -> Reply:
     Raises:
         RunError: the run's members cannot vote, or their process died.
     """
-    votes = run.path / "votes.safetensors"
-    modified = votes.stat().st_mtime_ns if votes.exists() else 0
+    rests_on = (run.path / "votes.safetensors", run.asked_path)
+    modified = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in rests_on)
     return _reply(str(run.path.resolve()), modified, image.shape, image.tobytes())
 
 
 @st.cache_data(max_entries=512, show_spinner="The members vote (the first time they have to be loaded) …")
-def _reply(path: str, modified: int, shape: tuple[int, ...], pixels: bytes) -> Reply:
+def _reply(path: str, modified: tuple[int, ...], shape: tuple[int, ...], pixels: bytes) -> Reply:
     # ``modified`` is only part of the key.
     return _answerers().ask(Run(Path(path)), np.frombuffer(pixels, np.float32).reshape(shape))
 
