@@ -80,7 +80,7 @@ def test_certify_repeats_the_runs_own_figures_and_changes_with_its_options(call,
     assert {key: own[key] for key in ("clean", "triggered")} == {
         key: small_run.metrics[key] for key in ("clean", "triggered")
     }
-    assert "noise levels as fixed" in own["promise"]["condition"]
+    assert "noise level as fixed" in own["promise"]["condition"]
     uniform = json.loads(call("certify", small_run.path, "--mode", "uniform", "--alpha", "0.3", "--json")[1])
     assert (uniform["mode"], uniform["alpha"], uniform["members"]) == ("uniform", 0.3, 12)
     assert uniform["clean"]["abstained"] <= own["clean"]["abstained"]

@@ -1,15 +1,16 @@
 """From bounds to radii, and what each radius promises.
 
 The weighted-norm theorem (Neyman–Pearson for Gaussians; arXiv 1902.02918, 2003.08904): with
-probability at least 1 - alpha the smoothed prediction is unchanged by any change ``delta`` of the test
-input and ``delta_i`` of the training images, labels and number of images unchanged, while
+probability at least 1 - alpha the smoothed prediction does not become another class by any change ``delta`` of
+the test input and ``delta_i`` of the training images, labels and number of images unchanged, while
 
     |delta|² / sigma_x² + sum_i |delta_i|² / sigma_i²  <  margin²,
     margin = (Φ⁻¹(p_a_lower) - Φ⁻¹(p_b_upper)) / 2.
 
 Notes:
-    The theorem needs the noise map to be fixed. Cert-SSBD (arXiv 2504.21730) lets sigma follow the sample;
-    that alone is not a certificate (arXiv 2110.05365), so every result carries its condition in words.
+    The theorem needs noise drawn independently of data and input, and a fixed noise map. Cert-SSBD (arXiv
+    2504.21730) lets sigma follow the sample; that alone is not a certificate (arXiv 2110.05365), so every result
+    carries its condition in words.
 """
 
 from dataclasses import dataclass
@@ -24,47 +25,44 @@ NOISE_MAPS = ("uniform", "sample-specific")
 TEST_MAPS = (*NOISE_MAPS, "voted", "set-aside")
 """Test noise may also be chosen per input among candidates: by all votes, or by members set aside."""
 
+INDEPENDENT = (
+    "The noise is drawn independently of the data and of the input: nothing is promised against somebody who knows the "
+    "seed before choosing either."
+)
+"""The condition of every certificate that rests on noise: bounds on a probability need votes drawn independently."""
+
+LABELS_KEPT = "A poison that changes labels, or adds or removes images, is not covered."
+
 PROMISE = (
-    "The prediction stays the same for any change of the test input of L2 norm below the radius, "
-    "the training set as given."
+    "The smoothed answer does not become another class by any change of the test input of L2 norm below the radius, "
+    "the training set as given. The deployed vote may abstain there."
 )
 JOINT_BUDGET = (
-    "The prediction stays the same although n training images, whichever they are, and the test input "
-    "each change by at most the stated norm; labels and number of images as given."
+    "The smoothed answer does not become another class although n training images, whichever they are, and the test "
+    f"input each change by at most the stated norm. {LABELS_KEPT}"
 )
 DENOISED = (
     "The denoiser is part of how members are trained: it is fixed, and was made from images that the attacker cannot "
     "touch."
 )
 
-_BY_VOTES = (
-    "The votes chose the test input's noise level, and the failure probability pays for the choice; the certificate "
-    "is about that level as fixed; for later inputs in the ball the store fixes it."
-)
-_BY_MEMBERS_ASIDE = (
-    "Members that certify nothing kept a few noise levels for the test input, the votes of the others chose among "
-    "those, and the failure probability pays for that choice; the certificate is about that level as fixed; for later "
-    "inputs in the ball the store fixes it."
+_LEVEL_FIXED = (
+    "Holds for the test input's noise level as fixed: another input, even inside the radius, has a level of its own."
 )
 _TRAINING_FIXED = (
     "Holds for the training noise levels as fixed: an attacker who can move them through the training data is outside "
     "the theorem."
 )
-_CONDITIONS = {  # by training map, then test map
-    ("uniform", "uniform"): "Unconditional: one noise level for every image, whatever the data.",
-    ("sample-specific", "uniform"): _TRAINING_FIXED,
-    ("uniform", "voted"): _BY_VOTES,
-    ("uniform", "set-aside"): _BY_MEMBERS_ASIDE,
-    ("sample-specific", "voted"): f"{_TRAINING_FIXED} {_BY_VOTES}",
-    ("sample-specific", "set-aside"): f"{_TRAINING_FIXED} {_BY_MEMBERS_ASIDE}",
-    ("uniform", "sample-specific"): (
-        "Holds for the test input's noise level as fixed; for later inputs in the ball the store fixes it."
-    ),
-    ("sample-specific", "sample-specific"): (
-        "Holds for all noise levels as fixed: an attacker who can move the training levels through the data "
-        "is outside the theorem; for later inputs inside the ball the store fixes the test input's level."
-    ),
+_BY_TRAINING = {"uniform": "", "sample-specific": _TRAINING_FIXED}
+_BY_TEST = {
+    "uniform": "",
+    "sample-specific": _LEVEL_FIXED,
+    "voted": "The votes chose the test input's noise level, and the failure probability pays for the choice. "
+    f"{_LEVEL_FIXED}",
+    "set-aside": "Members that certify nothing kept a few noise levels for the test input, the votes of the others "
+    f"chose among those, and the failure probability pays for that choice. {_LEVEL_FIXED}",
 }
+_ONE_LEVEL = "One noise level for every image, whatever the data: no other condition."
 
 # Relative allowance for rounding in sums of up to millions of terms, always against the claim.
 _ROUNDING = 1e-9
@@ -112,7 +110,7 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
     Raises:
         ValueError: an unknown noise map, or a noise level that is not positive and finite.
     """
-    if (training_map, test_map) not in _CONDITIONS:
+    if training_map not in NOISE_MAPS or test_map not in TEST_MAPS:
         raise ValueError(
             f"noise maps must be among {NOISE_MAPS} and {TEST_MAPS}, got {training_map!r} and {test_map!r}"
         )
@@ -173,8 +171,9 @@ def norm_certified(margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayL
 
 
 def condition(training_map: str, test_map: str) -> str:
-    """What certificates rest on when noise levels were chosen so, in words."""
-    return _CONDITIONS[training_map, test_map]
+    """The condition, in words, of certificates whose noise levels were chosen so."""
+    of_levels = f"{_BY_TRAINING[training_map]} {_BY_TEST[test_map]}".strip()
+    return f"{INDEPENDENT} {of_levels or _ONE_LEVEL}"
 
 
 def _worst_weights(sigma_train: ArrayLike) -> np.ndarray:

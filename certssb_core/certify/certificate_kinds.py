@@ -1,7 +1,7 @@
 """The kinds of certificate, each with its unit: budgets of different kinds are never compared or drawn on one axis.
 
-In every kind the answer stays while the change is *below* ``radius``. Where changes are counted, ``radius`` is the
-largest certified number plus one.
+In every kind the answer does not become another class while the change is *below* ``radius``. Where changes are
+counted, ``radius`` is the largest certified number plus one.
 """
 
 from collections.abc import Callable
@@ -10,33 +10,44 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from certssb_core.certify.bounds.registry import Bound
-from certssb_core.certify.certificate import JOINT_BUDGET, PROMISE, Certificates, certify, condition
+from certssb_core.certify.certificate import (
+    INDEPENDENT,
+    JOINT_BUDGET,
+    LABELS_KEPT,
+    PROMISE,
+    Certificates,
+    certify,
+    condition,
+)
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.l0 import features_certified
 from certssb_core.certify.partition import COUNTED, changes_certified
 
 TRAINING_PROMISE = (
-    "The prediction stays the same for any change of the training images whose L2 norm, over all of them together, is "
-    "below the radius; labels, number of images and the test input as given."
+    "The smoothed answer does not become another class by any change of the training images whose L2 norm, over all of "
+    f"them together, is below the radius, the test input as given. {LABELS_KEPT}"
 )
 TRAINING_BUDGET = (
-    "The prediction stays the same although n training images, whichever they are, each change by at most the stated "
-    "norm; labels, number of images and the test input as given."
+    "The smoothed answer does not become another class although n training images, whichever they are, each change by "
+    f"at most the stated norm, the test input as given. {LABELS_KEPT}"
 )
-TRAINING_CONDITION = "No condition on the noise: one level for every training image, whatever the data."
+TRAINING_CONDITION = f"{INDEPENDENT} One level for every training image, whatever the data: no other condition."
 L0_PROMISE = (
-    "The prediction stays the same while fewer features and labels than the radius change, in the test input and in "
-    "the training images together, wherever they are; the number of images as given."
+    "The smoothed answer does not become another class while fewer features and labels than the radius change, in the "
+    "test input and in the training images together, wherever they are; the number of images as given. This covers "
+    "poisons that change labels."
 )
-L0_CONDITION = "Unconditional: every feature and label is kept with the same probability, whatever the data."
+L0_CONDITION = (
+    f"{INDEPENDENT} Every feature and label is kept with the same probability, whatever the data: no other condition."
+)
 PARTITION_PROMISE = (
-    "The prediction stays the same while fewer training images than the radius are inserted or removed, whatever they "
-    "show and however they are labelled; the test input as given. An image that is changed is one removed and one "
-    "inserted."
+    "The answer does not become another class while fewer training images than the radius are inserted or removed, "
+    "whatever they show and however they are labelled; the test input as given. An image that is changed is one "
+    "removed and one inserted. This covers poisons that change labels."
 )
 PARTITION_CONDITION = (
-    "Unconditional and certain: which member sees an image follows from that image alone, and training is "
-    "deterministic, so nothing is left to chance."
+    "None, and it is certain: no noise is drawn, which member sees an image follows from that image alone, and "
+    "training is deterministic, so nothing is left to chance."
 )
 
 

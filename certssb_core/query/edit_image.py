@@ -67,8 +67,8 @@ def verdict(before: Reply, after: Reply, moved: float) -> str:
     if after.label == before.label:
         return words + ", as promised."
     return words + (
-        ". The members vote here at the moved image's own σ\\*; the certificate is about the picked image's σ\\*. Only a "
-        "stored ball makes its answer hold for other images."
+        ". The members vote here at the moved image's own σ\\*; the certificate is about the picked image's σ\\*. Only "
+        "a stored ball makes its answer hold for other images."
     )
 
 
@@ -76,8 +76,9 @@ def nearest_balls(balls: Balls, image: np.ndarray, classes: Sequence[str], *, co
     """The ``count`` balls whose edges are closest to ``image``, those that hold it first.
 
     Returns:
-        Columns ``ball`` (id), ``row`` (in ``balls``), ``set, index, input`` (both in words), ``answer, distance, radius, edge`` (distance to
-        the ball's edge, negative inside).
+        Columns ``ball`` (id), ``row`` (its place in ``balls``),
+        ``set, index, input`` (both in words), ``answer, distance, radius, edge`` (distance to the ball's edge,
+        negative inside).
     """
     centres = balls.centres.astype(np.float64).reshape(-1, image.size)  # an empty store does not know its dimension
     distances = np.sqrt(np.square(centres - image.ravel()).sum(axis=1))  # (n,)

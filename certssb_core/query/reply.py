@@ -47,8 +47,8 @@ STORED = (
     "is kept and asked first."
 )
 NOT_STORED = (
-    "Nothing is stored: another image, even inside the radius, is asked at a noise level of its own and may be answered "
-    "otherwise."
+    "Nothing is stored: another image, even inside the radius, is asked at a noise level of its own and may be "
+    "answered otherwise."
 )
 
 

@@ -64,7 +64,14 @@ class Run(Job):
     """Handle on a run's folder; holds no state of its own beyond what is on disk."""
 
     WORKER = "worker"
-    UNHASHED = ("events.jsonl", "run.lock", "worker.log", "falsification.json", "scratch.safetensors", "answered.sqlite")
+    UNHASHED = (
+        "events.jsonl",
+        "run.lock",
+        "worker.log",
+        "falsification.json",
+        "scratch.safetensors",
+        "answered.sqlite",
+    )
     """Files of a run that live on after it: its manifest does not hash them."""
 
     # -- making and finding -------------------------------------------------------------------------

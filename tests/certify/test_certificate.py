@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from certssb_core.certify.bounds.registry import ClassBounds, clopper_pearson_bounds
-from certssb_core.certify.certificate import certify, images_certified, norm_certified
+from certssb_core.certify.certificate import NOISE_MAPS, TEST_MAPS, certify, images_certified, norm_certified
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import VoteBounds
 
@@ -127,8 +127,27 @@ def test_every_combination_of_noise_maps_says_its_condition():
         (a, b): certify(bounds_of(0.9, 0.1), 1.0, training_map=a, test_map=b).condition for a in maps for b in maps
     }
     assert len(set(conditions.values())) == 4
-    assert [maps for maps, text in conditions.items() if "Unconditional" in text] == [("uniform", "uniform")]
+    assert [maps for maps, text in conditions.items() if "no other condition" in text] == [("uniform", "uniform")]
     assert all(("attacker" in text) == (maps[0] == "sample-specific") for maps, text in conditions.items())
+
+
+@pytest.mark.parametrize("kind", CERTIFICATES)
+@pytest.mark.parametrize("training_map", NOISE_MAPS)
+@pytest.mark.parametrize("test_map", TEST_MAPS)
+def test_every_certificate_names_independent_noise_or_says_that_none_is_drawn(kind, training_map, test_map):
+    text = CERTIFICATES[kind].condition(training_map, test_map)
+    assert ("independently of the data and of the input" in text) != ("no noise is drawn" in text)
+
+
+@pytest.mark.parametrize("kind", CERTIFICATES)
+def test_promises_say_what_does_not_happen_and_whether_labels_may_change(kind):
+    """A vote may abstain, so no answer is promised to stay; each promise about training data names labels."""
+    for text in (CERTIFICATES[kind].promise, CERTIFICATES[kind].joint):
+        assert "same" not in text.replace("same number", "")
+    assert "does not become another class" in CERTIFICATES[kind].promise
+    covered = "covers poisons that change labels" in CERTIFICATES[kind].promise
+    refused = "A poison that changes labels, or adds or removes images, is not covered" in CERTIFICATES[kind].joint
+    assert covered != refused
 
 
 @pytest.mark.parametrize(

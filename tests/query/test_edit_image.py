@@ -15,7 +15,9 @@ from certssb_core.query.reply import Reply
 from certssb_core.store.store import Store
 
 GREY = np.full((1, 4, 6), 1 / 3, np.float32)
-REPLY = Reply("store", "3", 3, 0.77, "L2 pixel units", 5, False, (0, 9), 3, 0.9, 0.1, 1.2, 0.4, 0.7, "promise", "condition")
+REPLY = Reply(
+    "store", "3", 3, 0.77, "L2 pixel units", 5, False, (0, 9), 3, 0.9, 0.1, 1.2, 0.4, 0.7, "promise", "condition"
+)
 
 
 def reply(**changes) -> Reply:

@@ -12,7 +12,7 @@ NOISE = {"sigma": 0.3, "spread": 3.0}
 
 
 def flips(seed: int, points: int, tries: int) -> tuple[int, int]:
-    """Stated radii, and those within which a rival ball or the smoothed classifier at the stated σ answers otherwise."""
+    """Stated radii, and those that hold a point where a rival ball or the classifier at the stated σ says otherwise."""
     inputs = certified(plane_data.moons(seed, 24), **NOISE, seed=seed)
     found = scene(inputs, order="attacker-first")
     generator = np.random.default_rng(seed)
