@@ -83,7 +83,7 @@ def common_budget(result: dict, colours: dict[str, str]) -> None:
         curves.budget(shown, colours=colours, images=images),
         key="field-common",
         summary=f"n = {images:,} training images moved by at most {norm} each, labels kept, {who}: the right answer is "
-        f"certified to stay for {words} clean test images.",
+        f"certified for {words} clean test images.",
         table=shown,
     )
     st.caption(

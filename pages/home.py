@@ -32,8 +32,15 @@ st.markdown(
     "Someone may have slipped **poisoned images** into the training data, so that a small trigger flips the answer. "
     "We train **many models**, each on its own noisy copy of that data, with a noise level σ* chosen for every image. "
     "At test time they **vote**, and a confidence bound turns the votes into probabilities. "
-    "From these follows a **radius**: no change of training and test images within it can flip the answer. "
+    "From these follows a **radius**: no change of the test image below it turns the smoothed answer into another "
+    "class, the training set as given; a smaller **joint budget** also lets some training images move by a norm. "
     "Certified answers go into a **store** that later answers must not contradict, so the promise lasts."
+)
+st.info(
+    "These radii and budgets keep the labels. **No L2 certificate covers a poison that also relabels images**, which "
+    "is what the planted backdoor does: against it the attack success rate is measured, not certified. Poisons that "
+    "relabel are covered by the L0 certificate (feature flips, labels counted) and by DPA (images in or out).",
+    icon=":material/gavel:",
 )
 
 runs = run_files.runs()

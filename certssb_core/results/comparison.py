@@ -135,7 +135,7 @@ def with_envelope(table: pd.DataFrame, names: list[str], *, name: str) -> pd.Dat
 
 
 def budgets(series: list[Series], images: list[np.ndarray]) -> pd.DataFrame:
-    """How many clean test images stay rightly answered, whichever n training images are poisoned.
+    """Count the clean test images whose right answer is certified, whichever n training images are poisoned.
 
     Args:
         series: m of them.
@@ -161,14 +161,14 @@ def budgets(series: list[Series], images: list[np.ndarray]) -> pd.DataFrame:
 
 
 def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: int, norm: float) -> str:
-    """How many clean test images stay rightly answered with ``count`` images poisoned, in words."""
+    """Say for how many clean test images the right answer is certified with ``count`` images poisoned."""
     parts = []
     for one, certified in zip(series, images, strict=True):
         standing = _standing(one, certified)
         parts.append(f"{one.name} **{int((standing >= count).sum()):,} of {len(standing):,}**")
     return (
         f"Up to n = {count:,} training images, whichever they are, and the test input with them (unless it is taken as "
-        f"given) change by at most τ = {norm:g} each: the right answer is certified to stay for "
+        f"given) change by at most τ = {norm:g} each: no other class can take the place of the right answer for "
         + "; ".join(parts)
         + " clean test images."
     )

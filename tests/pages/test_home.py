@@ -45,7 +45,14 @@ def test_the_shipped_run_comes_before_a_newer_one(machine, runs_dir, finished_ru
 def test_without_runs_it_says_how_to_get_one(machine, runs_dir):
     app = home()
     assert not app.metric
-    assert "no finished run" in app.info[0].value
+    assert any("no finished run" in part.value for part in app.info)
+
+
+def test_the_page_says_which_certificates_cover_a_poison_that_relabels(machine, runs_dir):
+    (said,) = [part.value for part in home().info if "relabels" in part.value]
+    assert "No L2 certificate covers" in said
+    assert "L0" in said
+    assert "DPA" in said
 
 
 def test_all_datasets_are_listed(machine, runs_dir):
