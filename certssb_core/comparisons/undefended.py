@@ -82,7 +82,7 @@ def undefended(run: Run, *, at_most: int, patterns: int) -> Undefended:
 def _network(run: Run, inputs: Inputs) -> nn.Module:
     _, channels, side, _ = inputs.dataset.test_images.shape
     network = build(
-        run.config.training.model,
+        run.config.training.undefended_network,
         channels=channels,
         side=side,
         classes=len(inputs.dataset.classes),

@@ -12,14 +12,20 @@ from certssb_core.config.schema import (
 )
 from certssb_core.data.poisoning import METHODS
 
+_UNIFORM = {"train_map": "uniform", "test_map": "uniform"}
+_PUBLISHED_TRIGGERS = ("one-pixel", "four-pixel", "blended")
+
 _MNIST_01 = DataConfig(name="mnist", classes=("0", "1"))
 _MNIST_NOISE = NoiseConfig(sigma=0.5, sigma_min=0.25, sigma_max=1.0, iterations=3)
 _MNIST_TRAINING = TrainingConfig(members=1000, share=0.25, epochs=1, single_epochs=5, batch_size=32, learning_rate=4e-3)
 
 _CIFAR10_PAIR = DataConfig(name="cifar10", classes=("airplane", "bird"))
-_CIFAR10_TRAINING = TrainingConfig(members=1000, epochs=20, single_epochs=30, batch_size=128)
+_CIFAR10_TRAINING = TrainingConfig(members=1000, epochs=10, single_epochs=30, batch_size=64, learning_rate=1e-3)
 _IMAGENETTE_PAIR = DataConfig(name="imagenette", classes=("tench", "English springer"), size=224)
-_IMAGENETTE_TRAINING = _CIFAR10_TRAINING.model_copy(update={"batch_size": 64, "learning_rate": 1e-3})
+_IMAGENETTE_TRAINING = _CIFAR10_TRAINING.model_copy(update={"epochs": 20})
+_RIDGE_TRAINING = TrainingConfig(
+    model="dct-ridge", undefended_model="strided-cnn", members=1000, single_epochs=20, batch_size=64, storage="float32"
+)
 
 _DIGITS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)
 _DIGITS_NOISE = NoiseConfig(sigma=0.3, sigma_min=0.1, sigma_max=0.5)
@@ -48,7 +54,27 @@ def _mnist_01(trigger: str) -> RunConfig:
     )
 
 
-_UNIFORM = {"train_map": "uniform", "test_map": "uniform"}
+def _cifar10_pair(trigger: str) -> RunConfig:
+    return RunConfig(
+        title=f"CIFAR-10 airplane/bird, {trigger}, norm 1.0, 2 % poisoned, 1,000 closed-form members",
+        data=_CIFAR10_PAIR,
+        attack=AttackConfig(trigger=trigger),
+        noise=NoiseConfig(sigma=0.25, **_UNIFORM),
+        training=_RIDGE_TRAINING,
+        certification=CertificationConfig(bound="joint"),
+    )
+
+
+def _imagenette_pair(side: int) -> RunConfig:
+    return RunConfig(
+        title=f"ImageNette tench/English springer at {side} px, one-pixel, 2 % poisoned, 200 closed-form members",
+        data=_IMAGENETTE_PAIR.model_copy(update={"size": side}),
+        noise=NoiseConfig(sigma=0.5, **_UNIFORM),
+        training=_RIDGE_TRAINING.model_copy(update={"members": 200}),
+        certification=CertificationConfig(bound="joint"),
+    )
+
+
 _COUNTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -152,14 +178,23 @@ PRESETS: dict[str, RunConfig] = {
         noise=_MNIST_NOISE,
         training=TrainingConfig(members=200, epochs=2, single_epochs=5),
     ),
-    "cifar10-airplane-bird-onepixel": RunConfig(
-        title="CIFAR-10 airplane/bird, one-pixel, norm 1.0, 2 % poisoned, 1,000 members (the published setting)",
+    **{f"cifar10-airplane-bird-{trigger.replace('-', '')}": _cifar10_pair(trigger) for trigger in _PUBLISHED_TRIGGERS},
+    "cifar10-10": RunConfig(
+        title="CIFAR-10, all ten classes, one-pixel, norm 1.0, 2 % poisoned, 200 closed-form members",
+        data=DataConfig(name="cifar10"),
+        noise=NoiseConfig(sigma=0.25, **_UNIFORM),
+        training=_RIDGE_TRAINING.model_copy(update={"members": 200, "batch_size": 128}),
+        certification=CertificationConfig(bound="joint"),
+    ),
+    **{f"imagenette-pair{'' if side == 64 else f'-{side}'}": _imagenette_pair(side) for side in (64, 128)},
+    "published-cifar10-airplane-bird-onepixel": RunConfig(
+        title="GPU: CIFAR-10 airplane/bird, one-pixel, norm 1.0, 2 % poisoned, 1,000 members as published",
         data=_CIFAR10_PAIR,
         noise=NoiseConfig(sigma=0.25, sigma_max=1.0),
         training=_CIFAR10_TRAINING,
     ),
-    "imagenette-pair-onepixel": RunConfig(
-        title="ImageNette tench/English springer at 224 px, one-pixel, norm 1.0, 2 % poisoned",
+    "published-imagenette-pair-onepixel": RunConfig(
+        title="GPU: ImageNette tench/English springer at 224 px, one-pixel, norm 1.0, 2 % poisoned, as published",
         data=_IMAGENETTE_PAIR,
         noise=NoiseConfig(sigma=0.25, sigma_max=1.0),
         training=_IMAGENETTE_TRAINING,
@@ -202,7 +237,7 @@ PRESETS: dict[str, RunConfig] = {
     **{
         f"rab-{pair}-{trigger.replace('-', '')}": _rab(pair, trigger)
         for pair in _PAIRS
-        for trigger in ("one-pixel", "four-pixel", "blended")
+        for trigger in _PUBLISHED_TRIGGERS
     },
     "l0-mnist-01": _l0(
         "Feature flips: MNIST 0/1, binary, 100 images, 4×4 patch, 10 % poisoned, β 0.8, 2,000 members",

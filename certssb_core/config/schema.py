@@ -55,7 +55,18 @@ NoiseLawName = Literal["gaussian", "gaussian-training", "flips", "none"]
 NoiseMap = Literal["uniform", "sample-specific"]
 TestMap = Literal["uniform", "sample-specific", "voted", "set-aside"]
 PreprocessingName = Literal["none", "denoise"]
-ModelName = Literal["auto", "small-cnn", "linear", "dense", "mnist-cnn", "cifar-preact-resnet18", "resnet18"]
+ModelName = Literal[
+    "auto",
+    "small-cnn",
+    "linear",
+    "dense",
+    "mnist-cnn",
+    "dct-ridge",
+    "strided-cnn",
+    "cifar-resnet-16-32-64",
+    "cifar-preact-resnet18",
+    "resnet18",
+]
 BoundName = Literal["clopper-pearson", "joint", "selection-split", "time-uniform", "hoeffding"]
 CertificateName = Literal["weighted-l2", "training-l2", "l0", "partition"]
 SeenName = Literal["share", "partition"]
@@ -189,6 +200,9 @@ class TrainingConfig(Group):
     """The ensemble and the two single models (base, undefended)."""
 
     model: ModelName = Field("auto", description="Network; auto picks the published one for the dataset.")
+    undefended_model: ModelName = Field(
+        "auto", description="Network of the undefended model; auto: that of the members."
+    )
     members: int = Field(200, ge=1, le=1_000_000, description="Number M of smoothed members.")
     sees: SeenName = Field(
         "share",
@@ -219,6 +233,11 @@ class TrainingConfig(Group):
     )
     engine: EngineName = Field("local", description="Where tasks run: on this machine, or on a Ray cluster.")
     address: str | None = Field(None, description="Of the Ray cluster; default: RAY_ADDRESS, else one started here.")
+
+    @property
+    def undefended_network(self) -> str:
+        """The name of the undefended model's network."""
+        return self.model if self.undefended_model == "auto" else self.undefended_model
 
     @property
     def seen(self) -> float:

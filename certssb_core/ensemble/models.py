@@ -5,12 +5,14 @@ Predictions must not depend on batch mates (METHOD §2), so normalisation is by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from certssb_core.ensemble.closed_form import RidgeOnCosines
 from certssb_core.smoothing.seeds import torch_seed
 
 GROUPS = 8
@@ -104,8 +106,69 @@ class PreActivationBlock(nn.Module):
         return self.conv2(F.relu(self.norm2(out))) + shortcut
 
 
+class StridedCNN(nn.Module):
+    """Three strided convolutions, 16, 32 and 32 wide, and one dense layer: 19,000 weights, for 32×32 pixels."""
+
+    def __init__(self, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 16, 5, stride=2, padding=2)
+        self.conv2 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(32, 32, 3, stride=2, padding=1)
+        self.output = nn.Linear(32 * math.ceil(side / 8) ** 2, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.conv1(x))  # (n, 16, side/2, side/2)
+        x = F.relu(self.conv2(x))  # (n, 32, side/4, side/4)
+        return self.output(F.relu(self.conv3(x)).flatten(1))  # (n, 32, side/8, side/8) → (n, classes)
+
+
+class ResidualBlock(nn.Module):
+    """Convolve, normalise, rectify, twice, around a shortcut (1512.03385)."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(GROUPS, width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(GROUPS, width)
+        same = stride == 1 and width_in == width
+        self.shortcut = None if same else nn.Conv2d(width_in, width, 1, stride=stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu(out + (x if self.shortcut is None else self.shortcut(x)))
+
+
+class SmallResNet(nn.Module):
+    """The published CIFAR network (releases of 2504.21730 and 2003.08904): widths 16, 32, 64, five blocks a stage.
+
+    Notes:
+        The releases normalise by batch; here it is by group.
+    """
+
+    BLOCKS = 5
+
+    def __init__(self, channels: int, side: int, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(GROUPS, 16)
+        stages = ((16, 16, 1), (16, 32, 2), (32, 64, 2))
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(width if place else width_in, width, 1 if place else stride)
+                for width_in, width, stride in stages
+                for place in range(self.BLOCKS)
+            )
+        )
+        self.output = nn.Linear(64, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.norm(self.stem(x)))
+        return self.output(self.blocks(x).mean(dim=(2, 3)))  # (n, 64, side/4, side/4) → (n, 64)
+
+
 class PreActivationResNet18(nn.Module):
-    """The published CIFAR network, pre-activation ResNet-18, with group instead of batch normalisation."""
+    """Pre-activation ResNet-18 (1603.05027) for 32×32 pixels, with group instead of batch normalisation."""
 
     def __init__(self, channels: int, side: int, classes: int) -> None:
         super().__init__()
@@ -142,9 +205,21 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "linear": Linear,
     "dense": Dense,
     "mnist-cnn": MnistCNN,
+    "dct-ridge": RidgeOnCosines,
+    "strided-cnn": StridedCNN,
+    "cifar-resnet-16-32-64": SmallResNet,
     "cifar-preact-resnet18": PreActivationResNet18,
     "resnet18": _torchvision_resnet18,
 }
+
+
+def projected(name: str, images: torch.Tensor) -> torch.Tensor:
+    """``images`` ``(n, C, H, W)`` as a network takes them: through its orthonormal projection, or as they are.
+
+    Noise is added afterwards: of the projection of Gaussian noise nothing but Gaussian noise is left.
+    """
+    project = getattr(MODELS[name], "project", None)
+    return images if project is None else project(images)
 
 
 def published_model(channels: int, side: int) -> str:
@@ -153,7 +228,7 @@ def published_model(channels: int, side: int) -> str:
         return "small-cnn"
     if side >= 64:
         return "resnet18"
-    return "mnist-cnn" if channels == 1 else "cifar-preact-resnet18"
+    return "mnist-cnn" if channels == 1 else "cifar-resnet-16-32-64"
 
 
 def build(name: str, *, channels: int, side: int, classes: int, seed: int, member: int) -> nn.Module:
@@ -172,6 +247,7 @@ def check_fits(name: str, *, channels: int, side: int) -> None:
     """
     try:
         with torch.no_grad():
-            build(name, channels=channels, side=side, classes=2, seed=0, member=0)(torch.zeros(1, channels, side, side))
+            network = build(name, channels=channels, side=side, classes=2, seed=0, member=0)
+            network(torch.zeros(1, channels, side, side))
     except RuntimeError:
         raise ValueError(f"{name} cannot take images of {side}×{side} pixels; choose another training.model") from None

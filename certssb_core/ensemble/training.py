@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from certssb_core.ensemble.batched import forward_together, stacked_weights
+from certssb_core.ensemble.closed_form import solve_all
 from certssb_core.smoothing.seeds import generator
 
 
@@ -63,6 +64,8 @@ def train_together(
 ) -> None:
     """Minimise cross-entropy with Adam under a one-cycle schedule; the networks end in evaluation mode.
 
+    Networks in closed form are solved instead (:mod:`.closed_form`); no other setting touches them.
+
     Several networks are one computation (:class:`Stack`) in which none sees anything of another: each ends as it would
     alone, but for rounding, and one that diverges (:func:`diverged`) takes no other with it.
 
@@ -74,6 +77,8 @@ def train_together(
         precision: ``float32`` or ``bfloat16`` (activations; weights and Adam's state stay float32).
         seed, members: the order of a network's images is a pure function of the seed and its member number.
     """
+    if hasattr(networks[0], "solve"):
+        return solve_all(networks, images, labels)
     n, device = len(images[0]), images[0].device
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     if len(networks) == 1:

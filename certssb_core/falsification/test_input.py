@@ -19,7 +19,6 @@ from certssb_core.falsification.violations import Claims, Part, Poll, examples, 
 from certssb_core.pipeline.context import RunContext, open_context
 from certssb_core.pipeline.engines.local import Engine, Task
 from certssb_core.runs.run import Run
-from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.seeds import generator
 
 SEARCHERS = 40
@@ -91,15 +90,13 @@ def search_points(
 def _logits(
     network: nn.Module, context: RunContext, sigma: torch.Tensor, member: int, points: torch.Tensor
 ) -> torch.Tensor:
-    law = NOISE_LAWS[context.config.noise.law]
-    return network(law.test_inputs(points, sigma, seed=context.seed, member=member))
+    return network(context.test_inputs(points, sigma, member=member))
 
 
 def ballot(context: RunContext, network: nn.Module, member: int, points: np.ndarray, sigma: np.ndarray) -> Poll:
     """One member's votes on ``points`` ``(n, C, H, W)`` under its test noise at ``sigma`` ``(n,)``."""
     points, sigma = (torch.from_numpy(array).to(context.device) for array in (points, sigma))
-    law = NOISE_LAWS[context.config.noise.law]
-    answers = vote(network, law.test_inputs(points, sigma, seed=context.seed, member=member))
+    answers = vote(network, context.test_inputs(points, sigma, member=member))
     return Poll.of(answers.hard.cpu().numpy(), answers.softmax.cpu().numpy())
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from certssb_core.config.schema import RunConfig
 from certssb_core.ensemble import shards
-from certssb_core.ensemble.models import build
+from certssb_core.ensemble.models import build, projected
 from certssb_core.ensemble.training import Diverged, partition, seen_by, train, train_together
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs
@@ -53,13 +53,37 @@ class RunContext:
     def network(self, member: int, attempt: int = 0) -> nn.Module:
         images = self.tensors["clean"]
         return build(
-            self.config.training.model,
+            self.model(member),
             channels=images.shape[1],
             side=images.shape[2],
             classes=int(self.tensors["classes"]),
             seed=self._own_seed(attempt),
             member=member,
         ).to(self.device)
+
+    def model(self, member: int) -> str:
+        """The network's name: the undefended model and the attacker's own may be of another kind than the members."""
+        training = self.config.training
+        votes = member >= 0 or member == SINGLES["base"]
+        return training.model if votes else training.undefended_network
+
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, member: int) -> torch.Tensor:
+        """``images`` ``(n, C, H, W)`` under a member's own test noise of level ``sigma`` ``(n,)``."""
+        law = NOISE_LAWS[self.config.noise.law]
+        return law.test_inputs(images, sigma, seed=self.seed, member=member)
+
+    @cached_property
+    def before_noise(self) -> dict[str, torch.Tensor]:
+        """The images to which members' noise is added: in their network's projection, where it has one."""
+        noise, images = (
+            self.config.noise,
+            {name: self.tensors[name] for name in ("train", *SETS) if name in self.tensors},
+        )
+        if not NOISE_LAWS[noise.law].isotropic:
+            return images
+        whole = {"train"} if noise.preprocessing != "none" else set()
+        model = self.config.training.model
+        return {name: own if name in whole else projected(model, own) for name, own in images.items()}
 
     def _own_seed(self, attempt: int) -> int:
         """Seeds initial weights and the order of the images; noise has the run's seed at every attempt."""
@@ -104,7 +128,7 @@ class RunContext:
 
     def _copy(self, sigma: torch.Tensor | None, member: int, rows: torch.Tensor | None) -> TrainingSet:
         """What a member is trained on."""
-        images, labels = self.tensors["train"], self.tensors["labels"]
+        images, labels = self.tensors["train"] if sigma is None else self.before_noise["train"], self.tensors["labels"]
         if rows is not None:
             images, labels, sigma = images[rows], labels[rows], sigma[rows]
         if sigma is None:

@@ -40,7 +40,6 @@ from certssb_core.pipeline.context import (
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, load_inputs, trigger_settings
 from certssb_core.runs.run import Run
-from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.sigma_search import Search, ascend, leading_class, probability_cap, radius_curve
 
 SURROGATES = (-3, -4)
@@ -115,7 +114,7 @@ def craft(path: Path) -> np.ndarray:
 def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.ndarray]:
     """σ* of images ``start`` to ``stop`` of a set, with their ascent paths."""
     context = open_context(path)
-    images = context.tensors[which][start:stop]
+    images = context.before_noise[which][start:stop]
     with context.autocast():
         network, search = base_network(path), search_settings(context.config)
         ascent = halving(
@@ -148,7 +147,7 @@ def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[flo
     """r(x, σ) of some images on a grid of σ: ``(len(index), len(grid))``."""
     context = open_context(path)
     search = search_settings(context.config)
-    images = context.tensors[which][list(index)]
+    images = context.before_noise[which][list(index)]
     with context.autocast():
         network = base_network(path)
         anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=context.seed)
@@ -250,10 +249,10 @@ def let_vote(path: Path, networks: dict[int, nn.Module]) -> dict[int, float]:
 
 def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, sigma: torch.Tensor) -> dict[int, Ballot]:
     """What every member answers about a test set under its own noise of level ``sigma`` ``(n,)``."""
-    law, images = NOISE_LAWS[context.config.noise.law], context.tensors[which]
+    images = context.before_noise[which]
 
     def seen(member: int) -> torch.Tensor:
-        return law.test_inputs(images, sigma, seed=context.seed, member=member)
+        return context.test_inputs(images, sigma, member=member)
 
     if len(networks) == 1:
         ((member, network),) = networks.items()

@@ -18,7 +18,7 @@ from certssb_core.certify.certificate import Certificates
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes
 from certssb_core.ensemble import shards
-from certssb_core.ensemble.models import build
+from certssb_core.ensemble.models import build, projected
 from certssb_core.ensemble.voting import Ballot, vote_together
 from certssb_core.errors import RunError
 from certssb_core.pipeline import context, tasks
@@ -81,6 +81,8 @@ class LoadedEnsemble:
             raise RunError(f"{self.run.name} answers images of shape {self.shape}, not {image.shape}")
         image = binarised(image) if self.config.data.binary else image
         x = torch.from_numpy(image[None]).to(self.device)
+        if NOISE_LAWS[self.config.noise.law].isotropic:
+            x = projected(self.config.training.model, x)
         sigma = self._sigma(image, x)
         levels = tasks.test_levels(self.config, sigma)
         candidates = [*tasks.candidate_levels(self.config, sigma)] if self.config.noise.chosen_by_votes else []

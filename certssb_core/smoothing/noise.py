@@ -24,7 +24,13 @@ class TrainingSet:
 
 
 class NoiseLaw(Protocol):
-    """How one member's copy of the data is drawn. ``sigma`` is the law's level, one number per image."""
+    """How one member's copy of the data is drawn. ``sigma`` is the law's level, one number per image.
+
+    Attributes:
+        isotropic: alike in every direction, so that an orthonormal projection of the noise is noise of this law.
+    """
+
+    isotropic: bool
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
@@ -35,6 +41,8 @@ class NoiseLaw(Protocol):
 
 class GaussianNoise:
     """x + σ z with z ~ N(0, I), unclamped: the clamp would leave the theorem's Gaussian (2003.08904, 2504.21730)."""
+
+    isotropic = True
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
@@ -76,6 +84,8 @@ class Flips:
         certificate counts it as one.
     """
 
+    isotropic = False
+
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
     ) -> TrainingSet:
@@ -99,6 +109,8 @@ class Flips:
 
 class NoNoise:
     """The data as they are: members differ in the images that they see (2006.14768)."""
+
+    isotropic = True
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int

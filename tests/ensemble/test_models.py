@@ -9,6 +9,9 @@ SHAPES = {
     "small-cnn": (1, 8, 10),
     "mnist-cnn": (1, 28, 2),
     "cifar-preact-resnet18": (3, 32, 2),
+    "dct-ridge": (3, 32, 2),
+    "strided-cnn": (3, 32, 2),
+    "cifar-resnet-16-32-64": (3, 32, 2),
     "resnet18": (3, 64, 2),
     "linear": (1, 28, 2),
     "dense": (1, 8, 10),
@@ -59,6 +62,16 @@ def test_preactivation_resnet_has_eighteen_weighted_layers():
     assert len(layers) == 18
 
 
+def test_published_cifar_network_has_five_blocks_a_stage():
+    """A stem, thirty convolutions of 3×3 in widths 16, 32 and 64, and one logit per class."""
+    layers = [
+        module.out_channels
+        for name, module in network("cifar-resnet-16-32-64").named_modules()
+        if isinstance(module, torch.nn.Conv2d) and "shortcut" not in name
+    ]
+    assert layers == [16] * 11 + [32] * 10 + [64] * 10
+
+
 def test_weights_are_a_pure_function_of_seed_and_member():
     torch.manual_seed(123)
     before = torch.get_rng_state()
@@ -70,7 +83,7 @@ def test_weights_are_a_pure_function_of_seed_and_member():
 
 @pytest.mark.parametrize(
     ("channels", "side", "name"),
-    [(1, 8, "small-cnn"), (1, 28, "mnist-cnn"), (3, 32, "cifar-preact-resnet18"), (3, 224, "resnet18")],
+    [(1, 8, "small-cnn"), (1, 28, "mnist-cnn"), (3, 32, "cifar-resnet-16-32-64"), (3, 224, "resnet18")],
 )
 def test_auto_picks_the_published_network(channels, side, name):
     assert published_model(channels, side) == name
