@@ -18,7 +18,7 @@ from certssb_core.errors import RunError
 from certssb_core.falsification.store_orders import ORDERS, Replay, replay
 from certssb_core.falsification.test_input import attack_inputs, searchers
 from certssb_core.falsification.training_set import attack_training
-from certssb_core.falsification.violations import CONFIDENCE, Claims, Part, claims
+from certssb_core.falsification.violations import CONFIDENCE, Claims, Part, claims, units
 from certssb_core.pipeline import context
 from certssb_core.pipeline.engines.choose import make_engine
 from certssb_core.results import certification
@@ -172,11 +172,36 @@ def attack_store(claimed: Claims, *, deadline: float, seed: int) -> list[Part]:
     pairs, queries = (np.sum([getattr(one, name) for one in replays], dtype=int) for name in ("pairs", "queries"))
     crossed, lost = (int(np.sum([getattr(one, name) for one in replays])) for name in ("crossed", "lost"))
     seconds = time.monotonic() - started
+    orders = f"the certified inputs arrive in the orders {', '.join(ORDERS)}"
+    counted = {
+        "unit": "replays",
+        "units": len(replays),
+        "attack": orders,
+        "power": "every pair of balls is compared, every answer read: nothing is estimated",
+    }
     return [
         Part(
-            "store-invariant", "store: pairs of balls of different label", int(pairs), crossed, crossed, seconds, told
+            name="store-invariant",
+            title="store: pairs of balls of different label",
+            trials=int(pairs),
+            flips=crossed,
+            violations=crossed,
+            broken_units=sum(one.crossed > 0 for one in replays),
+            seconds=seconds,
+            facts=told,
+            **counted,
         ),
-        Part("store-promises", "store: answers inside stored balls", int(queries), lost, lost, seconds, facts),
+        Part(
+            name="store-promises",
+            title="store: answers inside stored balls",
+            trials=int(queries),
+            flips=lost,
+            violations=lost,
+            broken_units=sum(one.lost > 0 for one in replays),
+            seconds=seconds,
+            facts=facts,
+            **counted,
+        ),
     ]
 
 
@@ -186,14 +211,16 @@ def table(report: dict[str, Any]) -> str:
     lines = [
         f"{report['run']}: {report['claims']} claims in mode {report['label']}, judged by {report['bound']} at "
         f"α {report['alpha']:g}; {report['minutes']:.1f} of {report['minutes_asked']:g} minutes",
-        f"{'':58}{'trials':>10}{'flips':>8}{'violations':>12}{'rate ≤ (' + level + ')':>16}{'allowed':>9}",
+        f"{'':58}{'trials':>10}{'flips':>8}{'violations':>12}{'broken units':>22}{'rate ≤ (' + level + ')':>16}"
+        f"{'allowed':>9}",
     ]
     for part in report["parts"]:
         upper = f"{part['rate_upper']:.2g}" if part["trials"] else "nothing tried"
         lines.append(
             f"{part['title']:58}{part['trials']:>10,}{part['flips']:>8,}{part['violations']:>12,}"
-            f"{upper:>16}{part['allowed']:>9g}"
+            f"{units(part):>22}{upper:>16}{part['allowed']:>9g}"
         )
+    lines += [f"{part['name']}: {part['attack']}. Power: {part['power']}." for part in report["parts"]]
     return "\n".join(lines + [_shortfall(part) for part in report["parts"] if _shortfall(part)])
 
 

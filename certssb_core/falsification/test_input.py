@@ -15,7 +15,7 @@ from torch import nn
 from certssb_core.attacks.gradient import Voter, search
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.voting import vote
-from certssb_core.falsification.violations import Claims, Part, Poll, examples, judge, votes_needed
+from certssb_core.falsification.violations import Claims, Part, Poll, examples, judge, power, votes_needed
 from certssb_core.pipeline.context import RunContext, open_context
 from certssb_core.pipeline.engines.local import Engine, Task
 from certssb_core.runs.run import Run
@@ -144,7 +144,7 @@ def attack_inputs(
     done = sorted(found)
     rows = np.concatenate([np.empty(0, np.int64), *(chunks[chunk] for chunk in done)])
     if not done or len(steering) == run.config.training.members:
-        return _part(started, count, 0, 0, [], claims, rows, steering, 0), closest
+        return _part(started, count, 0, rows[:0], [], claims, rows, steering, 0), closest
     points, lead = (np.concatenate([found[chunk][part] for chunk in done]) for part in (0, 1))
     best = np.argsort(lead, kind="stable")  # the largest lead of an input is written last
     closest[rows[best]] = points[best] - claims.images[rows[best]]
@@ -172,7 +172,7 @@ def attack_inputs(
         for i in broken[np.argsort(distance[broken] / claims.radius[rows[broken]])]
     )
     flips = int((verdict.flipped & inside).sum())
-    part = _part(started, count, flips, len(broken), shown, claims, rows[inside], steering, poll.members)
+    part = _part(started, count, flips, rows[broken], shown, claims, rows[inside], steering, poll.members)
     return part, closest
 
 
@@ -180,7 +180,7 @@ def _part(
     started: float,
     asked: int,
     flips: int,
-    violations: int,
+    broken: np.ndarray,
     shown: list,
     claims: Claims,
     rows: np.ndarray,
@@ -193,7 +193,13 @@ def _part(
         title="test radius: gradient searches inside the ball",
         trials=len(rows) if needed else 0,
         flips=flips,
-        violations=violations,
+        violations=len(broken),
+        unit="inputs",
+        units=len(np.unique(rows)) if needed else 0,
+        broken_units=len(np.unique(broken)),
+        attack=f"projected gradient ascent of another class's lead, {STEPS} steps, steered by {len(steering)} members "
+        "with their noise known; from the input itself, then from random points of its sphere",
+        power=power(needed, judges),
         seconds=time.monotonic() - started,
         facts={
             "asked": asked,

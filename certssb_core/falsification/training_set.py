@@ -22,7 +22,7 @@ from certssb_core.attacks.gradient import INSIDE, alignment, unit
 from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble.training import Diverged
 from certssb_core.falsification.test_input import ballot, networks, until
-from certssb_core.falsification.violations import Claims, Part, Poll, Verdict, examples, judge, votes_needed
+from certssb_core.falsification.violations import Claims, Part, Poll, Verdict, examples, judge, power, votes_needed
 from certssb_core.pipeline.context import RunContext, noise_levels, open_context
 from certssb_core.pipeline.engines.local import Engine
 from certssb_core.runs.inputs import trigger_settings
@@ -117,6 +117,12 @@ STRATEGIES: dict[str, Strategy] = {
     "collision": Strategy("towards the victims, on images of largest σ", towards_victims, True, True),
     "gradient-noisiest": Strategy("gradient matching, on images of largest σ", by_gradient, False, True),
 }
+
+
+ATTACK = (
+    f"in each world {', '.join(map(str, IMAGES[:-1]))} or {IMAGES[-1]} training images are moved, labels kept, by one "
+    f"of: {'; '.join(strategy.title for strategy in STRATEGIES.values())}; in half of them inputs move too"
+)
 
 
 def plant(
@@ -218,6 +224,7 @@ def attack_training(
         polls[world.number].append(poll)
 
     told, shown, trials, flips, violations = [], [], 0, 0, 0
+    powers: list[str] = []
     for world in worlds:
         poll = reduce(add, polls[world.number]) if polls[world.number] else None
         needed = votes_needed(claims, poll.members) if poll else None
@@ -225,6 +232,7 @@ def attack_training(
         if poll is None or needed is None:
             continue
         verdict = judge(poll, claims, claims.prediction[world.rows])
+        powers.append(power(needed, poll.members))
         told[-1] |= {"flips": int(verdict.flipped.sum()), "violations": int(verdict.broken.sum())}
         trials += len(world.rows)
         flips += int(verdict.flipped.sum())
@@ -237,6 +245,11 @@ def attack_training(
         trials=trials,
         flips=flips,
         violations=violations,
+        unit="worlds",
+        units=len(powers),
+        broken_units=sum(world["violations"] > 0 for world in told),
+        attack=ATTACK,
+        power=powers[0] if powers else power(None, 0),
         seconds=time.monotonic() - started,
         facts={
             "asked": count,
@@ -264,7 +277,20 @@ def rota(worlds: Sequence[World], members: int, *, first: int) -> Iterator[tuple
 
 
 def _nothing(asked: int, reason: str) -> Part:
-    return Part("joint", TITLE, 0, 0, 0, 0.0, {"asked": asked, "done": 0, "reason": reason})
+    return Part(
+        "joint",
+        TITLE,
+        0,
+        0,
+        0,
+        "worlds",
+        0,
+        0,
+        ATTACK,
+        power(None, 0),
+        0.0,
+        {"asked": asked, "done": 0, "reason": reason},
+    )
 
 
 def _told(world: World, claims: Claims, poll: Poll | None, needed: int | None) -> dict:

@@ -1,4 +1,4 @@
-"""What a run claims about its inputs, what votes say elsewhere, and what counts as a broken claim."""
+"""The claims of a run about its inputs, votes cast elsewhere, and when these votes break a claim."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 
 from certssb_core.certify.bounds.registry import BOUNDS, clopper_pearson_lower, clopper_pearson_upper
 from certssb_core.results import certification
@@ -14,7 +15,9 @@ from certssb_core.results.votes import RunVotes
 from certssb_core.runs.inputs import SETS, Inputs
 
 CONFIDENCE = 0.95
-"""Of the one-sided Clopper–Pearson bounds on the rate of violations."""
+"""Of the one-sided Clopper–Pearson bounds on how often something breaks."""
+CHANCE = 0.9
+"""Chance of establishing a flip at which an attack's power is stated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +77,13 @@ class Verdict:
 class Part:
     """One part of the attack: its trials and what they found.
 
+    Trials of one unit share the same noise, so they say much the same: only units are independent.
+
     Attributes:
         name, title: for files, for people.
         trials: claims tested; flips: other class ahead in the votes; violations: flips that the votes establish.
+        unit: what was drawn independently, in words; units: how many; broken_units: those with a violation.
+        attack: what was tried, and power: what it could have found, in words.
         seconds: that it took.
         facts: what else there is to say; examples: violations, in detail.
     """
@@ -86,22 +93,34 @@ class Part:
     trials: int
     flips: int
     violations: int
+    unit: str
+    units: int
+    broken_units: int
+    attack: str
+    power: str
     seconds: float
     facts: dict[str, Any] = field(default_factory=dict)
     examples: list[dict[str, Any]] = field(default_factory=list)
 
     def report(self, allowed: float) -> dict[str, Any]:
-        """As in falsification.json; ``allowed`` is the rate of violations that the claims admit to."""
+        """As in falsification.json.
+
+        ``rate_upper`` bounds the probability that a further unit breaks anywhere, and so the mean share of its trials
+        that break: no share is larger than whether there is any. ``units_lower`` bounds that probability from below.
+
+        Args:
+            allowed: the rate of violations per trial that the claims admit to.
+        """
         level = 1 - CONFIDENCE
         rate = self.violations / self.trials if self.trials else None
         lower, upper = (
-            float(bound(self.violations, self.trials, level)) if self.trials else default
+            float(bound(self.broken_units, self.units, level)) if self.trials else default
             for bound, default in ((clopper_pearson_lower, 0.0), (clopper_pearson_upper, 1.0))
         )
         return self.__dict__ | {
             "seconds": round(self.seconds, 2),
             "rate": rate,
-            "rate_lower": lower,
+            "units_lower": lower,
             "rate_upper": upper,
             "allowed": allowed,
             "within": rate is not None and rate <= allowed,
@@ -161,6 +180,23 @@ def votes_needed(claims: Claims, members: int) -> int | None:
     counts[:, 0], counts[:, 1] = members - against, against
     broken = judge(Poll(counts, counts.astype(np.float64), members), claims, np.zeros(members + 1, int)).broken
     return int(against[broken].min()) if broken.any() else None
+
+
+def power(needed: int | None, members: int) -> str:
+    """How strong a flip must be for the votes to establish it, in words."""
+    if needed is None:
+        return "none: too few votes to establish any flip"
+    chance = betaincinv(needed, members - needed + 1, CHANCE)
+    return (
+        f"a flip counts from {needed:,} of {members:,} votes; one to a class of probability {chance:.2f} is "
+        f"established with probability {CHANCE:g}, weaker ones mostly are not"
+    )
+
+
+def units(part: dict[str, Any]) -> str:
+    """The independent units of a part and those that broke, in words; a report from before they were counted has
+    none, and its bound takes all trials as independent."""
+    return f"{part['broken_units']:,} of {part['units']:,} {part['unit']}" if "units" in part else "not counted"
 
 
 def examples(rows: Iterable[dict[str, Any]], most: int = 20) -> list[dict[str, Any]]:

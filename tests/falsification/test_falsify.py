@@ -83,7 +83,7 @@ def test_inflated_certificates_break_on_both_sides(run, claimed):
     parts = by_name(attack(run, inflated, **BUDGET)[0])
     for name in ("test", "joint"):
         report = parts[name].report(claimed.alpha)
-        assert report["rate_lower"] > claimed.alpha, report
+        assert report["units_lower"] > claimed.alpha, report
         assert not report["within"]
     found = parts["test"].examples[0]
     assert found["found"] != found["claimed"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from certssb_core.falsification.violations import Claims, Part, Poll, claims, judge, votes_needed
+from certssb_core.falsification.violations import Claims, Part, Poll, claims, judge, power, votes_needed
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.inputs import load_inputs
 
@@ -48,17 +48,32 @@ def test_polls_add_up():
     assert both.members == 2
 
 
-def test_a_report_bounds_the_rate():
-    report = Part("test", "", trials=500, flips=4, violations=2, seconds=1.0).report(0.001)
-    assert report["rate_upper"] == pytest.approx(stats.beta.ppf(0.95, 3, 498))
-    assert report["rate_lower"] == pytest.approx(stats.beta.ppf(0.05, 2, 499))
+def part(**counts: int) -> Part:
+    return Part("test", "", **counts, unit="worlds", attack="", power="", seconds=1.0)
+
+
+def test_a_report_bounds_the_rate_by_its_independent_units():
+    """7,930 pairs of 20 worlds are 20 observations: after none broke, up to 14 % of worlds may."""
+    report = part(trials=7930, flips=4, violations=0, units=20, broken_units=0).report(0.001)
+    assert report["rate_upper"] == pytest.approx(1 - 0.05 ** (1 / 20))
+    assert report["within"]
+    report = part(trials=500, flips=4, violations=30, units=20, broken_units=2).report(0.001)
+    assert report["rate_upper"] == pytest.approx(stats.beta.ppf(0.95, 3, 18))
+    assert report["units_lower"] == pytest.approx(stats.beta.ppf(0.05, 2, 19))
     assert not report["within"]
-    assert Part("test", "", trials=2000, flips=1, violations=2, seconds=1.0).report(0.001)["within"]
+
+
+def test_the_power_is_where_the_votes_establish_a_flip_nine_times_in_ten():
+    words = power(70, 100)
+    stated = float(words.partition("probability ")[2].partition(" ")[0])
+    assert stats.binom.sf(69, 100, stated) == pytest.approx(0.9, abs=0.05)
+    assert "70 of 100" in words
+    assert power(None, 5).startswith("none")
 
 
 def test_a_part_without_trials_claims_nothing():
-    report = Part("test", "", trials=0, flips=0, violations=0, seconds=0.0).report(0.001)
-    assert (report["rate"], report["rate_lower"], report["rate_upper"], report["within"]) == (None, 0.0, 1.0, False)
+    report = part(trials=0, flips=0, violations=0, units=0, broken_units=0).report(0.001)
+    assert (report["rate"], report["units_lower"], report["rate_upper"], report["within"]) == (None, 0.0, 1.0, False)
 
 
 def test_claims_are_the_certificates_that_say_something(small_run):

@@ -8,6 +8,7 @@ import streamlit as st
 
 from certssb_core.audit.inspection import counts
 from certssb_core.certify import published_release
+from certssb_core.falsification.violations import units
 from ui.kit import charts, run_files, tables, text
 
 MARKS = {
@@ -56,11 +57,17 @@ def attacks(chosen: list[tables.Choice]) -> None:
             key=f"falsification-{run.name}",
             summary=f"**{run.name}**, {report['claims']:,} certificates in mode {report['label']}: **{broken:,}** "
             f"broken in {sum(part['trials'] for part in parts):,} attempts over {report['minutes']:.1f} minutes. Lines "
-            f"end at the {report['confidence']:.0%} upper bound on the share that would break; certificates admit to "
+            f"end at the {report['confidence']:.0%} upper bound on the share that would break, over the "
+            "independent units (worlds, inputs, replays; an older report counts every attempt); certificates admit to "
             f"α = {report['alpha']:g}, the store to none. A violation is a flip that the attacked votes themselves "
             "establish with the certificates' own bound.",
-            table=pd.DataFrame(parts)[["title", "trials", "flips", "violations", "rate", "rate_upper", "allowed"]],
+            table=pd.DataFrame(parts)[
+                ["title", "trials", "flips", "violations", "rate", "rate_upper", "allowed"]
+            ].assign(units=[units(part) for part in parts]),
         )
+        for part in parts:
+            if "attack" in part:
+                st.caption(f"{part['title']}: {part['attack']}. Power: {part['power']}.")
 
 
 def attribution(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
