@@ -41,6 +41,8 @@ if config is None:
 with text.plain_errors():
     inputs = run_files.inputs_of(config)
 dataset, poisoned = inputs.dataset, inputs.poisoned
+if dataset.passed_over:
+    st.warning(dataset.passed_over)
 count, total = len(poisoned.indices), len(dataset.train_labels)
 
 run = run_files.run_with_attack(config)

@@ -108,8 +108,8 @@ def query(
     runs_dir: RunsDir = None,
 ) -> None:
     """Ask a finished run about an image: a stored ball answers first, else the members vote and are certified."""
+    from certssb_core.data.image_file import read_image
     from certssb_core.query.ensemble import LoadedEnsemble
-    from certssb_core.query.image_file import read_image
 
     loaded = LoadedEnsemble(Run.open(run, runs_dir))
     reply = loaded.ask(read_image(image, loaded.shape), insert=insert)

@@ -6,7 +6,8 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from certssb_core.data.datasets import DATASETS, availability
+from certssb_core.data.datasets import DATASETS, availability, passed_over
+from certssb_core.errors import DataError
 from certssb_core.pipeline.engines.local import available_cores
 
 EXTRAS = {
@@ -47,9 +48,16 @@ def examine() -> list[Finding]:
     ]
     for name in DATASETS:
         there = availability(name)
-        found.append(Finding(f"data: {name}", there.present, there.message))
+        found.append(Finding(f"data: {name}", there.present, f"{there.message} {_passed_over(name)}".rstrip()))
     present = {found.name for found in importlib.metadata.distributions()}
     for package, purpose in EXTRAS.items():
         installed = package in present
         found.append(Finding(f"extra: {package}", installed, f"{purpose} ({'' if installed else 'not '}installed)"))
     return found
+
+
+def _passed_over(name: str) -> str:
+    try:
+        return passed_over(name)
+    except DataError as error:
+        return str(error)

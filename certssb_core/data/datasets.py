@@ -1,16 +1,21 @@
-"""Datasets: named collections of labelled images, read into memory once and handed on as plain arrays."""
+"""Load a named dataset of labelled images into memory, as plain arrays."""
 
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
 from certssb_core.data.readers import (
     Split,
     balanced_subset,
+    describe_passed_over,
     read_cifar10,
     read_digits,
     read_image_folder,
@@ -19,10 +24,8 @@ from certssb_core.data.readers import (
 )
 from certssb_core.errors import DataError
 
-SMALLEST_SIZE, LARGEST_SIZE = (
-    4,
-    1024,
-)  # pixels; the four-pixel trigger needs 4, and above 1024 few sets fit in memory
+SMALLEST_SIZE, LARGEST_SIZE = 4, 1024
+"""Pixels a side: the four-pixel trigger needs 4, and above 1024 few datasets fit in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,25 @@ class Dataset:
     """``(n,)``"""
     test_images: np.ndarray
     test_labels: np.ndarray
+    passed_over: str = ""
+    """One sentence on files in the dataset's folders that were not read; empty where there are none."""
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """Identity of the data: class names, and for each split the number of images and the sha256 of its arrays."""
+        return {
+            "classes": [*self.classes],
+            "train": _split_fingerprint(self.train_images, self.train_labels),
+            "test": _split_fingerprint(self.test_images, self.test_labels),
+        }
+
+
+def _split_fingerprint(images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """sha256 over shape, pixels (float32) and labels (int64), in little-endian order."""
+    digest = hashlib.sha256(repr(images.shape).encode())
+    for array, kind in ((images, "<f4"), (labels, "<i8")):
+        digest.update(np.ascontiguousarray(array, kind))
+    return {"images": len(images), "sha256": digest.hexdigest()}
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 
 def availability(name: str, root: str | Path | None = None) -> Availability:
-    """Whether a dataset's files are in place, looking at names only.
+    """Look for a dataset's files, by name only.
 
     Raises:
         DataError: an unknown dataset name.
@@ -91,6 +113,18 @@ def availability(name: str, root: str | Path | None = None) -> Availability:
         else "put images into train/CLASS/ and test/CLASS/ there, or name another folder"
     )
     return Availability(False, f"{source.title} is not in {folder} ({missing} is missing{packed}): {advice}.")
+
+
+def passed_over(name: str, root: str | Path | None = None) -> str:
+    """One sentence on files in a dataset's class folders that would not be read; nothing is decoded.
+
+    Raises:
+        DataError: an unknown dataset name, or folders that cannot be read.
+    """
+    source, folder = _source(name), data_root(root)
+    if not source.resizable or not availability(name, folder).present:
+        return ""
+    return describe_passed_over(_sum_passed_over(_splits(source, folder, size=SMALLEST_SIZE, download=False)))
 
 
 def load(
@@ -115,7 +149,8 @@ def load(
             smaller cap keeps a subset of a larger one's images.
         max_test: the same for the test images.
         size: side in pixels, 4 to 1024, for imagenette (default 224) and image-folder (required): images are
-            scaled and cut to a centred square. The other datasets have one size.
+            scaled and cut to a centred square, see :mod:`certssb_core.data.image_file`. The other datasets have
+            one size.
         seed: chooses the images that a cap keeps.
         download: fetch missing files with torchvision's own downloader.
 
@@ -128,12 +163,7 @@ def load(
     if not (found.present or (download and source.downloadable)):
         raise DataError(found.message)
 
-    try:
-        train, test = (source.loader(folder, train=part, size=size, download=download) for part in (True, False))
-    except OSError as problem:
-        raise DataError(
-            f"{problem.filename or folder} cannot be read ({problem.strerror}): check that you may read it."
-        ) from problem
+    train, test = _splits(source, folder, size=size, download=download)
     if train.classes != test.classes:
         raise DataError(
             f"{source.title} in {folder} has the training classes {_listing(train.classes)} but the test "
@@ -152,7 +182,23 @@ def load(
         train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
+        passed_over=describe_passed_over(_sum_passed_over((train, test))),
     )
+
+
+def _splits(source: DatasetSource, folder: Path, *, size: int, download: bool) -> tuple[Split, Split]:
+    """Training and test split, not decoded yet."""
+    try:
+        train, test = (source.loader(folder, train=part, size=size, download=download) for part in (True, False))
+    except OSError as problem:
+        raise DataError(
+            f"{problem.filename or folder} cannot be read ({problem.strerror}): check that you may read it."
+        ) from problem
+    return train, test
+
+
+def _sum_passed_over(splits: Iterable[Split]) -> Counter[str]:
+    return sum((split.passed_over for split in splits), Counter())
 
 
 def _source(name: str) -> DatasetSource:
@@ -178,7 +224,7 @@ def _chosen_classes(available: tuple[str, ...], wanted: Sequence[str] | None) ->
     # Where class folders are called "3" and "7", a 1 must not be taken for the second of them.
     if not any(name.isdigit() for name in available):
         known |= {str(index): index for index in range(len(available))}
-    wanted = available if wanted is None else [str(name).strip() for name in wanted]
+    wanted = available if wanted is None else [normalize("NFC", str(name)).strip() for name in wanted]
     if unknown := [name for name in wanted if name not in known]:
         raise DataError(f"There is no class {_listing(unknown)}: choose from {_listing(available)}.")
     chosen = [known[name] for name in wanted]

@@ -1,28 +1,40 @@
-"""Sources: how each dataset is read from disk, one split at a time.
+"""Read each dataset from disk, one split at a time.
 
-A source describes a split by its labels and a function that reads chosen images, so that class subsets and
-caps are taken before anything is decoded. Whatever is missing or damaged becomes a `DataError`. Only the
-readers that need torchvision import it.
+A reader returns a split's labels and a function that decodes chosen images, so that class subsets and caps are taken
+before anything is decoded. Missing or damaged files raise `DataError`. Only the readers that need torchvision import
+it.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
+from certssb_core.data.image_file import SUFFIXES, decode, unit_pixels
 from certssb_core.data.system_memory import memory
 from certssb_core.errors import DataError
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
-IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
-"""What is decoded: Pillow knows more, and for some of it starts other programs."""
-LARGEST_SIDE = 8192
-"""Pixels: a small file can unpack to a picture that fills the memory."""
 IMAGENETTE_FOLDERS = {"160px": "imagenette2-160", "320px": "imagenette2-320", "full": "imagenette2"}
+IMAGENETTE_CLASSES = {
+    "n01440764": "tench",
+    "n02102040": "English springer",
+    "n02979186": "cassette player",
+    "n03000684": "chain saw",
+    "n03028079": "church",
+    "n03394916": "French horn",
+    "n03417042": "garbage truck",
+    "n03425413": "gas pump",
+    "n03445777": "golf ball",
+    "n03888257": "parachute",
+}
+SYSTEM_FOLDERS = {"__MACOSX", "lost+found", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"}
+"""Folders that systems add to a copy, a disk or a share. They are no classes; nor are names with a leading dot."""
 DIGITS_TEST_IMAGES, DIGITS_SPLIT_SEED = 360, 0
 FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -40,6 +52,8 @@ class Split:
     """``(n,)`` indices into ``classes``."""
     read: Callable[[np.ndarray], np.ndarray]
     """``(k,)`` image indices -> ``(k, C, H, W)`` float32 in [0, 1]."""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """Files and folders that were not read: how many of each kind."""
 
 
 def balanced_subset(labels: np.ndarray, cap: int, *, seed: int) -> np.ndarray:
@@ -50,11 +64,6 @@ def balanced_subset(labels: np.ndarray, cap: int, *, seed: int) -> np.ndarray:
         members = np.flatnonzero(labels == label)
         turn[members] = generator.permutation(len(members))
     return np.sort(np.lexsort((labels, turn))[:cap])
-
-
-def _unit_pixels(pixels: np.ndarray) -> np.ndarray:
-    """uint8 -> float32 in [0, 1]."""
-    return np.divide(pixels, 255, dtype=np.float32)
 
 
 def read_digits(root: Path, *, train: bool, size: int, download: bool) -> Split:
@@ -84,7 +93,7 @@ def read_mnist(kind: str, root: Path, *, train: bool, size: int, download: bool)
     if targets.max(initial=0) > 9:
         raise DataError(f"{labels} has a label above 9: {FETCH_AGAIN}.")
     names = tuple("0123456789") if kind == "MNIST" else FASHION_CLASSES
-    return Split(names, targets.astype(np.int64), lambda picked: _unit_pixels(pixels[picked, None]))
+    return Split(names, targets.astype(np.int64), lambda picked: unit_pixels(pixels[picked, None]))
 
 
 def _read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
@@ -114,33 +123,76 @@ def read_cifar10(root: Path, *, train: bool, size: int, download: bool) -> Split
                 raise DataError(f"{path} is cut short or altered (wrong MD5 sum): {FETCH_AGAIN}.") from None
         raise
     pixels = data.data.transpose(0, 3, 1, 2)
-    return Split(tuple(data.classes), np.array(data.targets), lambda picked: _unit_pixels(pixels[picked]))
+    return Split(tuple(data.classes), np.array(data.targets), lambda picked: unit_pixels(pixels[picked]))
 
 
 def read_imagenette(root: Path, *, train: bool, size: int, download: bool) -> Split:
-    from torchvision.datasets import Imagenette
+    held = next((folder for folder in IMAGENETTE_FOLDERS.values() if (root / folder).is_dir()), None)
+    if held is None and download:
+        from torchvision.datasets import Imagenette
 
-    held = next((held for held, folder in IMAGENETTE_FOLDERS.items() if (root / folder).is_dir()), "160px")
-    # With str as the loader an item is (path, label): `_read_files` decodes the chosen ones later.
-    data = _open(Imagenette, root, download=download, split="train" if train else "val", size=held, loader=str)
-    paths, labels = zip(*(data[index] for index in range(len(data))), strict=True)
-    names = tuple(synonyms[0] for synonyms in data.classes)
-    return Split(names, np.array(labels), partial(_read_files, np.array(paths), size))
+        held = IMAGENETTE_FOLDERS["160px"]
+        _open(Imagenette, root, download=True, size="160px")
+    folder = root / (held or IMAGENETTE_FOLDERS["160px"]) / ("train" if train else "val")
+    split = _class_folders(folder, size)
+    if unknown := [name for name in split.classes if name not in IMAGENETTE_CLASSES]:
+        raise DataError(f"{folder / unknown[0]} is no class of ImageNette: {FETCH_AGAIN}.")
+    return replace(split, classes=tuple(IMAGENETTE_CLASSES[name] for name in split.classes))
 
 
 def read_image_folder(root: Path, *, train: bool, size: int, download: bool) -> Split:
-    folder = root / ("train" if train else "test")
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    samples = [
-        (str(path), label)
-        for label, name in enumerate(classes)
-        for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    ]
-    if not samples:
-        raise DataError(f"{folder} holds no images in class folders: put some into {folder}/CLASS/.")
-    paths, labels = zip(*samples, strict=True)
-    return Split(tuple(classes), np.array(labels), partial(_read_files, np.array(paths), size))
+    return _class_folders(root / ("train" if train else "test"), size)
+
+
+def _class_folders(folder: Path, size: int) -> Split:
+    """Images ``folder/CLASS/*``, classes and files in the order of their names.
+
+    Names are compared in Unicode's composed form (NFC): a Mac stores an é in two characters, other systems in one.
+    """
+    passed_over: Counter[str] = Counter()
+    folders: dict[str, Path] = {}
+    for path in folder.iterdir():
+        name = normalize("NFC", path.name)
+        if path.name.startswith(".") or path.name in SYSTEM_FOLDERS:
+            passed_over["hidden or of the system"] += 1
+        elif not path.is_dir():
+            passed_over["outside the class folders"] += 1
+        elif name in folders:
+            raise DataError(f"{folder} has two folders {name} that differ in Unicode form only: merge or rename them.")
+        else:
+            folders[name] = path
+    paths, labels = [], []
+    for label, name in enumerate(sorted(folders)):
+        for path in sorted(folders[name].iterdir(), key=lambda path: path.name):
+            if kind := _reason_to_pass_over(path):
+                passed_over[kind] += 1
+            else:
+                paths.append(path)
+                labels.append(label)
+    if not paths:
+        told = describe_passed_over(passed_over)
+        raise DataError(f"{folder} holds no images in class folders: put some into {folder}/CLASS/. {told}".rstrip())
+    read = partial(_read_files, np.array(paths), size)
+    return Split(tuple(sorted(folders)), np.array(labels), read, passed_over)
+
+
+def _reason_to_pass_over(path: Path) -> str:
+    """The kind of a file that is not read; empty for an image."""
+    if path.name.startswith("."):
+        return "hidden or of the system"
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        return ""
+    if path.is_dir():
+        return "folder in a class folder"
+    return (path.suffix.lower() or "without a suffix") if path.is_file() else "not a regular file"
+
+
+def describe_passed_over(kinds: Counter[str]) -> str:
+    """One sentence on what was not read; empty where everything was."""
+    if not kinds:
+        return ""
+    listing = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return f"{kinds.total():,} files or folders were passed over and are not part of the data: {listing}."
 
 
 def _open(kind: type, root: Path, *, download: bool, **options: Any) -> Any:
@@ -159,28 +211,10 @@ def _open(kind: type, root: Path, *, download: bool, **options: Any) -> Any:
 
 
 def _read_files(paths: np.ndarray, size: int, picked: np.ndarray) -> np.ndarray:
+    """The picked images ``(k, 3, size, size)`` float32 in [0, 1]."""
     if 5 * len(picked) * 3 * size**2 > memory():  # bytes as they are read, and floats made of them
         raise MemoryError
     pixels = np.empty((len(picked), 3, size, size), dtype=np.uint8)
     for image, path in zip(pixels, paths[picked], strict=True):
-        image[:] = _read_file(path, size)
-    return _unit_pixels(pixels)
-
-
-def _read_file(path: str, size: int) -> np.ndarray:
-    """One picture, upright, scaled and cut to a centred square: ``(3, size, size)`` uint8."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as file:
-            if max(file.size) > LARGEST_SIDE:
-                raise DataError(f"{path} has {file.size[0]}×{file.size[1]} pixels: at most {LARGEST_SIDE} a side.")
-            mode = file.mode
-            picture = ImageOps.fit(ImageOps.exif_transpose(file).convert("RGB"), (size, size))
-    except DataError:
-        raise
-    except Exception as problem:  # Pillow's decoders raise whatever they like
-        raise DataError(f"{path} is cut short or is not an image: delete it or copy it again.") from problem
-    if mode.startswith(("I", "F")):
-        raise DataError(f"{path} has more than 8 bits per channel: save it with 8.")
-    return np.asarray(picture).transpose(2, 0, 1)
+        image[:] = decode(path, (size, size))
+    return unit_pixels(pixels)

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from certssb_core.data.datasets import DATASETS, availability, data_root, load
+from certssb_core.data.datasets import DATASETS, Dataset, availability, data_root, load, passed_over
 from certssb_core.data.poisoning import poison
+from certssb_core.data.readers import IMAGENETTE_CLASSES
 
 REAL_DATA = os.environ.get("CERTSSB_DATA")
 
@@ -178,6 +179,78 @@ def test_image_folder_reads_classes_colours_and_any_suffix(colour_folder):
     assert loaded.train_images.shape == (8, 3, 4, 4)
     assert loaded.train_labels.tolist() == [0] * 4 + [1] * 4
     np.testing.assert_allclose(loaded.train_images[2], np.broadcast_to([[[202 / 255]], [[0]], [[0]]], (3, 4, 4)))
+
+
+def test_every_format_that_is_decoded_is_read_and_the_rest_is_counted(tmp_path):
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            for suffix in (".gif", ".jfif", ".jpe", ".pgm", ".pbm", ".webp", ".TIF"):
+                write_image(tmp_path / split / name / f"x{suffix}", 0, mode="L")
+            write_image(tmp_path / split / name / "cam2" / "0.png", 0, mode="L")
+            (tmp_path / split / name / "photo.HEIC").write_bytes(b"ftypheic")
+            (tmp_path / split / name / "._x.gif").write_bytes(b"what a Mac adds to an archive")
+            os.mkfifo(tmp_path / split / name / "pipe.png")
+        (tmp_path / split / "__MACOSX").mkdir()
+        write_image(tmp_path / split / "loose.png", 0, mode="L")
+    loaded = load("image-folder", root=tmp_path, size=4)
+    assert loaded.classes == ("a", "b")
+    assert np.bincount(loaded.train_labels).tolist() == np.bincount(loaded.test_labels).tolist() == [7, 7]
+    told = (
+        "20 files or folders were passed over and are not part of the data: 4 .heic, 4 folder in a class folder, "
+        "6 hidden or of the system, 4 not a regular file, 2 outside the class folders."
+    )
+    assert loaded.passed_over == passed_over("image-folder", tmp_path) == told
+
+
+def test_nothing_is_told_where_nothing_was_passed_over(colour_folder):
+    assert load("image-folder", root=colour_folder, size=4).passed_over == ""
+    assert load("digits").passed_over == passed_over("digits") == passed_over("image-folder", "/nowhere") == ""
+
+
+def test_files_that_a_mac_adds_are_passed_over_in_imagenette_too(tmp_path):
+    for split in ("train", "val"):
+        for name in ("n01440764", "n02102040"):
+            write_image(tmp_path / "imagenette2-160" / split / name / "a.JPEG", 128, mode="L")
+            (tmp_path / "imagenette2-160" / split / name / "._a.JPEG").write_bytes(b"resource fork")
+        (tmp_path / "imagenette2-160" / split / "__MACOSX").mkdir()
+    loaded = load("imagenette", root=tmp_path, size=8)
+    assert loaded.classes == ("tench", "English springer")
+    assert len(loaded.train_labels) == 2
+    assert "6 hidden or of the system" in loaded.passed_over
+
+
+def test_imagenettes_classes_are_torchvisions():
+    from torchvision.datasets import Imagenette
+
+    assert {key: names[0] for key, names in Imagenette._WNID_TO_CLASS.items()} == IMAGENETTE_CLASSES
+
+
+def test_a_class_name_is_the_same_however_its_accents_are_stored(tmp_path):
+    for split, accent in (("train", "e\u0301"), ("test", "\u00e9")):
+        for name in ("bar", f"caf{accent}", "caf"):
+            write_image(tmp_path / split / name / "0.png", 0, mode="L")
+    loaded = load("image-folder", root=tmp_path, size=4, classes=("cafe\u0301", "bar"))
+    assert loaded.classes == ("caf\u00e9", "bar")
+    assert loaded.train_labels.tolist() == loaded.test_labels.tolist() == [1, 0]
+
+
+def test_the_fingerprint_names_the_part_that_changed(colour_folder):
+    before = load("image-folder", root=colour_folder, size=4).fingerprint
+    assert (before["train"]["images"], before["test"]["images"]) == (8, 4)
+    assert load("image-folder", root=colour_folder, size=4).fingerprint == before
+    write_image(colour_folder / "test" / "cat" / "0.png", (200, 1, 0))
+    after = load("image-folder", root=colour_folder, size=4).fingerprint
+    assert after["train"] == before["train"]
+    assert after["test"]["images"] == before["test"]["images"]
+    assert after["test"]["sha256"] != before["test"]["sha256"]
+
+
+def test_the_fingerprint_covers_pixels_labels_and_shape():
+    images, labels = np.zeros((2, 1, 4, 6), np.float32), np.array([0, 1])
+    variants = [(images, labels), (images, labels[::-1]), (images + 1, labels), (images.reshape(2, 1, 6, 4), labels)]
+    prints = [Dataset("x", ("a", "b"), *variant, images, labels).fingerprint["train"]["sha256"] for variant in variants]
+    assert len({*prints}) == 4
+    assert prints[0] == hashlib.sha256(b"(2, 1, 4, 6)" + bytes(192) + bytes(8) + b"\1" + bytes(7)).hexdigest()
 
 
 def test_images_without_colour_have_one_channel_however_they_are_stored(tmp_path):

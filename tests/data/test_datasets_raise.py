@@ -173,14 +173,14 @@ def test_an_imagenette_class_without_images(tmp_path, download):
     for split in ("train", "val"):
         (tmp_path / "imagenette2-160" / split / "n01440764").mkdir(parents=True)
     message = refusal("imagenette", root=tmp_path, download=download)
-    assert f"Imagenette in {tmp_path} cannot be read" in message
-    assert "n01440764" in message
+    assert f"{tmp_path / 'imagenette2-160/train'} holds no images in class folders" in message
 
 
 def test_an_imagenette_folder_of_unknown_classes(tmp_path):
     for split in ("train", "val"):
         (tmp_path / "imagenette2-160" / split / "cats").mkdir(parents=True)
-    assert "cannot be read ('cats')" in refusal("imagenette", root=tmp_path)
+        Image.new("L", (8, 8)).save(tmp_path / "imagenette2-160" / split / "cats" / "0.png")
+    assert "train/cats is no class of ImageNette" in refusal("imagenette", root=tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, -8, 3, 1025, 10**9])
@@ -202,10 +202,18 @@ def test_a_cut_jpeg_is_named(folder, keep):
     assert f"{picture} is cut short or is not an image" in refusal("image-folder", root=folder, size=8)
 
 
-def test_more_than_eight_bits_per_channel(folder):
-    picture = folder / "test" / "cat" / "deep.png"
-    Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16)).save(picture)
-    assert f"{picture} has more than 8 bits" in refusal("image-folder", root=folder, size=8)
+def test_two_class_folders_whose_names_look_the_same(folder):
+    for name in ("caf\u00e9", "cafe\u0301"):
+        (folder / "train" / name).mkdir()
+    assert "differ in Unicode form only: merge or rename" in refusal("image-folder", root=folder, size=8)
+
+
+def test_a_class_whose_images_are_all_in_a_format_that_is_not_read(folder):
+    for picture in folder.glob("t*/*/*"):
+        picture.rename(picture.with_suffix(".heic"))
+    message = refusal("image-folder", root=folder, size=8)
+    assert "holds no images in class folders" in message
+    assert "4 .heic" in message
 
 
 def test_an_image_folder_without_the_two_parts(tmp_path):

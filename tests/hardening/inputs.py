@@ -29,11 +29,11 @@ from certssb_core.config import schema as configuration
 from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import RunConfig, override, parse
 from certssb_core.data import readers as sources
+from certssb_core.data.image_file import decode, read_image
 from certssb_core.ensemble import published_members, shards
 from certssb_core.errors import CapsuleError, ConfigError, DataError, RunError, ShardError
 from certssb_core.jobs import forecast
 from certssb_core.query.edit_image import painted
-from certssb_core.query.image_file import read_image
 from certssb_core.runs import files, server_limits
 from certssb_core.runs.run import Run, place
 from certssb_core.tuning import ranges
@@ -331,7 +331,7 @@ def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader
         "parts": Reader(of_file(shards.read_part, small), (ShardError,), 6),
         "real shard": Reader(of_file(shards.read, shard), (ShardError,)),
         "images": Reader(of_file(picture, *pictures()), sure, 8),
-        "image folders": Reader(of_file(lambda path: sources._read_file(str(path), 8), *pictures()), sure, 8),
+        "image folders": Reader(of_file(lambda path: decode(path, (8, 8)), *pictures()), sure, 8),
         "MNIST files": Reader(of_file(lambda path: sources._read_idx(path, ()), idx), sure, 8),
         "released members": Reader(of_file(published_members.read_member, member), sure),
         "lessons": Reader(of_file(lesson, *lessons), (lesson_files.LessonError,), 2),

@@ -20,8 +20,8 @@ from streamlit.testing.v1 import AppTest
 from certssb_core import capsule
 from certssb_core.config import schema as configuration
 from certssb_core.config.schema import RunConfig, override
+from certssb_core.data.image_file import read_image
 from certssb_core.errors import ConfigError, DataError, RunError
-from certssb_core.query.image_file import read_image
 from certssb_core.runs.run import Run, place
 from tests.hardening import inputs
 
@@ -115,7 +115,7 @@ def test_a_picture_that_unpacks_to_gigabytes_is_refused_before_it_does():
 def test_formats_whose_decoders_start_programs_are_not_decoded():
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, format="EPS")
-    with pytest.raises(DataError, match="cannot be read as an image"):
+    with pytest.raises(DataError, match="is not an image"):
         read_image(buffer.getvalue(), (3, 8, 8))
 
 

@@ -134,7 +134,7 @@ def query(run: Run) -> Code:
     """The question about an image, which has to be in a file."""
     python = f"""from pathlib import Path
 
-from certssb_core.query.image_file import read_image
+from certssb_core.data.image_file import read_image
 from certssb_core.query.ensemble import LoadedEnsemble
 from certssb_core.runs.run import Run
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
+from certssb_core.data.image_file import LARGEST_FILE, read_image
 from certssb_core.data.triggers import TRIGGERS
 from certssb_core.figures.images import picture
 from certssb_core.query import edit_image as core
-from certssb_core.query.image_file import LARGEST_FILE, read_image
 from certssb_core.runs.inputs import SETS, Inputs
 from certssb_core.runs.run import Run
 from ui.kit import canvas, controls, text
@@ -48,7 +48,9 @@ def choose(run: Run, inputs: Inputs) -> tuple[str, np.ndarray] | None:
             st.markdown("Paint on the black image below.")
             return "drawing", np.zeros(shape, np.float32)
         file = st.file_uploader(
-            f"Picture, at most {LARGEST_FILE // 10**6} MB; it is shrunk to {shape[2]}×{shape[1]} pixels", key="upload"
+            f"Picture, at most {LARGEST_FILE // 10**6} MB; its middle is scaled to {shape[2]}×{shape[1]} pixels",
+            key="upload",
+            help="Prepared as the training files are: turned upright, transparent parts on white, cut to the middle.",
         )
     if file is None:
         text.empty("Upload a picture, and the members vote on it.")
