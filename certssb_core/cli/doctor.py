@@ -14,7 +14,6 @@ EXTRAS = {
     "ray": "spreading members over a cluster",
     "optuna": "sweeps over settings",
     "diffusers": "denoising of noisy training images",
-    "adversarial-robustness-toolbox": "clean-label attacks beside our own",
 }
 """Optional packages, and for what; only the part that is named needs one."""
 

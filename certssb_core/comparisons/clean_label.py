@@ -31,23 +31,15 @@ class Suite:
     Attributes:
         presets: first part of the presets' names.
         trials: runs of an attack that aims at a few victims, each with another seed and the next images as victims.
-        library: whose attacks (``attack.library``).
     """
 
     title: str
     presets: str
     trials: int
-    library: str = "certssb"
-
-    @property
-    def methods(self) -> list[str]:
-        """Those that the library has."""
-        return [method for method in CRAFTED if self.library == "certssb" or METHODS[method].art]
 
 
 SUITES: dict[str, Suite] = {
     "digits": Suite("Handwritten digits 3 and 9", "digits-39", trials=3),
-    "digits-art": Suite("Handwritten digits 3 and 9, attacks of ART", "digits-39", trials=3, library="art"),
     "mnist": Suite("MNIST 4 and 9", "mnist-49", trials=2),
 }
 
@@ -77,12 +69,11 @@ def plan(name: str) -> dict[str, RunConfig]:
         runs[f"{stem}-{seed}" if seed else stem] = override(
             PRESETS[f"{suite.presets}-clean-label-backdoor"], changes | {"seed": str(seed)}
         )
-    for method in suite.methods:
+    for method in CRAFTED:
         preset = f"{suite.presets}-{method}"
         for seed in range(suite.trials if METHODS[method].victims else 1):
-            words = [preset, *[suite.library] * (suite.library != "certssb"), *[str(seed)] * (seed > 0)]
-            changes = {"seed": seed, "attack.first_victim": seed, "attack.library": suite.library}
-            runs["-".join(words)] = override(PRESETS[preset], {key: str(value) for key, value in changes.items()})
+            changes = {"seed": str(seed), "attack.first_victim": str(seed)}
+            runs[f"{preset}-{seed}" if seed else preset] = override(PRESETS[preset], changes)
     return runs
 
 
@@ -90,14 +81,12 @@ def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
     """What came of the finished runs of :func:`plan`; of the first run of every attack a few poisons to look at."""
     from certssb_core.comparisons.poison_images import samples  # loads torch, which reading a result does not need
 
-    of = {
-        method: [run for run in runs.values() if run.config.attack.method == method] for method in SUITES[name].methods
-    }
+    of = {method: [run for run in runs.values() if run.config.attack.method == method] for method in CRAFTED}
     settings = next(iter(of.values()))[0].config.title.partition(": ")[2].rpartition(", ")[0]
     unpoisoned = {run.config.seed: run for run in runs.values() if not run.config.attack.rate}
     return {
         "suite": name,
-        "title": f"{settings}{', attacks of ART' * (SUITES[name].library == 'art')}",
+        "title": settings,
         "attacks": [row(made, unpoisoned) | {"stages": samples(made[0])} for made in of.values()],
     }
 

@@ -50,7 +50,6 @@ MethodName = Literal[
     "hidden-trigger",
     "clean-label-backdoor",
 ]
-LibraryName = Literal["certssb", "art"]
 NoiseLawName = Literal["gaussian", "gaussian-training", "flips", "none"]
 NoiseMap = Literal["uniform", "sample-specific"]
 TestMap = Literal["uniform", "sample-specific", "voted", "set-aside"]
@@ -98,9 +97,6 @@ class AttackConfig(Group):
     patch_value: float = Field(1.0, ge=0, le=1, description="Pixel value of the patch (patch only).")
     pattern_seed: int = Field(0, ge=0, description="Seed of the blended pattern.")
     method: MethodName = Field("stamp", description="How poisons are made; all but stamp change images by gradient.")
-    library: LibraryName = Field(
-        "certssb", description="Whose implementation crafts the poisons; art: the adversarial-robustness-toolbox."
-    )
     budget: float = Field(2.0, gt=0, le=1000, description="Largest L2 norm of a crafted image's change (not stamp).")
     victims: int = Field(
         0, ge=0, le=10_000, description="Test images that an attack without a trigger aims at; 0 where it has one."
@@ -108,13 +104,16 @@ class AttackConfig(Group):
     first_victim: int = Field(0, ge=0, le=10**9, description="Moves the victims on by so many images of the test set.")
     craft_steps: int = Field(60, ge=1, le=10_000, description="Gradient steps on crafted images (not stamp).")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _retired(cls, values: Any) -> Any:
+        """Open runs that name the library which crafted their poisons: the setting is gone, the poisons are theirs."""
+        return {key: value for key, value in values.items() if key != "library"} if isinstance(values, dict) else values
+
     @model_validator(mode="after")
     def _clean_label(self) -> AttackConfig:
         if self.method != "stamp" and self.label_mode != "clean-label":
             raise ValueError(f"method {self.method} keeps all labels: set label_mode to clean-label")
-        if self.library == "art" and not METHODS[self.method].art:
-            offered = ", ".join(name for name, method in METHODS.items() if method.art)
-            raise ValueError(f"library art has no method {self.method}; it has {offered}")
         if METHODS[self.method].victims != (self.victims > 0):
             wanted = "at least 1" if METHODS[self.method].victims else "0"
             raise ValueError(f"method {self.method} needs victims to be {wanted}, not {self.victims}")

@@ -17,24 +17,23 @@ LABEL_MODES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Method:
-    """How poisons are made: its name, its arXiv number, whether it aims at single test images as they are, rather than
-    at every image with the trigger, and whether the adversarial-robustness-toolbox has it, too."""
+    """How poisons are made: its name, its arXiv number, and whether it aims at single test images as they are, rather
+    than at every image with the trigger."""
 
     title: str
     source: str
     victims: bool
-    art: bool
 
 
 METHODS: dict[str, Method] = {
-    "stamp": Method("The trigger stamped on", "1708.06733", False, False),
-    "feature-collision": Method("Feature collision", "1804.00792", True, True),
-    "convex-polytope": Method("Convex polytope", "1905.05897", True, False),
-    "bullseye-polytope": Method("Bullseye polytope", "2005.00191", True, True),
-    "gradient-matching": Method("Gradient matching", "2009.02276", True, True),
-    "sleeper-agent": Method("Sleeper agent", "2106.08970", False, True),
-    "hidden-trigger": Method("Hidden trigger", "1910.00033", False, True),
-    "clean-label-backdoor": Method("Clean-label backdoor", "1912.02771", False, True),
+    "stamp": Method("The trigger stamped on", "1708.06733", False),
+    "feature-collision": Method("Feature collision", "1804.00792", True),
+    "convex-polytope": Method("Convex polytope", "1905.05897", True),
+    "bullseye-polytope": Method("Bullseye polytope", "2005.00191", True),
+    "gradient-matching": Method("Gradient matching", "2009.02276", True),
+    "sleeper-agent": Method("Sleeper agent", "2106.08970", False),
+    "hidden-trigger": Method("Hidden trigger", "1910.00033", False),
+    "clean-label-backdoor": Method("Clean-label backdoor", "1912.02771", False),
 }
 """All but the first are clean-label: images of the target class are changed by gradient on the attacker's models."""
 

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from certssb_core.attacks import art_attacks
 from certssb_core.attacks.clean_label import CRAFTS, STAMPED, Plan
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import METHODS
@@ -44,9 +43,6 @@ from certssb_core.smoothing.sigma_search import Search, ascend, leading_class, p
 
 SURROGATES = (-3, -4)
 """Member numbers that seed the attacker's own models, on clean data."""
-
-LIBRARIES = {"certssb": CRAFTS, "art": art_attacks.ART_CRAFTS}
-"""Who crafts poisons, by attack.library."""
 
 AIMED = 256
 """At most so many triggered training images that crafted poisons work on."""
@@ -80,8 +76,6 @@ def craft(path: Path) -> np.ndarray:
     """
     run = Run(path)
     inputs, attack, device = load_inputs(run.config), run.config.attack, torch.device(run.config.training.device)
-    if attack.library == "art":
-        art_attacks.library()  # that it is absent is told before the attacker's models are trained
     arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "clean": inputs.dataset.test_images}
     tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     tensors["classes"] = torch.tensor(len(inputs.dataset.classes))
@@ -95,7 +89,7 @@ def craft(path: Path) -> np.ndarray:
     else:
         others = inputs.poisoned.images[inputs.poisoned.labels != attack.target][:AIMED]
         aims = apply_trigger(others, **trigger_settings(attack))
-    poisons = LIBRARIES[attack.library][attack.method](
+    poisons = CRAFTS[attack.method](
         Plan(
             networks=[network.requires_grad_(False) for network in networks],
             bases=tensors["train"][inputs.poisoned.indices],

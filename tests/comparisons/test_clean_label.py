@@ -106,20 +106,8 @@ def test_attacks_that_make_no_sense_are_refused(settings, words):
         override(PRESETS["digits"], settings)
 
 
-def test_attacks_of_art_are_runs_of_their_own_on_the_same_settings():
-    ours, theirs = clean_label.plan("digits"), clean_label.plan("digits-art")
-    shared = set(ours) & set(theirs)
-    assert all(not ours[name].attack.rate for name in shared), "the data without poison are the same"
-    for name in set(theirs) - shared:
-        config = theirs[name]
-        assert config.attack.library == "art"
-        assert config.attack.method != "convex-polytope", "ART has none"
-        twin = ours[name.replace("-art", "")]
-        assert twin == config.model_copy(update={"attack": config.attack.model_copy(update={"library": "certssb"})})
-
-
 def test_a_suite_that_is_none_is_refused():
-    with pytest.raises(RunError, match="'mars' is no suite; there are digits, digits-art, mnist"):
+    with pytest.raises(RunError, match="'mars' is no suite; there are digits, mnist"):
         clean_label.plan("mars")
 
 

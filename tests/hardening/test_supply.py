@@ -5,24 +5,30 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-NAMES = {"sklearn": "scikit-learn", "PIL": "pillow", "art": "adversarial-robustness-toolbox"}
+NAMES = {"sklearn": "scikit-learn", "PIL": "pillow"}
 OWN = {"pydantic_core", "certssb_core", "ui", "pages", "tests", "benchmarks", "app"}
+
+
+EXTRAS = {"optuna", "diffusers", "ray"}
 
 
 def lines(name: str) -> list[str]:
     rest = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
-    return [line for line in rest if line]
+    return [line for line in rest if line and not line.startswith("-r")]
 
 
 @pytest.fixture(scope="module")
 def floors() -> dict[str, Requirement]:
-    return {Requirement(line).name: Requirement(line) for line in lines("requirements.txt")}
+    return {
+        Requirement(line).name: Requirement(line) for line in lines("requirements.txt") + lines("requirements-test.txt")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,4 +57,12 @@ def test_everything_imported_is_required(floors):
                 imported |= {name.partition(".")[0] for name in names}
     foreign = {NAMES.get(name, name) for name in imported - set(sys.stdlib_module_names) - OWN}
     assert len(foreign) > 10
-    assert foreign <= set(floors)
+    assert foreign - EXTRAS <= {Requirement(line).name for line in lines("requirements.txt")}
+
+
+def test_optional_packages_are_extras_and_tested_but_not_installed_by_default():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {Requirement(line).name for wanted in project["optional-dependencies"].values() for line in wanted}
+    assert extras == EXTRAS
+    assert not extras & {Requirement(line).name for line in lines("requirements.txt")}
+    assert extras <= {Requirement(line).name for line in lines("requirements-test.txt")}

@@ -1,7 +1,7 @@
 """Denoisers by name: those made by ``denoiser train``, or any ``UNet2DModel`` of the diffusers library.
 
-A name is a dataset's (``assets/denoisers/NAME.safetensors``), a file of ``denoiser train``, a folder that diffusers
-wrote, or the name of one on its hub, such as ``google/ddpm-cifar10-32``, where there is a network.
+A name is a dataset's (``assets/denoisers/NAME.safetensors`` of this package), a file of ``denoiser train``, a folder
+that diffusers wrote, or the name of one on its hub, such as ``google/ddpm-cifar10-32``, where there is a network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from certssb_core.smoothing.denoising import small_denoiser
 from certssb_core.smoothing.denoising.diffusion import Diffusion, digest
 
-SHIPPED = Path(__file__).parents[3] / "assets" / "denoisers"
+SHIPPED = Path(__file__).parents[2] / "assets" / "denoisers"
 
 
 def shipped_path(dataset: str) -> Path:
