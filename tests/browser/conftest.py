@@ -64,7 +64,7 @@ def server(runs_folder):
         yield f"http://localhost:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=180)
 
 
 @pytest.fixture(scope="session")

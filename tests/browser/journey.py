@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from playwright.sync_api import Browser, Page, expect
 
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=180_000)
 
 
 def session(browser: Browser, server: str) -> Iterator[Page]:
     """A reader's session of its own, closed afterwards."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", base_url=server)
     opened = context.new_page()
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(180_000)
     yield opened
     context.close()
 

@@ -21,7 +21,7 @@ def violations(page) -> list[str]:
     """What axe finds once nothing moves any more, each in a sentence."""
     at_rest(page)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
-    page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')", timeout=60_000)
+    page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')", timeout=180_000)
     found = Axe().run(page).response["violations"]
     return [
         f"{violation['id']} ({violation['impact']}): {node['target']} {node['html'][:200]} {node['failureSummary']}"
@@ -33,15 +33,16 @@ def violations(page) -> list[str]:
 
 
 VIEWS = (*PAGES, "/overlaps?view=a+sandbox+in+the+plane", "/lessons?lesson=Why+noise+helps")
-DARK = ("/", "/poison", "/certify", "/query")
-"""In the dark theme only colours differ; these pages have all kinds of controls and texts."""
+FIRST = (("/", "light"), ("/certify", "light"), ("/query", "dark"))
+"""These have all kinds of controls and texts; the others are among the slow tests."""
 
 
 @pytest.mark.parametrize(
     ("path", "theme"),
     [
-        *((path, "light") for path in VIEWS),
-        *(pytest.param(path, "dark", marks=() if path in DARK else pytest.mark.slow) for path in VIEWS),
+        pytest.param(path, theme, marks=() if (path, theme) in FIRST else pytest.mark.slow)
+        for path in VIEWS
+        for theme in ("light", "dark")
     ],
 )
 def test_no_serious_violation(browser, server, path, theme):

@@ -17,6 +17,7 @@ def metric(page, label: str):
     return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
 
 
+@pytest.mark.slow
 def test_two_balls_collide_in_the_sandbox(page):
     visit(page, "/overlaps?view=a+sandbox+in+the+plane&data=points+of+your+own&points=0+0+round;+0.6+0+square")
     expect(metric(page, "Contested")).to_have_text("0.000")

@@ -39,6 +39,7 @@ def test_a_link_opens_the_same_view_in_a_fresh_session(page):
     assert_no_error(page)
 
 
+@pytest.mark.slow
 def test_launch_reload_stop_resume_and_finish(page, runs_folder):
     visit(page, "/train?preset=digits-quick&training.members=24")
     page.get_by_role("textbox", name="Name").fill("journey")

@@ -90,7 +90,7 @@ def test_a_finger_paints(browser, server):
     )
     page = context.new_page()
     visit(page, f"/query?index={FLIPPED}")
-    expect(metric(page, "Answer")).to_have_text("8", timeout=60_000)
+    expect(metric(page, "Answer")).to_have_text("8", timeout=180_000)
     box, at = canvas(page).bounding_box(), pixel(page, 0, 0)
     page.touchscreen.tap(box["x"] + at["x"], box["y"] + at["y"])
     expect(moved(page)).to_contain_text("Moved by 1.00")

@@ -34,6 +34,7 @@ def metric(page, label: str):
     return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
 
 
+@pytest.mark.slow
 def test_a_link_to_certify_opens_the_same_view_in_a_fresh_session(page, another_page):
     visit(page, "/certify")
     page.get_by_role("button", name="uniform", exact=True).click()
@@ -80,6 +81,7 @@ def test_two_runs_ticked_on_train_arrive_on_certify(page, twin):
     at_rest(page)
 
 
+@pytest.mark.slow
 def test_two_sessions_keep_their_selections_and_leave_each_others_runs_alone(page, another_page, runs_folder):
     visit(page, "/overlaps?view=a+sandbox+in+the+plane&data=blobs")
     visit(another_page, "/train?preset=digits-quick&training.members=20")

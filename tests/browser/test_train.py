@@ -22,6 +22,7 @@ def launch(page, name: str, label: str) -> None:
     button(page, label).click()
 
 
+@pytest.mark.slow
 def test_the_second_run_waits_for_the_first_and_starts_by_itself(page, runs_folder):
     visit(page, "/train?preset=digits-quick&training.members=16")
     launch(page, "first", "Start")

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 FORM = "vary=training.members&from.training.members=2&to.training.members=4&trials=1"
 
 
+@pytest.mark.slow
 def test_a_study_from_its_ranges_to_a_run_on_certify_and_its_end(page, runs_folder):
     visit(page, f"/tune?{FORM}")
     name = page.get_by_role("textbox", name="Name of the study")
@@ -29,7 +30,7 @@ def test_a_study_from_its_ranges_to_a_run_on_certify_and_its_end(page, runs_fold
     expect(page.get_by_test_id("stMultiSelect").filter(has_text="Runs")).to_contain_text("sweep-001")
     visit(page, "/tune")
     study = Study(runs_folder / ".studies" / "sweep")
-    with study.lock(timeout=60):
+    with study.lock(timeout=180):
         assert study.status().done == 1
     button(page, "Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete for ever").click()

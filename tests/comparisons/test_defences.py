@@ -34,6 +34,8 @@ SMALL |= {
 }
 COUNTING = ("l0", "dpa")
 
+pytestmark = pytest.mark.slow  # every system makes a run
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

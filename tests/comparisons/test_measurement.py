@@ -147,6 +147,7 @@ def test_one_worker_at_a_time(measurement, monkeypatch, tmp_path):
             Measurement.prepare("compare", "all", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_real_measurement_survives_the_kill_of_its_worker(tmp_path):
     """Real processes: the worker is killed, its run goes on; the next worker takes that run up."""
     changes = {"noise.train_map": "uniform", "noise.test_map": "uniform", "noise.paths": "0", "training.members": "1"}

@@ -58,7 +58,10 @@ def test_logits_are_those_of_each_alone(model, side, products):
         assert torch.allclose(own, network(seen), atol=1e-4)
 
 
-@pytest.mark.parametrize(("model", "side"), [("small-cnn", 8), ("dense", 8), ("cifar-preact-resnet18", 8)])
+@pytest.mark.parametrize(
+    ("model", "side"),
+    [("small-cnn", 8), ("dense", 8), pytest.param("cifar-preact-resnet18", 8, marks=pytest.mark.slow)],
+)
 def test_trained_together_each_ends_as_alone(model, side):
     members, count = (2, 16) if model.startswith("cifar") else (3, 48)  # one step an epoch of the large network
     images, labels = copies(members, side, count)

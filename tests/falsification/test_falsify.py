@@ -77,6 +77,7 @@ def test_sound_certificates_hold(run):
     assert all(files.sha256(run.path / name) == digest for name, digest in run.manifest["sha256"].items())
 
 
+@pytest.mark.slow
 def test_inflated_certificates_break_on_both_sides(run, claimed):
     """Every radius and margin five times what the votes allow."""
     inflated = replace(claimed, margin=5 * claimed.margin, radius=5 * claimed.radius)

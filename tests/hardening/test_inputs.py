@@ -162,7 +162,7 @@ HOSTILE_LINKS = {
 
 @pytest.mark.parametrize("page", HOSTILE_LINKS)
 def test_a_hostile_link_gives_a_page_or_a_sentence(page):
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
     for key, value in HOSTILE_LINKS[page].items():
         at.query_params[key] = value
     at.switch_page(f"pages/{page}.py").run()

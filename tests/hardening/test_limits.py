@@ -94,7 +94,7 @@ def test_in_read_only_mode_everything_can_be_looked_at_and_leaves_no_trace(folde
 def test_pages_of_a_read_only_server_say_so_and_offer_nothing(folder, monkeypatch, page):
     before = contents(folder)
     monkeypatch.setenv("CERTSSB_READ_ONLY", "1")
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page(f"pages/{page}.py").run()
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180).switch_page(f"pages/{page}.py").run()
     assert not at.exception
     assert any(server_limits.READ_ONLY in info.value for info in at.info)
     labels = {button.label: button.disabled for button in at.button}
@@ -114,7 +114,7 @@ def test_a_limit_that_does_not_fit_lets_nothing_through(folder, monkeypatch, nam
     monkeypatch.setenv(f"CERTSSB_{name}", value)
     with pytest.raises(ConfigError, match=f"CERTSSB_{name}={value}"):
         Run.create(PRESETS["digits"], "another", folder)
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("pages/train.py").run()
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180).switch_page("pages/train.py").run()
     assert f"CERTSSB_{name}" in at.error[0].value
     assert not at.button
 
@@ -201,7 +201,7 @@ def test_the_server_is_for_this_machine_unless_its_keeper_says_otherwise():
 
 def test_one_damaged_run_hides_no_other(folder):
     (folder / "new" / "config.json").write_text("[" * 50)
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).switch_page("pages/train.py").run()
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180).switch_page("pages/train.py").run()
     assert not at.exception
     assert any("The run new cannot be shown" in error.value for error in at.error)
     assert at.selectbox(key="run").options == ["digits"]

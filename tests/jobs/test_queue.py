@@ -106,7 +106,7 @@ def test_a_run_between_the_queue_and_its_lock_is_waited_for(tmp_path, runs):
             seen.result(timeout=0.2)
         with run.lock():
             queue.release()
-            assert seen.result(timeout=10).state == "running"
+            assert seen.result(timeout=180).state == "running"
 
 
 def test_a_damaged_mark_queues_nothing(tmp_path, runs):

@@ -20,7 +20,7 @@ def guest(small_run, runs_dir, tmp_path_factory):
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_every_page_opens_on_an_imported_run(guest, page):
     app = (
-        AppTest.from_file(PAGES[0].parents[1] / "app.py", default_timeout=60)
+        AppTest.from_file(PAGES[0].parents[1] / "app.py", default_timeout=180)
         .run()
         .switch_page(f"pages/{page.name}")
         .run()

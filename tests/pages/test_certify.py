@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def page():
-    return AppTest.from_file(ROOT / "pages" / "certify.py", default_timeout=30)
+    return AppTest.from_file(ROOT / "pages" / "certify.py", default_timeout=180)
 
 
 def texts(page):
@@ -35,7 +35,7 @@ def test_agrees_with_the_run_s_own_figures(page, finished_run):
 
 
 def test_empty_without_runs(runs_dir):
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/certify.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/certify.py").run()
     assert not app.exception
     assert "no finished run yet" in app.info[0].value
 
@@ -94,7 +94,7 @@ def test_a_weak_attack_is_called_one(page, finished_run):
 
 def test_a_damaged_file_is_told_in_a_sentence(finished_run):
     (finished_run.path / "votes.safetensors").write_bytes(b"torn")
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/certify.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/certify.py").run()
     assert not app.exception
     assert "votes.safetensors is missing or damaged" in app.error[0].value
 

@@ -16,7 +16,7 @@ L2, IMAGES = "L2 norm of the change of the test input, training set as given", "
 
 @pytest.fixture
 def page():
-    return AppTest.from_file(ROOT / "pages" / "compare.py", default_timeout=30)
+    return AppTest.from_file(ROOT / "pages" / "compare.py", default_timeout=180)
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_poisons_are_shown_on_their_way_through_the_defence(page, runs_dir):
 
 def test_a_damaged_comparison_is_told_in_words(compared):
     compared.write_text("{")
-    page = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/compare.py").run()
+    page = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/compare.py").run()
     assert not page.exception
     assert "make it again with `compare`" in page.error[0].value
 

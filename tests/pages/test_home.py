@@ -19,7 +19,7 @@ def machine(monkeypatch):
 
 
 def home() -> AppTest:
-    app = AppTest.from_file(APP, default_timeout=60).run()
+    app = AppTest.from_file(APP, default_timeout=180).run()
     assert not app.exception
     return app
 

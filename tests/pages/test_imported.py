@@ -25,13 +25,13 @@ def imported(runs_dir):
 
 @pytest.mark.parametrize("name", ["home", "poison", "train", "noise", "certify", "overlaps"])
 def test_every_page_opens(imported, name):
-    page = AppTest.from_file(ROOT / "app.py", default_timeout=60).run().switch_page(f"pages/{name}.py").run()
+    page = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page(f"pages/{name}.py").run()
     assert not page.exception
     assert not page.error
 
 
 def test_certify_says_what_is_not_known(imported):
-    page = AppTest.from_file(ROOT / "pages" / "certify.py", default_timeout=60).run()
+    page = AppTest.from_file(ROOT / "pages" / "certify.py", default_timeout=180).run()
     said = "\n".join(element.value for element in (*page.info, *page.markdown))
     assert "whether the attack works at all is not known" in said
     assert "Nothing is certified about changes of the training images" in said
@@ -39,7 +39,7 @@ def test_certify_says_what_is_not_known(imported):
 
 
 def test_noise_offers_no_training_images(imported):
-    page = AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=60)
+    page = AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=180)
     page.query_params["set"] = "training"
     page.run()
     assert not page.exception
@@ -50,7 +50,7 @@ def test_noise_offers_no_training_images(imported):
 
 def test_noise_survives_a_change_from_a_run_that_knew_more(imported, runs_dir):
     make_run(runs_dir, "known")
-    page = AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=60).run()
+    page = AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=180).run()
     page.selectbox(key="run").set_value("known").run()
     for key, value in (("set", "train"), ("by", "poisoned")):
         next(group for group in page.get("button_group") if group.key == key).set_value(value).run()
@@ -60,7 +60,7 @@ def test_noise_survives_a_change_from_a_run_that_knew_more(imported, runs_dir):
 
 
 def test_the_released_sigma_stands_beside_that_of_a_trained_run(imported, runs_dir):
-    page = AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=60).run()
+    page = AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=180).run()
     assert not [heading for heading in page.subheader if heading.value.startswith("Beside")], "nothing to compare with"
     trained = make_run(runs_dir, "known")
     page.run()  # the list of runs is longer now

@@ -19,7 +19,7 @@ def shipped(runs_dir):
 def page(monkeypatch):
     """Through the router: links to pages need it."""
     monkeypatch.setattr("ui.kit.run_files.machine", lambda: [{"name": "left out: asking takes seconds"}])
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=60)
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180)
     app.run()
     return app.switch_page("pages/lessons.py")
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def page():
-    return AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=30)
+    return AppTest.from_file(ROOT / "pages" / "noise.py", default_timeout=180)
 
 
 def texts(page):
@@ -29,7 +29,7 @@ def test_opens_on_a_finished_run(page, finished_run):
 
 
 def test_empty_without_runs(runs_dir):
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/noise.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/noise.py").run()
     assert not app.exception
     assert "no finished run yet" in app.info[0].value
 
@@ -124,7 +124,7 @@ def test_nonsense_about_bars_is_not_believed(page, finished_run, key, value):
 
 def test_a_damaged_file_is_told_in_a_sentence(finished_run):
     (finished_run.path / "sigma.safetensors").write_bytes(b"torn")
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/noise.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/noise.py").run()
     assert not app.exception
     assert "sigma.safetensors is missing or damaged" in app.error[0].value
 

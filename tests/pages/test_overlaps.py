@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def page():
-    return AppTest.from_file(ROOT / "pages" / "overlaps.py", default_timeout=30)
+    return AppTest.from_file(ROOT / "pages" / "overlaps.py", default_timeout=180)
 
 
 def texts(page):
@@ -33,7 +33,7 @@ def test_counts_agree_with_the_run(page, finished_run):
 
 
 def test_empty_without_runs(runs_dir):
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/overlaps.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/overlaps.py").run()
     assert not app.exception
     assert "no finished run yet" in app.info[0].value
 
@@ -72,7 +72,7 @@ def test_an_input_that_was_not_stored_has_no_picture(page, finished_run):
 
 def test_a_torn_store_is_told_in_a_sentence(finished_run):
     finished_run.store_path.write_bytes(b"torn" * 999)
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/overlaps.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/overlaps.py").run()
     assert not app.exception
     assert "store" in app.error[0].value
 

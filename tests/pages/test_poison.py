@@ -12,7 +12,7 @@ APP = str(Path(__file__).parents[2] / "app.py")
 
 @pytest.fixture
 def page(runs_dir) -> AppTest:
-    return AppTest.from_file(APP, default_timeout=60).switch_page("pages/poison.py")
+    return AppTest.from_file(APP, default_timeout=180).switch_page("pages/poison.py")
 
 
 def metrics(page: AppTest) -> dict[str, str]:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def page():
-    return AppTest.from_file(ROOT / "pages" / "query.py", default_timeout=30)
+    return AppTest.from_file(ROOT / "pages" / "query.py", default_timeout=180)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_an_upload_is_waited_for_and_a_drawing_starts_black(page, finished_run, 
 
 
 def test_what_was_uploaded_and_is_no_image_is_said(finished_run, asked):
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/query.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/query.py").run()
     app.button_group(key="source").set_value("upload").run()
     app.file_uploader(key="upload").set_value(("evil.png", b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, "image/png")).run()
     assert not app.exception
@@ -132,7 +132,7 @@ def test_a_run_that_cannot_answer_says_why(finished_run, monkeypatch):
 
     monkeypatch.setattr("ui.query.answers.ask", refuse)
     monkeypatch.setattr("ui.query.answers.unable", lambda run: "")
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/query.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/query.py").run()
     assert not app.exception
     assert "gave no answer" in app.error[0].value
 
@@ -145,6 +145,6 @@ def test_where_nobody_can_vote_the_store_still_answers(page, finished_run):
 
 
 def test_empty_without_runs(runs_dir):
-    app = AppTest.from_file(ROOT / "app.py", default_timeout=30).run().switch_page("pages/query.py").run()
+    app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/query.py").run()
     assert not app.exception
     assert "no finished run yet" in app.info[0].value

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def page(runs_dir):
-    app = AppTest.from_file(ROOT / "pages" / "overlaps.py", default_timeout=60)
+    app = AppTest.from_file(ROOT / "pages" / "overlaps.py", default_timeout=180)
     app.query_params["view"] = "a sandbox in the plane"
     return app
 

@@ -38,7 +38,7 @@ def started(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def page(runs_dir) -> AppTest:
-    return AppTest.from_file(APP, default_timeout=60).switch_page("pages/train.py")
+    return AppTest.from_file(APP, default_timeout=180).switch_page("pages/train.py")
 
 
 def start(page: AppTest) -> AppTest:

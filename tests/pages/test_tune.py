@@ -20,7 +20,7 @@ APP = str(Path(__file__).parents[2] / "app.py")
 
 @pytest.fixture
 def page(runs_dir) -> AppTest:
-    return AppTest.from_file(APP, default_timeout=60).switch_page("pages/tune.py")
+    return AppTest.from_file(APP, default_timeout=180).switch_page("pages/tune.py")
 
 
 @pytest.fixture

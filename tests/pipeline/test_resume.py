@@ -38,18 +38,19 @@ def test_kill_and_resume_end_with_the_same_votes(small_run, tmp_path, stage, don
     run = make_small_run(tmp_path, "killed")
     worker = run_until(run, stage, done)
     os.kill(worker.pid, signal.SIGKILL)
-    worker.wait(timeout=30)
+    worker.wait(timeout=180)
     assert run.status().state == "stopped"
     assert_same_votes(finish(run), small_run)
 
 
+@pytest.mark.slow
 def test_a_requested_stop_keeps_finished_members_and_resumes(small_run, tmp_path):
     run = make_small_run(tmp_path, "stopped")
     worker = run_until(run, "members", 2)
     with pytest.raises(RunError, match="running already"):
         start(run)
     run.request_stop()
-    assert worker.wait(timeout=60) == 1
+    assert worker.wait(timeout=180) == 1
     status = run.status()
     assert (status.state, status.message) == ("stopped", "stopped on request; resume continues it")
     assert list((run.path / "members").glob("*.safetensors"))
@@ -65,7 +66,7 @@ def test_missing_data_fails_in_plain_words(tmp_path):
     run = make_small_run(
         tmp_path, "no-data", **{"data.name": "image-folder", "data.root": str(tmp_path), "data.size": "8"}
     )
-    assert start(run).wait(timeout=60) == 1
+    assert start(run).wait(timeout=180) == 1
     status = run.status()
     assert (status.state, status.cause) == ("failed", "data")
     assert "train" in status.message

@@ -60,7 +60,7 @@ def test_answers_are_those_of_the_command_line_and_a_dead_process_is_replaced(sm
     assert pool.of(small_run) is not first
     last = pool.of(small_run)
     last._process.stdin.close()  # what the operating system does when the server is gone
-    assert last._process.wait(timeout=30) == 0
+    assert last._process.wait(timeout=180) == 0
 
 
 def test_a_process_that_hangs_is_ended_and_said_to_be(small_run, answerers):
@@ -108,6 +108,7 @@ def test_a_run_whose_members_cannot_vote_starts_no_process(tmp_path, answerers):
     assert not pool._processes
 
 
+@pytest.mark.slow
 def test_a_process_that_nobody_asks_ends_by_itself(small_run):
     code = (
         "import sys; from pathlib import Path; from certssb_core.runs.run import Run;"

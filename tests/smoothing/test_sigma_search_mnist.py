@@ -31,6 +31,7 @@ def base_and_images():
     return network, torch.from_numpy(data.test_images)
 
 
+@pytest.mark.slow
 def test_regret_is_at_most_0_12_and_below_the_best_uniform_sigma(base_and_images):
     """30 test images, 300 draws on 16 points of a log grid over [0.05, 2]; σ* is scored by interpolation on it."""
     network, images = base_and_images

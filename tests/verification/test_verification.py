@@ -93,6 +93,7 @@ def test_other_settings_verify_too(tmp_path):
     assert (run.certificates()["prediction"] >= 0).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("test_map", "bound"),
     [

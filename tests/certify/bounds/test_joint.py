@@ -99,7 +99,7 @@ def test_coverage_survives_the_choice_of_the_class(name, classes):
     assert max(risks) <= allowed
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("members", [40, 200])
 @pytest.mark.parametrize("classes", coverage.GRIDS)
 @pytest.mark.parametrize("name", BOUNDS)

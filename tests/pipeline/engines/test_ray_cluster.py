@@ -65,6 +65,7 @@ def tasks(home, numbers):
     return [(home, number, home / "members" / "shard-0") for number in numbers]
 
 
+@pytest.mark.slow
 def test_a_run_that_loses_a_node_has_the_votes_of_a_local_one(cluster, small_run, tmp_path):
     spread = {"training.engine": "ray", "training.address": cluster.address, "training.workers": "null"}
     run = make_small_run(tmp_path, "spread", **spread)

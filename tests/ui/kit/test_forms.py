@@ -32,7 +32,7 @@ def everything() -> None:
 
 @pytest.fixture
 def form() -> AppTest:
-    return AppTest.from_function(everything, default_timeout=30)
+    return AppTest.from_function(everything, default_timeout=180)
 
 
 def test_every_setting_with_a_choice_is_shown():

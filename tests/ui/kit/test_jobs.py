@@ -26,7 +26,7 @@ def run(tmp_path) -> Run:
 
 
 def panel(run: Run) -> AppTest:
-    app = AppTest.from_function(show_panel, args=(str(run.path),), default_timeout=30).run()
+    app = AppTest.from_function(show_panel, args=(str(run.path),), default_timeout=180).run()
     assert not app.exception
     return app
 

@@ -25,7 +25,7 @@ def run(tmp_path) -> Run:
 
 
 def opened(kind: str, run: Run) -> AppTest:
-    return AppTest.from_function(dialog, args=(kind, str(run.path)), default_timeout=30).run()
+    return AppTest.from_function(dialog, args=(kind, str(run.path)), default_timeout=180).run()
 
 
 def test_rename_says_what_is_wrong_with_a_name_and_takes_a_good_one(run, tmp_path):
