@@ -36,13 +36,13 @@ class ConvolutionAsProduct(TorchFunctionMode):
     ) -> torch.Tensor:
         if groups != 1 or isinstance(padding, str):
             raise NotImplementedError("only plain convolutions are stacked")
-        kernel = weight.shape[2:]
-        patches = F.unfold(x, kernel, dilation=dilation, padding=padding, stride=stride)  # (n, C·kh·kw, positions)
-        sides = [
-            (size + 2 * pad - far * (wide - 1) - 1) // step + 1
-            for size, pad, far, wide, step in zip(x.shape[2:], padding, dilation, kernel, stride, strict=True)
-        ]
-        found = (weight.flatten(1) @ patches).unflatten(-1, sides)
+        x = F.pad(x, (padding[1], padding[1], padding[0], padding[0])) if any(padding) else x
+        fields = x
+        for axis, (wide, far, step) in enumerate(zip(weight.shape[2:], dilation, stride, strict=True), start=2):
+            fields = fields.unfold(axis, far * (wide - 1) + 1, step)[..., ::far]  # a view: nothing is copied yet
+        # (n, C, H', W', kh, kw) → (n, C·kh·kw, H'·W'), the one copy; then one product for all images
+        patches = fields.permute(0, 1, 4, 5, 2, 3).flatten(1, 3).flatten(2)
+        found = (weight.flatten(1) @ patches).unflatten(-1, fields.shape[2:4])
         return found if bias is None else found + bias.to(found.dtype).view(-1, 1, 1)
 
 

@@ -110,11 +110,11 @@ def _start_worker() -> None:
     """One thread per worker, and no orphans: leave as soon as the parent is gone, however it went."""
     parent = multiprocessing.parent_process()
 
-    def apply_rule() -> None:
+    def die_with_parent() -> None:
         wait_for_sentinel([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=apply_rule, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
