@@ -28,8 +28,8 @@ from safetensors.numpy import load, save
 from certssb_core.audit.inspection import inspect
 from certssb_core.errors import CapsuleError, RunError
 from certssb_core.results.votes import read_run_votes
-from certssb_core.runs import files, server_limits, store_columns
-from certssb_core.runs.files import CAPSULE, CARRIED, INSPECTION, SOURCES
+from certssb_core.runs import data_record, files, server_limits, store_columns
+from certssb_core.runs.files import CAPSULE, CARRIED, DATA, INSPECTION, SOURCES
 from certssb_core.runs.run import Run, place
 
 FORMAT = 1
@@ -38,6 +38,7 @@ _MEGABYTE = 2**20
 LIMITS = {
     CAPSULE: _MEGABYTE,
     "config.json": _MEGABYTE,
+    DATA: _MEGABYTE,
     "manifest.json": 16 * _MEGABYTE,
     "metrics.json": _MEGABYTE,
     INSPECTION: _MEGABYTE,
@@ -50,8 +51,8 @@ LIMITS = {
     LEDGER: 1024 * _MEGABYTE,
 }
 """All entries in their order, with the most bytes that each may unpack to."""
-OPTIONAL = ("poison.safetensors", "undefended.safetensors", SOURCES, LEDGER)
-"""Entries that a run of imported members does not have, or it alone, or a run whose certificates are no balls."""
+OPTIONAL = (DATA, "poison.safetensors", "undefended.safetensors", SOURCES, LEDGER)
+"""Entries that not every run has: old runs, runs of imported members, runs whose certificates are not balls."""
 LARGEST = 1024 * _MEGABYTE
 """Most bytes of a capsule's file."""
 _SEAL = 64
@@ -206,6 +207,7 @@ def _unpack(contents: dict[str, bytes], folder: Path, source: Path) -> Path:
             columns = {name: np.array(values) for name, values in load(contents[LEDGER]).items()}
             store_columns.restore(run.store_path, columns)
         _ = run.config, run.manifest["sha256"].items(), run.metrics.items(), run.certificates()
+        data_record.recorded(run)
         for name in (name for name in contents if name.endswith(".safetensors")):
             load(contents[name])
     except Exception as error:

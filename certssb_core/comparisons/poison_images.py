@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.inputs import run_inputs
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.preprocessing import PREPROCESSING
@@ -27,7 +27,7 @@ def samples(run: Run) -> dict[str, Any]:
         ``to_before`` and ``to_poison``: the median L2 distance of all denoised poisons to either.
     """
     config, poison = run.config, run.arrays("poison")
-    before = torch.from_numpy(load_inputs(config).dataset.train_images[poison["indices"]])
+    before = torch.from_numpy(run_inputs(run).dataset.train_images[poison["indices"]])
     crafted = torch.from_numpy(poison["images"])
     shown = np.linspace(0, len(crafted) - 1, min(SHOWN, len(crafted))).astype(int)
     found: dict[str, Any] = {"before": packed(before[shown]), "poison": packed(crafted[shown]), "levels": []}

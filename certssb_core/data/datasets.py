@@ -115,6 +115,19 @@ def availability(name: str, root: str | Path | None = None) -> Availability:
     return Availability(False, f"{source.title} is not in {folder} ({missing} is missing{packed}): {advice}.")
 
 
+def file_state(name: str, root: str | Path | None = None) -> tuple[tuple[str, int, int], ...]:
+    """Path, size and time of change of a dataset's files or class folders: differs once one is added or replaced.
+
+    A file of a class folder that is written over in place goes unnoticed: this costs no look at each image.
+
+    Raises:
+        DataError: an unknown dataset name.
+    """
+    source, folder = _source(name), data_root(root).resolve()
+    found = sorted(path for pattern in source.files for path in folder.glob(pattern))
+    return tuple((str(path), state.st_size, state.st_mtime_ns) for path in found for state in [path.stat()])
+
+
 def passed_over(name: str, root: str | Path | None = None) -> str:
     """One sentence on files in a dataset's class folders that would not be read; nothing is decoded.
 

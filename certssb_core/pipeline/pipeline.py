@@ -28,8 +28,8 @@ from certssb_core.pipeline.manifest import write_manifest
 from certssb_core.pipeline.resolve_auto import resolve_denoiser, resolve_device, resolve_model, resolve_together
 from certssb_core.results import certification
 from certssb_core.results.votes import RunVotes, read_run_votes
-from certssb_core.runs import files, integrity, server_limits
-from certssb_core.runs.inputs import SETS, Inputs, crafted_images, load_inputs, run_inputs
+from certssb_core.runs import data_record, files, integrity, server_limits
+from certssb_core.runs.inputs import SETS, Inputs, crafted_images, run_inputs
 from certssb_core.runs.run import Run
 
 PROGRESS_SECONDS = 0.3
@@ -93,7 +93,7 @@ class Pipeline:
         crafted = crafted_images(self.run)
         if self.run.config.attack.method != "stamp" and crafted is None and len(self.inputs.poisoned.indices):
             ((_, crafted),) = engine.map(tasks.craft, [(self.run.path,)])
-            self.inputs = load_inputs(self.run.config, crafted=crafted)
+            self.inputs = run_inputs(self.run, crafted=crafted)
             context.write_scratch(self.run, self.inputs)
         poisoned, made = self.inputs.poisoned, {} if crafted is None else {"images": crafted}
         kept = {name: getattr(poisoned, name) for name in ("indices", "norms", "original_labels")}
@@ -101,6 +101,7 @@ class Pipeline:
 
     def _lay_out(self) -> None:
         """Settle network and denoiser, and lay the images out for the workers."""
+        data_record.record(self.run, self.inputs.dataset)
         _, channels, side, _ = self.inputs.dataset.test_images.shape
         resolve_model(self.run, channels=channels, side=side)
         resolve_denoiser(self.run, channels=channels, side=side)

@@ -37,7 +37,7 @@ from certssb_core.pipeline.context import (
     single_path,
 )
 from certssb_core.runs import files
-from certssb_core.runs.inputs import SETS, load_inputs, trigger_settings
+from certssb_core.runs.inputs import SETS, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.sigma_search import Search, ascend, leading_class, probability_cap, radius_curve
 
@@ -75,7 +75,7 @@ def craft(path: Path) -> np.ndarray:
     read through :func:`open_bench`, which would keep them as they are before the attack.
     """
     run = Run(path)
-    inputs, attack, device = load_inputs(run.config), run.config.attack, torch.device(run.config.training.device)
+    inputs, attack, device = run_inputs(run), run.config.attack, torch.device(run.config.training.device)
     arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "clean": inputs.dataset.test_images}
     tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     tensors["classes"] = torch.tensor(len(inputs.dataset.classes))

@@ -26,8 +26,11 @@ CAPSULE = "capsule.json"
 INSPECTION = "inspection.json"
 """In a capsule: the soundness inspector's checklist, as it was when the capsule was exported."""
 
+DATA = "data.json"
+"""Number and sha256 of a run's images and labels."""
+
 CARRIED = (
-    *("config.json", "metrics.json", "certificates.csv"),
+    *("config.json", DATA, "metrics.json", "certificates.csv"),
     *("poison.safetensors", "sigma.safetensors", "undefended.safetensors", "votes.safetensors"),
 )
 """The files of a run that a capsule carries as they are; no weights, and of the store only its ledger."""

@@ -10,6 +10,7 @@ from certssb_core.config.schema import AttackConfig, RunConfig
 from certssb_core.data.datasets import Dataset, load
 from certssb_core.data.poisoning import METHODS, Poisoned, attacked_label, counts_for_attack, poison
 from certssb_core.data.triggers import actual_norms, apply_trigger
+from certssb_core.runs import data_record
 from certssb_core.runs.run import Run
 
 SETS = ("clean", "triggered")
@@ -53,13 +54,25 @@ def crafted_images(run: Run) -> np.ndarray | None:
     return run.arrays("poison").get("images")
 
 
-def run_inputs(run: Run, *, download: bool = False) -> Inputs:
-    """What a run starts from: :func:`load_inputs` with the images that its attack crafted."""
-    return load_inputs(run.config, crafted=crafted_images(run), download=download)
+def run_inputs(run: Run, *, crafted: np.ndarray | None = None, download: bool = False) -> Inputs:
+    """Load a run's inputs, and see that they are the ones it was made from.
+
+    Args:
+        crafted: as :func:`load_inputs`; default: the images that the run's attack has crafted, if it has.
+
+    Raises:
+        DataError: the data is missing, damaged, or not the data that the run was made from.
+        PoisonError: the attack is impossible on this data.
+        RunError: a file of the run is damaged.
+    """
+    crafted = crafted_images(run) if crafted is None else crafted
+    dataset = load_dataset(run.config, download=download)
+    data_record.check(run, dataset)
+    return attacked_inputs(run.config, dataset, crafted=crafted)
 
 
 def load_inputs(config: RunConfig, *, crafted: np.ndarray | None = None, download: bool = False) -> Inputs:
-    """Load, poison and trigger; a pure function of the config, of ``crafted``, and the files of the dataset.
+    """Load a config's data and attack it; a pure function of the config, ``crafted`` and the dataset's files.
 
     Args:
         crafted: ``(k, C, H, W)`` the poisoned images of a clean-label attack; without them they are not poisoned yet.
@@ -68,12 +81,25 @@ def load_inputs(config: RunConfig, *, crafted: np.ndarray | None = None, downloa
         DataError: the data is missing or damaged.
         PoisonError: the attack is impossible on this data.
     """
+    return attacked_inputs(config, load_dataset(config, download=download), crafted=crafted)
+
+
+def load_dataset(config: RunConfig, *, download: bool = False) -> Dataset:
+    """Load a config's clean data; as binary features where the config wants them.
+
+    Raises:
+        DataError: the data is missing or damaged.
+    """
+    dataset = load(**config.data.model_dump(exclude={"binary"}), seed=config.seed, download=download)
+    if not config.data.binary:
+        return dataset
+    images = {name: binarised(getattr(dataset, name)) for name in ("train_images", "test_images")}
+    return replace(dataset, **images)
+
+
+def attacked_inputs(config: RunConfig, dataset: Dataset, *, crafted: np.ndarray | None = None) -> Inputs:
+    """Poison the training images of ``dataset`` and set the trigger on its test images, as :func:`load_inputs`."""
     attack, seed = config.attack, config.seed
-    dataset = load(**config.data.model_dump(exclude={"binary"}), seed=seed, download=download)
-    if config.data.binary:
-        dataset = replace(
-            dataset, train_images=binarised(dataset.train_images), test_images=binarised(dataset.test_images)
-        )
     classes = len(dataset.classes)
     trigger = trigger_settings(attack)
     poisoned = poison(

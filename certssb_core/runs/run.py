@@ -1,6 +1,7 @@
 """A run is a folder. Everything about it lies there, so it outlives tabs, servers and kills.
 
     config.json            the resolved, validated config
+    data.json              class names; number and sha256 of the training and the test images with their labels
     manifest.json          versions, device, seeds, sha256 of every file below
     events.jsonl           the log: one JSON object per line, only ever appended to
     poison.safetensors     indices, norms, original_labels of the poisoned training images

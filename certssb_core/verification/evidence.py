@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import DataError
-from certssb_core.runs import store_columns
+from certssb_core.runs import data_record, store_columns
 from certssb_core.runs.files import CAPSULE
-from certssb_core.runs.inputs import SETS, Inputs, crafted_images, load_inputs
+from certssb_core.runs.inputs import SETS, Inputs, attacked_inputs, crafted_images, load_dataset
 from certssb_core.runs.run import Run
 from certssb_core.verification.vote_selection import READINGS, Read, Recorded
 
@@ -132,14 +132,20 @@ class Evidence:
 
         Raises:
             NotPossible: the dataset is not here.
+            Differs: it is not the data that the run was made from.
         """
         config = self.config
         if self.imported:
             config = config.model_copy(update={"data": config.data.model_copy(update={"root": None})})
         try:
-            return load_inputs(config, crafted=crafted_images(self.run))
+            dataset = load_dataset(config)
         except DataError as error:
             raise NotPossible(f"needs the dataset: {error}") from None
+        try:
+            data_record.check(self.run, dataset)
+        except DataError as error:
+            raise Differs(str(error)) from None
+        return attacked_inputs(config, dataset, crafted=crafted_images(self.run))
 
     @cached_property
     def images(self) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import safe_open
 
 from certssb_core.audit.inspection import inspect
-from certssb_core.runs import files
+from certssb_core.runs import data_record, files
 from certssb_core.runs.files import CARRIED, INSPECTION
 from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
@@ -87,16 +87,19 @@ def member_votes(evidence: Evidence) -> str:
 def dataset(evidence: Evidence) -> str:
     poisoned = evidence.inputs.poisoned
     labels = evidence.inputs.dataset.test_labels
+    recorded = data_record.recorded(evidence.run) is not None
+    images = ", and so are all images" if recorded else "; the sha256 of the images is not recorded"
     same("label", evidence.votes["labels"], labels, [f"test image {index}" for index in range(len(labels))])
     if not evidence.hashed("poison.safetensors"):
-        return f"{len(labels)} test labels are the data's; which training images were poisoned is not recorded"
+        return f"{len(labels)} test labels are the data's{images}; which images were poisoned is not recorded"
     poison, rows = evidence.run.arrays("poison"), [f"poisoned image {place}" for place in range(len(poisoned.indices))]
     for name in ("indices", "norms", "original_labels"):
         same(name, poison[name], getattr(poisoned, name), rows)
     if "train_labels" in evidence.sigma:
         rows = [f"training image {index}" for index in range(len(poisoned.labels))]
         same("label", evidence.sigma["train_labels"], poisoned.labels, rows)
-    return f"{len(labels)} test labels, {len(poisoned.indices)} poisoned images and all training labels are the data's"
+    counted = f"{len(labels)} test labels, {len(poisoned.indices)} poisoned images and all training labels"
+    return f"{counted} are the data's{images}"
 
 
 def noise_levels(evidence: Evidence) -> str:

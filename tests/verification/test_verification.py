@@ -133,10 +133,10 @@ def test_noise_chosen_by_votes_verifies(tmp_path, test_map, bound):
 
 
 def test_without_the_dataset_a_capsule_says_what_it_cannot_check(crowded_capsule, monkeypatch):
-    def absent(config, *, crafted):
+    def absent(config):
         raise DataError("the data is not here")
 
-    monkeypatch.setattr(evidence, "load_inputs", absent)
+    monkeypatch.setattr(evidence, "load_dataset", absent)
     with capsule.opened(crowded_capsule) as run:
         outcomes = {finding.check: finding.outcome for finding in verify(run)}
     assert list(outcomes) == [*CHECKS, *CAPSULE_CHECKS]

@@ -19,10 +19,10 @@ import streamlit as st
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.config import schema as config
 from certssb_core.config.schema import DataConfig, RunConfig
-from certssb_core.data.datasets import load
+from certssb_core.data.datasets import file_state, load
 from certssb_core.errors import ConfigError, DataError, RunError
 from certssb_core.results.votes import RunVotes, read_run_votes
-from certssb_core.runs import integrity, server_limits
+from certssb_core.runs import data_record, integrity, server_limits
 from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
 from certssb_core.runs.run import Run, State, default_runs_dir
 from certssb_core.store.store import Balls, Entry, Store
@@ -109,19 +109,33 @@ def arrays(run: Run, name: str) -> dict[str, Any]:
 
 
 def inputs(run: Run) -> Inputs:
-    """The images and labels of the run, made again from its config, and from what its attack crafted."""
-    return inputs_of(run.config) if run.config.attack.method == "stamp" else _load("inputs", run, "poison.safetensors")
+    """The images and labels that the run was made from, loaded and attacked again.
+
+    Raises:
+        DataError: the data is not here, or not what the run was made from.
+    """
+    if run.config.attack.method != "stamp":
+        return _load("inputs", run, "poison.safetensors")
+    found = inputs_of(run.config)
+    try:
+        data_record.check(run, found.dataset)
+    except DataError:  # files that were replaced in place since they were read
+        _inputs.clear()
+        found = inputs_of(run.config)
+        data_record.check(run, found.dataset)
+    return found
 
 
 def inputs_of(config: RunConfig) -> Inputs:
     """The images and labels that ``config`` describes; settings of noise and training play no part."""
-    return _inputs(RunConfig(data=config.data, attack=config.attack, seed=config.seed).model_dump_json())
+    wanted = RunConfig(data=config.data, attack=config.attack, seed=config.seed)
+    return _inputs(wanted.model_dump_json(), file_state(config.data.name, config.data.root))
 
 
 def class_names(name: str, root: str | None = None, size: int | None = None) -> tuple[str, ...]:
     """All class names of a dataset; none where it is not present."""
     try:
-        return _class_names(name, root, size)
+        return _class_names(name, root, size, file_state(name, root))
     except DataError:
         return ()
 
@@ -234,10 +248,11 @@ def _read(reader: str, path: str, modified: int) -> Any:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the images …")
-def _inputs(config: str) -> Inputs:
+def _inputs(config: str, files: tuple) -> Inputs:
+    # ``files`` is only part of the key.
     return load_inputs(RunConfig.model_validate_json(config))
 
 
 @st.cache_data(max_entries=16, show_spinner="Looking at the dataset …")
-def _class_names(name: str, root: str | None, size: int | None) -> tuple[str, ...]:
+def _class_names(name: str, root: str | None, size: int | None, files: tuple) -> tuple[str, ...]:
     return load(name, root=root, size=size, max_train=100, max_test=100).classes

@@ -23,13 +23,16 @@ from certssb_core.results import store_ledger as ledgers
 from certssb_core.results.comparison import Series
 from certssb_core.results.summary import Fact
 from certssb_core.results.summary import facts as facts_of
+from certssb_core.runs import data_record
 from certssb_core.runs.run import Run
 from certssb_core.store.overlaps import Survey
 from ui.kit import run_files
 
 
 def class_names(run: Run) -> tuple[str, ...]:
-    """Names of the run's classes; where its data is not on this machine, those of the config, or numbers."""
+    """Names of the run's classes: as recorded, else those of its data, of its config, or numbers."""
+    if record := data_record.recorded(run):
+        return tuple(record["classes"])
     try:
         return run_files.inputs(run).dataset.classes
     except DataError:

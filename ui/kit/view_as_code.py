@@ -32,12 +32,12 @@ figure = curves.certified_accuracy(table, colours=colours, at=$radius, unit="$un
 figure.show()
 """)
 SIGMA = Template("""from certssb_core.results import per_image
-from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.inputs import run_inputs
 from certssb_core.runs.run import Run
 from certssb_core.figures import sigma, theme
 
 run = Run.open("$run")
-classes = load_inputs(run.config).dataset.classes
+classes = run_inputs(run).dataset.classes
 table = per_image.samples(run.arrays("sigma"), run.arrays("poison"), run.certificates(), classes)
 shown = per_image.grouped(table, "$by", "$of")
 bins = sigma.binned(shown["sigma"], shown["group"])
@@ -47,14 +47,14 @@ figure.show()
 """)
 PAIRS = Template("""from certssb_core.store.store import Store
 from certssb_core.results import store_ledger
-from certssb_core.runs.inputs import load_inputs
+from certssb_core.runs.inputs import run_inputs
 from certssb_core.runs.run import Run
 from certssb_core.figures import pairs
 
 run = Run.open("$run")
 with Store.read(run.store_path) as store:
     balls, entries = store.balls(), store.ledger()
-rows = store_ledger.table(entries, load_inputs(run.config).dataset.classes)
+rows = store_ledger.table(entries, run_inputs(run).dataset.classes)
 found = store_ledger.survey_store(balls, rows, after=$after)
 figure = pairs.distance_against_radii(found, pairs="$kind", names=list(rows.loc[rows["stored"], "input"]))
 figure.show()

@@ -6,10 +6,12 @@ import os
 
 import pytest
 import streamlit as st
+from PIL import Image
 
 from certssb_core.config.schema import RunConfig, override
-from certssb_core.errors import RunError
-from certssb_core.runs import files
+from certssb_core.errors import DataError, RunError
+from certssb_core.runs import data_record, files
+from certssb_core.runs.inputs import load_dataset
 from certssb_core.runs.run import Run
 from ui.kit import run_files
 
@@ -77,3 +79,19 @@ def test_machine_says_why_it_could_not_look(folder, monkeypatch):
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(RunError, match="doctor"):
         run_files.machine()
+
+
+def test_pages_refuse_images_that_changed_under_a_run_and_read_them_afresh_for_a_new_one(tmp_path):
+    st.cache_resource.clear()
+    picture = tmp_path / "test" / "b" / "0.png"
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("L", (8, 8), len(name)).save(tmp_path / name / "0.png")
+    config = override(RunConfig(), {"data.name": "image-folder", "data.size": "8", "data.root": str(tmp_path)})
+    old, new = (Run.create(config, name, tmp_path / "runs") for name in ("old", "new"))
+    data_record.record(old, run_files.inputs(old).dataset)
+    Image.new("L", (8, 8), 250).save(picture)
+    data_record.record(new, load_dataset(config))
+    assert run_files.inputs(new).dataset.test_images[1].min() > 0.9
+    with pytest.raises(DataError, match="not the images that old was made from: there are 2 test images as before"):
+        run_files.inputs(old)
