@@ -29,5 +29,13 @@ class RunError(Exception):
     """A run or study that cannot be made, found, read or started; the message says what to do."""
 
 
+class LockedError(RunError):
+    """Another process is at work there; the message says on what."""
+
+
+class Stopped(Exception):
+    """A job was asked to stop: what is finished is kept, and the message says how it goes on."""
+
+
 class CapsuleError(RunError):
     """A file that is no whole capsule, or a run that cannot become one; the message says why."""

@@ -5,7 +5,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 data missing or 
 
 from certssb_core.cli import runs, certificates, measurements, audit, tuning, denoisers, machine  # isort: skip (in the order of the help)
 from certssb_core.cli.common import DATA, FAILED, MISUSED, STOPPED, app, fail
-from certssb_core.errors import ConfigError, DataError, PoisonError, RunError
+from certssb_core.errors import ConfigError, DataError, EngineError, PoisonError, RunError, ShardError, StoreError
 
 __all__ = [
     "DATA",
@@ -36,3 +36,9 @@ def main() -> None:
         fail(str(error), MISUSED)
     except DataError as error:
         fail(str(error), DATA)
+    except (StoreError, ShardError, EngineError) as error:
+        fail(str(error), FAILED)
+    except ImportError as error:
+        fail(f"a package cannot be loaded ({error}): install the requirements again; `doctor` shows what works", FAILED)
+    except OSError as error:
+        fail(f"{error.filename or 'the system refused'}: {error.strerror or error}", FAILED)

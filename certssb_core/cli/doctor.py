@@ -29,22 +29,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at the device, the data and the optional packages; downloads nothing."""
-    import torch
-
-    from certssb_core.ensemble.training import native_precision
-
-    cuda = torch.cuda.is_available()
-    precision = native_precision(torch.device("cuda" if cuda else "cpu"), side=28)
-    found = [
-        Finding("python", True, platform.python_version()),
-        Finding("cpu", True, f"{available_cores()} cores, {torch.backends.cpu.get_cpu_capability()}"),
-        Finding(
-            "cuda",
-            cuda,
-            torch.cuda.get_device_name() if cuda else "no CUDA device: everything runs on the CPU",
-        ),
-        Finding("precision", True, f"{precision} for images of 16 pixels and more"),
-    ]
+    found = [Finding("python", True, platform.python_version()), *_devices()]
     for name in DATASETS:
         there = availability(name)
         found.append(Finding(f"data: {name}", there.present, f"{there.message} {_passed_over(name)}".rstrip()))
@@ -60,3 +45,24 @@ def _passed_over(name: str) -> str:
         return passed_over(name)
     except DataError as error:
         return str(error)
+
+
+def _devices() -> list[Finding]:
+    """What torch says of this machine; that it cannot be loaded, where it cannot."""
+    try:
+        import torch
+
+        from certssb_core.ensemble.training import native_precision
+    except (ImportError, OSError) as error:  # a missing library, or one of another version
+        return [
+            Finding("cpu", True, f"{available_cores()} cores"),
+            Finding("torch", False, f"PyTorch cannot be loaded, so nothing can be trained or asked here: {error}"),
+        ]
+    cuda = torch.cuda.is_available()
+    precision = native_precision(torch.device("cuda" if cuda else "cpu"), side=28)
+    name = torch.cuda.get_device_name() if cuda else "no CUDA device: everything runs on the CPU"
+    return [
+        Finding("cpu", True, f"{available_cores()} cores, {torch.backends.cpu.get_cpu_capability()}"),
+        Finding("cuda", cuda, name),
+        Finding("precision", True, f"{precision} for images of 16 pixels and more"),
+    ]

@@ -73,7 +73,7 @@ def withdraw(run: RunName, runs_dir: RunsDir = None) -> None:
     found = Run.open(run, runs_dir)
     if found.status().state != "queued":
         fail(f"{found.name} is not in the queue", FAILED)
-    found.leave_queue()
+    waiting.withdraw(found)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from certssb_core.comparisons import backdoor_smoothing, clean_label, defences
 from certssb_core.config.schema import Group, RunConfig
 from certssb_core.errors import ConfigError, RunError
-from certssb_core.runs import files, server_limits
+from certssb_core.runs import files
 from certssb_core.runs.job import Job, Status
 from certssb_core.runs.run import Run, default_runs_dir, place
 
@@ -99,16 +99,13 @@ class Measurement(Job):
         Raises:
             RunError: there is no such suite, a worker is on it, or its folder cannot be written.
         """
-        server_limits.check_writable()
         config = MeasurementConfig(kind=kind, name=name, runs=runs or KINDS[kind].plan(name))
         found = cls(place(f"{kind}-{name}", (runs_dir or default_runs_dir()) / FOLDER))
-        try:
+        with files.writing(found.path):
             found.path.mkdir(parents=True, exist_ok=True)
             with found.lock():
                 files.write_json(found.path / "measurement.json", config.model_dump(mode="json"))
-                found.log("message", message="asked for")
-        except OSError as error:
-            raise RunError(f"{found.path} cannot be written: {error.strerror}") from None
+                found.log("asked", message="asked for")
         return found
 
     @classmethod
@@ -168,7 +165,7 @@ class Measurement(Job):
             stage=begun[-1] if begun else "",
             done=len(self.config.runs) if state == "done" else max(0, len(begun) - 1),
             total=len(self.config.runs),
-            message=events[-1].get("message", "") if events else "",
+            message=self.last_words(events, state),
         )
 
 

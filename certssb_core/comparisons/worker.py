@@ -7,6 +7,7 @@ import json
 from certssb_core.comparisons.measurement import Measurement, taken_up
 from certssb_core.errors import RunError
 from certssb_core.jobs import run_sequence
+from certssb_core.jobs.worker import carry_out
 from certssb_core.runs import files
 from certssb_core.runs.run import Run
 
@@ -17,13 +18,13 @@ def work(measurement: Measurement) -> bool:
     Raises:
         RunError: another worker holds the measurement.
     """
-    return run_sequence.work(measurement, lambda: _measure(measurement))
+    return carry_out(measurement, lambda: _measure(measurement))
 
 
-def _measure(measurement: Measurement) -> str:
+def _measure(measurement: Measurement) -> None:
     config, runs = measurement.config, {}
     for name, settings in config.runs.items():
-        run_sequence.check_stop(measurement)
+        measurement.check_stop()
         run = taken_up(name, settings, measurement.runs_dir)
         measurement.log("run", run=name)
         try:
@@ -34,4 +35,4 @@ def _measure(measurement: Measurement) -> str:
     measurement.log("run", run="the result")
     result = measurement.kind.conclude(config.name, runs)
     files.write_text(measurement.result_path, json.dumps(result, ensure_ascii=False) + "\n")
-    return "the result is written"
+    measurement.log("finished", message="the result is written")

@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass
 from math import ceil, inf
 from pathlib import Path
 
-import filelock
-
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.pipeline.engines.local import available_cores
-from certssb_core.runs import files, server_limits
+from certssb_core.runs import files, locks
 from certssb_core.runs.run import Run
 
 NOT_MEASURED = (0.8, 1.3)
@@ -225,18 +223,17 @@ def timing(runs_dir: Path) -> Iterator[None]:
     Raises:
         RunError: someone is timing it, or this process may read only.
     """
-    server_limits.check_writable()
-    runs_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(runs_dir / ".calibration.lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise RunError("this machine is being timed at this moment: try again in a few seconds") from None
+    with files.writing(runs_dir):
+        runs_dir.mkdir(parents=True, exist_ok=True)
+    held = "this machine is being timed at this moment: try again in a few seconds"
+    with locks.hold(runs_dir / ".calibration.lock", held=held):
+        yield
 
 
 def write_calibration(config: RunConfig, measured: Calibration, runs_dir: Path) -> None:
-    runs_dir.mkdir(parents=True, exist_ok=True)
-    files.write_json(calibration_path(runs_dir), _entries(runs_dir) | {_key(config): asdict(measured)})
+    with files.writing(runs_dir):
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        files.write_json(calibration_path(runs_dir), _entries(runs_dir) | {_key(config): asdict(measured)})
 
 
 def _entries(runs_dir: Path) -> dict[str, dict]:

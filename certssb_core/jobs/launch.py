@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from certssb_core.errors import RunError
 from certssb_core.jobs import forecast
-from certssb_core.runs import server_limits
+from certssb_core.runs import files, server_limits
 from certssb_core.runs.job import Job
+
+_POLL_SECONDS, _BEGIN_SECONDS = 0.05, 60.0
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -26,18 +29,24 @@ def environment() -> dict[str, str]:
 
 
 def start(job: Job) -> subprocess.Popen:
-    """Start the worker process of a job that is new, queued or stopped; it outlives whoever started it.
+    """Start the worker process of a job that is new, queued or stopped, and see it begin; it outlives who started it.
 
     Raises:
-        RunError: the job is finished, has a worker already, or is more than this server allows; or a package that it
-            needs is not installed.
+        RunError: the job is finished, has a worker already, or is more than this server allows; a package that it
+            needs is not installed; its folder cannot be written or locked; or the worker ended before it began.
     """
     state = job.status().state
     if state in ("running", "done"):
         raise RunError(f"{job.name} is {state} already")
     check_affordable(job)
     job.make_ready()
-    return _spawn(job)
+    before = _log_size(job)
+    worker, until = _spawn(job), time.monotonic() + _BEGIN_SECONDS
+    while _log_size(job) == before and time.monotonic() < until:
+        if worker.poll() is not None and _log_size(job) == before:
+            raise RunError(f"the worker of {job.name} ended before it began: {_last_line(job)}")
+        time.sleep(_POLL_SECONDS)
+    return worker
 
 
 def check_affordable(job: Job) -> None:
@@ -60,7 +69,7 @@ def check_affordable(job: Job) -> None:
 
 def _spawn(job: Job) -> subprocess.Popen:
     """``python -m certssb_core COMMAND FOLDER`` in a session of its own, writing to worker.log."""
-    with (job.path / "worker.log").open("ab") as log:
+    with files.writing(job.path), (job.path / "worker.log").open("ab") as log:
         return subprocess.Popen(
             program(job.WORKER, str(job.path.resolve())),
             stdin=subprocess.DEVNULL,
@@ -69,3 +78,14 @@ def _spawn(job: Job) -> subprocess.Popen:
             start_new_session=True,
             env=environment(),
         )
+
+
+def _log_size(job: Job) -> int:
+    log = job.path / "events.jsonl"
+    return log.stat().st_size if log.exists() else 0
+
+
+def _last_line(job: Job) -> str:
+    """The last line that a worker printed."""
+    lines = (job.path / "worker.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"{lines[-1].removeprefix('error: ')} (see {job.path / 'worker.log'})" if lines else "it left no word"

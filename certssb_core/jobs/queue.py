@@ -7,19 +7,18 @@ next; where it was killed and could not, whoever puts a run into the queue or lo
 
 from __future__ import annotations
 
-import time
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import filelock
 
 from certssb_core.errors import RunError
 from certssb_core.jobs.launch import start
-from certssb_core.runs import server_limits
+from certssb_core.runs import locks, server_limits
 from certssb_core.runs.run import Run, Status
 
 LOCK_SECONDS = 10.0
 """How long to wait for someone who is starting a run of the same folder."""
-_POLL_SECONDS = 0.05
 
 
 def waiting(runs_dir: Path) -> list[Run]:
@@ -32,13 +31,27 @@ def submit(run: Run) -> None:
     """Start ``run``, or put it into its folder's queue where another one is at work.
 
     Raises:
-        RunError: it is at work or finished already.
+        RunError: it is at work or finished already, or its folder cannot be written or locked.
     """
     state = run.status().state
     if state in ("running", "done"):
         raise RunError(f"{run.name} is {state} already")
+    run.at_rest()
     run.enter_queue()
     start_next(run.path.parent)
+
+
+def withdraw(run: Run) -> None:
+    """Take ``run`` out of the queue; one whose worker has just begun is asked to stop.
+
+    Raises:
+        RunError: the queue is in use, or the run's folder cannot be written.
+    """
+    with _held(run.path.parent, LOCK_SECONDS):
+        if run.is_locked():
+            run.request_stop()
+        else:
+            run.leave_queue()
 
 
 def settled(run: Run) -> Status:
@@ -46,7 +59,7 @@ def settled(run: Run) -> Status:
     status = run.status()
     if status.state in ("running", "queued", "done") or not run.path.exists():
         return status
-    with filelock.FileLock(run.path.parent / ".queue.lock"):
+    with _held(run.path.parent, -1):
         return run.status()
 
 
@@ -60,27 +73,32 @@ def start_next(runs_dir: Path) -> Run | None:
     if allowed.read_only or not waiting(runs_dir):
         return None
     try:
-        with filelock.FileLock(runs_dir / ".queue.lock", timeout=LOCK_SECONDS):
+        with _held(runs_dir, LOCK_SECONDS):
             for run in waiting(runs_dir):
                 at_work = sum(other.status().state == "running" for other in Run.all(runs_dir))
                 if at_work >= (allowed.max_runs or 1):
                     return None
                 if _started(run):
                     return run
-    except (filelock.Timeout, OSError):  # someone else is at it; or a folder that cannot be written has no queue
+    except RunError:  # someone else is at it; or a folder that cannot be written or locked has no queue
         pass
     return None
 
 
+@contextmanager
+def _held(runs_dir: Path, seconds: float) -> Iterator[None]:
+    """Hold the queue of a folder: one at a time looks who is at work and starts the next."""
+    with locks.hold(runs_dir / ".queue.lock", held="the queue is in use: try again", timeout=seconds):
+        yield
+
+
 def _started(run: Run) -> bool:
-    """Start ``run`` and see it at work: until then nobody else may look who is."""
-    before = len(run.events())
+    """Start ``run`` and see it at work; leave the reason in its log where it cannot be started."""
     try:
-        worker = start(run)
-    except (RunError, OSError) as error:
-        run.leave_queue()
-        run.log("failed", message=str(error))
-        return False
-    while worker.poll() is None and len(run.events()) == before:
-        time.sleep(_POLL_SECONDS)
+        start(run)
+    except RunError as error:
+        if not run.is_locked():  # else someone has resumed it
+            with contextlib.suppress(RunError, OSError):  # a folder that cannot be written keeps no reason either
+                run.leave_queue()
+                run.log("failed", message=str(error))
     return run.status().state == "running"

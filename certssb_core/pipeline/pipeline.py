@@ -38,10 +38,6 @@ ATTACK_WORKS = 0.5
 """Undefended attack success rate below which the attack is called vacuous."""
 
 
-class Stopped(Exception):
-    """The run was asked to stop; what is finished is kept."""
-
-
 class Pipeline:
     """One run on its way through the stages."""
 
@@ -291,7 +287,7 @@ class Pipeline:
     # -- bookkeeping --------------------------------------------------------------------------------
 
     def _stage(self, name: str, work: Callable[[], None]) -> None:
-        self._check_stop()
+        self.run.check_stop()
         self._started, self._first, self._logged = time.perf_counter(), None, 0.0
         self.run.log("stage", stage=name, message=name)
         work()
@@ -309,11 +305,7 @@ class Pipeline:
             rate = (done - before) / (now - start) if done > before else 0.0
             left = round((total - done) / rate, 1) if rate else None
             self.run.log("progress", stage=stage, done=done, total=total, seconds_left=left, **fields)
-        self._check_stop()
-
-    def _check_stop(self) -> None:
-        if self.run.stop_requested():
-            raise Stopped
+        self.run.check_stop()
 
     def _write(self, name: str, **arrays: np.ndarray) -> None:
         files.write_arrays(self.run.path / f"{name}.safetensors", arrays)

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,20 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Change something in the folder ``path``.
+
+    Raises:
+        RunError: this process may read only, or the system refuses; the message names ``path``.
+    """
+    server_limits.check_writable()
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
 def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
@@ -84,15 +98,13 @@ def make_folder(path: Path, name: str, value: Any, *, taken: str) -> None:
     Raises:
         RunError: it is there already, which ``taken`` says; it cannot be written; or this process may read only.
     """
-    server_limits.check_writable()
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
+        try:
+            path.mkdir()
+        except FileExistsError:
+            raise RunError(taken) from None
         write_json(path / name, value)
-    except FileExistsError:
-        raise RunError(taken) from None
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

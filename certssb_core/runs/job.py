@@ -16,11 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
-
 from certssb_core.config.schema import RunConfig
-from certssb_core.errors import RunError
-from certssb_core.runs import server_limits
+from certssb_core.errors import LockedError, RunError, Stopped
+from certssb_core.runs import files, locks, server_limits
 
 try:
     import fcntl
@@ -41,11 +39,26 @@ _FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "told": {"number": (int,), "run": (str,)},
     "run": {"run": (str,)},
 }
-"""What those read who look at an event of some kind, and its types."""
+"""The fields that every event of a kind must have, with their types."""
+
+_AT_REST: dict[str, State] = {
+    "new": "new",
+    "asked": "new",
+    "stopped": "stopped",
+    "extended": "stopped",
+    "failed": "failed",
+    "finished": "done",
+}
+"""The state of a job that no worker holds, by the kind of its last event."""
+
+_LOOK_SECONDS = 1.0
+"""How long to wait for the lock of a job at rest: someone may be looking whether it is alive."""
+
+DIED = "the worker ended without a word: killed, out of memory, or the machine went down (see worker.log)"
 
 
 def _whole(event: Any) -> bool:
-    """Whether a line of a log is an event as it was written: a power cut may leave anything."""
+    """Tell whether a line of a log is an event as it was written: a power cut may leave anything."""
     if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
         return False
     if not all(isinstance(event.get(name, ""), str) for name in ("message", "cause", "time")):
@@ -123,35 +136,34 @@ class Job:
         return events
 
     def standing(self, events: list[dict[str, Any]]) -> State:
-        """Whether it is done, at work or at rest, from its log and its lock."""
+        """The job's state, from its log and its lock; failed where a worker left the lock without a last word."""
         last = events[-1]["kind"] if events else "new"
-        if last == "finished":
-            return "done"
-        if self.is_locked():
+        if last != "finished" and self.is_locked():
             return "running"
-        return last if last in ("new", "failed") else "stopped"
+        return _AT_REST.get(last, "failed")
+
+    def last_words(self, events: list[dict[str, Any]], state: State) -> str:
+        """The message of the last event; :data:`DIED` where a worker ended without one."""
+        if state == "failed" and events[-1]["kind"] != "failed":
+            return DIED
+        return events[-1].get("message", "") if events else ""
 
     # -- one worker at a time -----------------------------------------------------------------------
 
     @contextmanager
     def lock(self, timeout: float = 0.0) -> Iterator[None]:
-        """Hold the run; released by the operating system even if this process is killed.
+        """Hold the job; released by the operating system even if this process is killed.
 
         Raises:
-            RunError: another process holds it.
+            LockedError: another process holds it.
+            RunError: its folder cannot be written, or is on a disk without file locks.
         """
-        lock = filelock.FileLock(self.path / "run.lock")
-        try:
-            lock.acquire(timeout=timeout)
-        except filelock.Timeout:
-            raise RunError(f"{self.name} has a worker at this moment; stop it first") from None
-        try:
+        held = f"{self.name} has a worker at this moment; stop it first"
+        with locks.hold(self.path / "run.lock", held=held, timeout=timeout):
             yield
-        finally:
-            lock.release()
 
     def is_locked(self) -> bool:
-        """Whether a worker holds it. Asking writes nothing, and two who ask at once do not take each other for it."""
+        """Tell whether a worker holds the job. Asking writes nothing, and two who ask at once are no worker."""
         path = self.path / "run.lock"
         if fcntl is not None:
             try:
@@ -167,24 +179,40 @@ class Job:
         try:
             with self.lock():
                 return False
-        except RunError:
+        except LockedError:
             return True
+        except RunError:
+            return False
 
     def request_stop(self) -> None:
         """Ask the worker to stop after the members in hand. Asking, never signalling, cannot hit a stranger."""
-        server_limits.check_writable()
-        (self.path / "stop").touch()
+        with files.writing(self.path):
+            (self.path / "stop").touch()
 
     def stop_requested(self) -> bool:
         return (self.path / "stop").exists()
 
+    def check_stop(self) -> None:
+        """End the work here if the job was asked to stop.
+
+        Raises:
+            Stopped: it was.
+        """
+        if self.stop_requested():
+            raise Stopped("stopped on request; resume continues it")
+
     def make_ready(self) -> None:
-        """What has to be so before a worker starts."""
-        server_limits.check_writable()
+        """Check that a worker can write and lock the folder, and clear a pending stop.
+
+        Raises:
+            RunError: it cannot, or has one already.
+        """
+        self.at_rest()
         self.clear_stop()
 
     def clear_stop(self) -> None:
-        (self.path / "stop").unlink(missing_ok=True)
+        with files.writing(self.path):
+            (self.path / "stop").unlink(missing_ok=True)
 
     # -- its folder ---------------------------------------------------------------------------------
 
@@ -201,9 +229,13 @@ class Job:
             raise RunError(f"{self.path} cannot be removed: {error.strerror}") from None
 
     def at_rest(self) -> None:
-        """Let go of the lock again: a file in use keeps its folder in place on Windows."""
+        """Check that no worker holds the job; the lock is let go of again, as Windows keeps folders of files in use.
+
+        Raises:
+            RunError: a worker does, or the folder cannot be written or locked.
+        """
         server_limits.check_writable()
-        with self.lock():
+        with self.lock(timeout=_LOOK_SECONDS):
             pass
 
     def size(self) -> int:

@@ -41,7 +41,7 @@ import pandas as pd
 
 from certssb_core.config import schema as configuration
 from certssb_core.errors import RunError
-from certssb_core.runs import files, server_limits
+from certssb_core.runs import files
 from certssb_core.runs.job import Job, State, Status
 
 __all__ = ["STAGES", "Run", "RunError", "State", "Status", "default_runs_dir", "free_name", "place"]
@@ -118,10 +118,8 @@ class Run(Job):
         if target.exists():
             raise RunError(f"{target} exists already; choose another name")
         self.at_rest()
-        try:
+        with files.writing(self.path):
             return Run(self.path.rename(target))
-        except OSError as error:
-            raise RunError(f"{self.path} cannot be renamed: {error.strerror}") from None
 
     # -- what it holds ------------------------------------------------------------------------------
 
@@ -134,13 +132,8 @@ class Run(Job):
         return self.path.parent
 
     def remaining(self) -> dict[configuration.RunConfig, int]:
-        """What is left to be made, as a study or a measurement tells it; read afresh, as the worker is about to replace
-        the config, and whoever asks must not keep the old one."""
+        """Configs still to run, read anew because the worker may replace the file."""
         return {configuration.read(self.path / "config.json"): 1}
-
-    def make_ready(self) -> None:
-        super().make_ready()
-        self.leave_queue()
 
     def replace_config(self, config: configuration.RunConfig) -> None:
         """Write the config with what ``auto`` stood for; only the run's worker does this."""
@@ -215,7 +208,7 @@ class Run(Job):
     def status(self) -> Status:
         """Where the run stands, from its log and its lock."""
         events = self.events()
-        last = events[-1] if events else {"kind": "new"}
+        last = events[-1] if events else {}
         progress = next((e for e in reversed(events) if e["kind"] in ("stage", "progress")), {})
         state = self.standing(events)
         if state not in ("done", "running") and self.queued_at() is not None:
@@ -226,7 +219,7 @@ class Run(Job):
             done=progress.get("done", 0),
             total=progress.get("total", 0),
             seconds_left=progress.get("seconds_left") if state == "running" else None,
-            message=last.get("message", ""),
+            message=self.last_words(events, state),
             cause=last.get("cause", ""),
             silence=self._silence(events) if state == "running" else "",
         )
@@ -248,11 +241,12 @@ class Run(Job):
     def enter_queue(self) -> None:
         """Wait behind those that wait already; one that does keeps its place."""
         if self.queued_at() is None:
-            files.write_text(self.path / "queued", str(time.time_ns()))
+            with files.writing(self.path):
+                files.write_text(self.path / "queued", str(time.time_ns()))
 
     def leave_queue(self) -> None:
-        server_limits.check_writable()
-        (self.path / "queued").unlink(missing_ok=True)
+        with files.writing(self.path):
+            (self.path / "queued").unlink(missing_ok=True)
 
     def queued_at(self) -> int | None:
         """When the run was queued, in nanoseconds; None where it does not wait."""

@@ -20,11 +20,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
 from pydantic import Field, ValidationError
 
 from certssb_core.config.schema import Group
-from certssb_core.errors import ConfigError, RunError
+from certssb_core.errors import ConfigError, LockedError, RunError
+from certssb_core.runs import locks
 
 READ_ONLY = "This dashboard is read-only: nothing can be started, changed or deleted here."
 
@@ -103,9 +103,9 @@ def a_place_at_work(folder: Path) -> Iterator[None]:
     with ExitStack() as held:
         for number in range(most):
             try:
-                held.enter_context(filelock.FileLock(folder / f".place-{number}.lock", timeout=0))
+                held.enter_context(locks.hold(folder / f".place-{number}.lock", held=""))
                 break
-            except filelock.Timeout:
+            except LockedError:
                 continue
         else:
             raise RunError(f"{most} of at most {most} workers are at work on this server: try again when one has ended")

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.jobs import run_sequence
+from certssb_core.jobs.worker import carry_out
 from certssb_core.runs.run import Run
 from certssb_core.tuning import ranges
 from certssb_core.tuning.study import OBJECTIVES, Study, StudyConfig, trial_name
@@ -37,7 +38,7 @@ def work(study: Study) -> bool:
     Raises:
         RunError: another worker holds the study.
     """
-    return run_sequence.work(study, lambda: _make_trials(study))
+    return carry_out(study, lambda: _make_trials(study))
 
 
 def propose(config: StudyConfig, earlier: Sequence[FrozenTrial]) -> dict[str, Any]:
@@ -86,15 +87,15 @@ def importance(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["objective", "setting", "share"])
 
 
-def _make_trials(study: Study) -> str:
+def _make_trials(study: Study) -> None:
     found, config, failures = _open(study), study.config, 0
     while True:
         trials = found.get_trials(deepcopy=False)
         at_work = next((trial for trial in trials if not trial.state.is_finished()), None)
         if at_work is None:
             if len(trials) >= config.trials:
-                return "all trials are made"
-            run_sequence.check_stop(study)
+                return _conclude(study, trials)
+            study.check_stop()
             found.add_trial(_proposed(study, trials))
             continue
         number, name = at_work.number, at_work.user_attrs["run"]
@@ -111,6 +112,18 @@ def _make_trials(study: Study) -> str:
             study.log("told", number=number + 1, run=name, **dict(zip(config.objectives, values, strict=True)))
             found.tell(number, values)
             failures = 0
+
+
+def _conclude(study: Study, trials: Sequence[FrozenTrial]) -> None:
+    """Log the end of a study.
+
+    Raises:
+        RunError: no trial came to its end.
+    """
+    if not any(trial.state == TrialState.COMPLETE for trial in trials):
+        reason = study.trials()[-1].message
+        raise RunError(f"none of the {len(trials)} trials came to its end; the last {reason}")
+    study.log("finished", message="all trials are made")
 
 
 def _open(study: Study) -> optuna.Study:

@@ -245,14 +245,14 @@ class Study(Job):
     def status(self) -> Status:
         """Where the study stands; ``done`` of ``total`` count trials, ``stage`` is the run at work."""
         events = self.events()
-        last = events[-1] if events else {"kind": "new"}
+        state = self.standing(events)
         progress = next((event for event in reversed(events) if event["kind"] == "trial"), {})
         return Status(
-            state=self.standing(events),
+            state=state,
             stage=progress.get("run", ""),
             done=len({event["number"] for event in events if event["kind"] == "told"}),
             total=self.config.trials,
-            message=last.get("message", ""),
+            message=self.last_words(events, state),
         )
 
 

@@ -14,7 +14,7 @@ from certssb_core.comparisons.measurement import KINDS, Kind, Measurement, Measu
 from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import override
 from certssb_core.errors import ConfigError, RunError
-from certssb_core.jobs import queue, run_sequence
+from certssb_core.jobs import queue, run_sequence, worker
 from certssb_core.jobs.launch import start
 from certssb_core.runs.files import read_arrays
 from certssb_core.runs.run import Run
@@ -77,7 +77,7 @@ def test_finished_runs_are_taken_up_and_nothing_is_left(measurement, kind, submi
 def test_asked_again_it_concludes_again_and_counts_from_the_beginning(measurement, kind, submitted, tmp_path):
     measuring.work(measurement)
     again = Measurement.prepare("compare", "all", tmp_path)
-    assert (again.status().state, again.status().done) == ("stopped", 0)
+    assert (again.status().state, again.status().done) == ("new", 0)
     assert measuring.work(again)
     assert (len(kind), submitted) == (2, list(NAMES))
 
@@ -139,7 +139,7 @@ def test_a_damaged_description_is_told(measurement):
 
 
 def test_one_worker_at_a_time(measurement, monkeypatch, tmp_path):
-    monkeypatch.setattr(run_sequence, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(worker, "LOCK_SECONDS", 0)
     with measurement.lock():
         with pytest.raises(RunError, match="has a worker"):
             measuring.work(measurement)
@@ -162,7 +162,7 @@ def test_a_real_measurement_survives_the_kill_of_its_worker(tmp_path):
         assert worker.poll() is None, (measurement.path / "worker.log").read_text()
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    assert measurement.status().state == "stopped"
+    assert measurement.status().state == "failed"
     assert start(measurement).wait(timeout=300) == 0, measurement.status().message
     assert [attack["run"] for attack in measurement.result()["attacks"]] == list(runs)
     assert sum(event.get("message") == "worker started" for event in run.events()) == 1, "it was never started again"

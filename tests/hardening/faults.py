@@ -23,6 +23,7 @@ from certssb_core.config.schema import override
 from certssb_core.ensemble import shards
 from certssb_core.errors import StoreError
 from certssb_core.jobs.launch import environment, start
+from certssb_core.runs.job import DIED
 from certssb_core.runs.run import STAGES, Run
 from certssb_core.store.store import Store
 from certssb_core.verification import verify
@@ -151,10 +152,10 @@ def kill_once(run: Run, stage: str, delay: float, *, group: bool) -> str:
             except subprocess.TimeoutExpired:
                 kill(worker, group=group)
     status = run.status()
-    assert status.state in ("stopped", "done", "new"), f"{status}: {worker_log(run)}"
+    assert status.state in ("done", "new") or status.message == DIED, f"{status}: {worker_log(run)}"
     assert finished_members(run) >= members, "a finished member was lost"
     assert stored(run) >= entries, "a stored ball was lost"
-    return status.stage if status.state == "stopped" else "end"
+    return status.stage if status.message == DIED else "end"
 
 
 def durations(run: Run) -> dict[str, float]:

@@ -137,7 +137,7 @@ def test_a_worker_that_hangs_is_told_and_ending_it_loses_nothing(undisturbed, tm
         assert worker.poll() is None, "it follows no request"
         os.kill(named, signal.SIGKILL)
         worker.wait(timeout=180)
-    assert run.status().state == "stopped"
+    assert run.status().state == "failed"
     assert kept <= faults.finished_members(run)
     faults.assert_same_results(faults.finish(run), undisturbed)
 

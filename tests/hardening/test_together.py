@@ -108,10 +108,10 @@ def test_a_lock_whose_holder_is_gone_holds_nothing(tmp_path):
     run = faults.new_run(tmp_path, "stale")
     (run.path / "run.lock").write_text(str(os.getpid()))
     run.log("stage", stage="members", message="members")
-    assert run.status().state == "stopped"
+    assert run.status().state == "failed"
     with run.lock():
         assert Run(run.path).status().state == "running"
-    assert run.status().state == "stopped"
+    assert run.status().state == "failed"
 
 
 def test_those_who_only_ask_do_not_take_each_other_for_a_worker(tmp_path):
@@ -138,6 +138,6 @@ def test_a_clock_that_was_moved_changes_no_state(tmp_path, clock):
     event = {"time": f"{clock}.000+00:00", "kind": "progress", "stage": "members", "done": 3, "total": 8}
     event["seconds_left"] = 1.0
     (run.path / "events.jsonl").write_text(json.dumps(event) + "\n")
-    assert (run.status().state, run.status().done) == ("stopped", 3)
+    assert (run.status().state, run.status().done) == ("failed", 3)
     with run.lock():
         assert run.status().state == "running"

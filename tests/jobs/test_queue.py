@@ -17,31 +17,20 @@ from tests.conftest import make_small_run
 TINY = {"training.members": "2", "training.epochs": "1", "training.single_epochs": "1", "noise.iterations": "1"}
 
 
-class Worker:
-    """A process that is at work or has ended."""
-
-    def __init__(self, code: int | None) -> None:
-        self.code = code
-
-    def poll(self) -> int | None:
-        return self.code
-
-
 @pytest.fixture
 def started(monkeypatch):
-    """Names of the runs that were started, by a worker that holds the run, or that ends at once in ``fail``."""
+    """Names of the runs that were started, by a worker that holds the run, or that cannot begin in ``fail``."""
     names, held, fail = [], [], set()
 
-    def start(run: Run) -> Worker:
+    def start(run: Run) -> None:
         names.append(run.name)
-        run.leave_queue()
         if run.name in fail:
-            return Worker(1)
+            raise RunError("no room")
+        run.leave_queue()
         lock = run.lock()
         lock.__enter__()
         held.append(lock)
         run.log("message", message="worker started")
-        return Worker(None)
 
     monkeypatch.setattr(waiting, "start", start)
     yield names, held, fail
@@ -77,13 +66,39 @@ def test_a_queued_run_keeps_its_place_and_can_be_withdrawn(tmp_path, runs, start
     assert [run.name for run in waiting.waiting(tmp_path)] == ["b"]
 
 
-def test_a_worker_that_ends_at_once_makes_way(tmp_path, runs, started):
+def test_a_run_that_cannot_be_started_makes_way_and_says_why(tmp_path, runs, started):
     names, _, fail = started
     fail.add("c")
     for run in runs:
         run.enter_queue()
     assert waiting.start_next(tmp_path).name == "a"
     assert names == ["c", "a"]
+    assert (runs[0].status().state, runs[0].status().message) == ("failed", "no room")
+
+
+def test_a_run_that_has_begun_is_not_withdrawn_but_stopped(tmp_path, runs, started):
+    runs[0].enter_queue()
+    with runs[0].lock():  # its worker has begun, and not yet taken it from the queue
+        waiting.withdraw(runs[0])
+        assert runs[0].stop_requested()
+    runs[1].enter_queue()
+    waiting.withdraw(runs[1])
+    assert (runs[1].status().state, runs[1].stop_requested()) == ("new", False)
+
+
+def test_a_run_whose_worker_is_starting_is_still_queued(tmp_path, runs, monkeypatch):
+    """From the moment its turn comes until its worker holds the lock, nobody sees a run at rest."""
+    seen = []
+
+    def spawn(run: Run) -> None:
+        seen.append(run.status().state)
+        raise RunError("not in this test")
+
+    monkeypatch.setattr(launch, "_spawn", spawn)
+    runs[0].enter_queue()
+    assert waiting.start_next(tmp_path) is None
+    assert seen == ["queued"]
+    assert runs[0].status().state == "failed"
 
 
 def test_a_run_at_work_or_finished_is_not_queued(runs, started):

@@ -39,7 +39,7 @@ def test_kill_and_resume_end_with_the_same_votes(small_run, tmp_path, stage, don
     worker = run_until(run, stage, done)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait(timeout=180)
-    assert run.status().state == "stopped"
+    assert (run.status().state, "without a word" in run.status().message) == ("failed", True)
     assert_same_votes(finish(run), small_run)
 
 

@@ -44,8 +44,11 @@ def test_state_follows_the_log(run):
     run.log("stage", stage="members")
     run.log("progress", stage="members", done=3, total=9, seconds_left=4.0)
     status = run.status()
-    assert (status.state, status.stage, status.done, status.total) == ("stopped", "members", 3, 9)
+    assert (status.state, status.stage, status.done, status.total) == ("failed", "members", 3, 9)
+    assert "without a word" in status.message, "nobody holds the lock, and nobody said why"
     assert status.seconds_left is None  # nobody is at work
+    run.log("stopped", message="on request")
+    assert (run.status().state, run.status().message) == ("stopped", "on request")
     run.log("failed", message="no data", cause="data")
     assert (run.status().state, run.status().message, run.status().cause) == ("failed", "no data", "data")
     run.log("finished", message="finished")
@@ -83,7 +86,7 @@ def test_the_lock_tells_whether_a_worker_is_alive_even_when_it_was_killed(run):
         run.delete()
     holder.kill()
     holder.join()
-    assert run.status().state == "stopped"
+    assert run.status().state == "failed"
     run.delete()
     assert not run.path.exists()
 

@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import RunError
-from certssb_core.jobs import queue, run_sequence
+from certssb_core.jobs import queue, run_sequence, worker
 from certssb_core.jobs.launch import start
 from certssb_core.runs import files
 from certssb_core.runs.run import Run
@@ -139,7 +139,7 @@ def test_a_kill_at_any_moment_neither_loses_nor_doubles_a_trial(study, workers, 
         with study.journal.open("ab") as file:
             file.write(b'{"op_code": 4, "wor')
     assert not study.is_locked()
-    assert study.status().state == "stopped"
+    assert study.status().state == "failed"
     assert optimise.work(study)
     assert settings_of(study) == expected(14)
     assert [trial.state for trial in study.trials()] == ["done"] * 14
@@ -222,6 +222,15 @@ def test_a_run_stopped_by_itself_interrupts_the_study(study, workers):
     assert [trial.state for trial in study.trials()] == ["done", "running"]
 
 
+def test_a_study_without_one_finished_trial_has_failed(tmp_path, workers):
+    study = make_study(tmp_path, "vain", trials=2)
+    for name in ("vain-001", "vain-002"):
+        workers.instead[name] = lambda run: run.log("failed", message="no room")
+    assert not optimise.work(study)
+    assert study.status().state == "failed"
+    assert study.status().message == "none of the 2 trials came to its end; the last failed: no room"
+
+
 def test_a_name_taken_by_a_foreign_run_is_not_touched(study, workers):
     foreign = Run.create(PRESETS["digits"], "sweep-002", study.runs_dir)
     assert optimise.work(study)
@@ -230,7 +239,7 @@ def test_a_name_taken_by_a_foreign_run_is_not_touched(study, workers):
 
 
 def test_one_worker_at_a_time(study, monkeypatch):
-    monkeypatch.setattr(run_sequence, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(worker, "LOCK_SECONDS", 0)
     with study.lock(), pytest.raises(RunError, match="has a worker"):
         optimise.work(study)
 

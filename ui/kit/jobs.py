@@ -101,7 +101,7 @@ def _buttons(run: Run, status: Status) -> None:
     if status.state == "running":
         stop_button(run)
     elif status.state == "queued":
-        st.button("Withdraw", key=f"withdraw-{run.name}", icon=":material/undo:", on_click=run.leave_queue)
+        st.button("Withdraw", key=f"withdraw-{run.name}", icon=":material/undo:", on_click=queue.withdraw, args=(run,))
     elif status.state != "done" and st.button("Resume", key=f"resume-{run.name}", icon=":material/play_circle:"):
         start(run)
 

@@ -46,6 +46,11 @@ class ProcessEngine:
     """Single-threaded processes that die with this one."""
 
     def __init__(self, workers: int) -> None:
+        """Start the processes.
+
+        Raises:
+            EngineError: the system gives none.
+        """
         self._workers = workers
         self._peaks: dict[int, int] = {}
         variables = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -57,6 +62,11 @@ class ProcessEngine:
             )
             for _ in range(workers):  # import torch in all of them while the caller prepares the data
                 self._pool.submit(peak_memory)
+        except (OSError, ImportError) as error:
+            raise EngineError(
+                f"worker processes cannot be started ({error}): they share semaphores, which need a writable /dev/shm, "
+                "and the system must allow this user more processes. In a container: mount /dev/shm, or --shm-size"
+            ) from None
         finally:
             for name, value in before.items():
                 if value is None:
