@@ -37,5 +37,13 @@ class Stopped(Exception):
     """A job was asked to stop: what is finished is kept, and the message says how it goes on."""
 
 
+class Differs(Exception):
+    """A recorded value and its recomputation disagree; the message names the first place."""
+
+
+class NotPossible(Exception):
+    """A re-verification lacks something that it needs; the message says what."""
+
+
 class CapsuleError(RunError):
     """A file that is no whole capsule, or a run that cannot become one; the message says why."""

@@ -46,7 +46,7 @@ if dataset.passed_over:
 count, total = len(poisoned.indices), len(dataset.train_labels)
 
 run = run_files.run_with_attack(config)
-crafted = config.attack.method != "stamp"
+crafted = config.attack.crafted
 if crafted and run:
     inputs = run_files.inputs(run)
     poisoned = inputs.poisoned

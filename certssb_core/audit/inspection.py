@@ -16,6 +16,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from certssb_core.certify import published_release
+from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import DENOISED
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
@@ -24,6 +25,7 @@ from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
+from certssb_core.smoothing.noise import NOISE_LAWS
 
 Colour = Literal["green", "amber", "red"]
 """Green: sound. Amber: holds under a condition, or cannot be told. Red: what is claimed does not hold."""
@@ -89,7 +91,7 @@ def inspect(
     rule = bound_rule(run_votes.sets[SETS[0]], config, mode=mode, bound=bound)
     evidence = Evidence(run, run_votes, mode, bound, config.certification.alpha if alpha is None else alpha, rule)
     more = RELEASE_CHECKS if evidence.imported else ()
-    more += (_denoiser,) if evidence.config.noise.preprocessing == "denoise" else ()
+    more += (_denoiser,) if evidence.config.noise.denoises else ()
     return [check(evidence) for check in (*CHECKS, *more)]
 
 
@@ -144,13 +146,7 @@ def _training_noise(evidence: Evidence) -> Finding:
             "certified about changes of the training images. The test radius takes the members as given and does not "
             "rest on it.",
         )
-    if evidence.config.noise.law == "none":
-        return Finding("green", title, "There is none: each image reaches the one member that its hash names.")
-    return Finding(
-        "green",
-        title,
-        "Drawn once per member and image, before the first epoch, and never again; no augmentation mixes images.",
-    )
+    return Finding("green", title, NOISE_LAWS[evidence.config.noise.law].checklist)
 
 
 def _denoiser(evidence: Evidence) -> Finding:
@@ -205,10 +201,7 @@ def _selection(evidence: Evidence) -> Finding:
     if evidence.run_votes.kind.bound:
         return Finding("green", title, "Members are fixed and deterministic: the leading class is no estimate.")
     split = 2 if evidence.run_votes.classes == 2 else 2 * evidence.run_votes.classes
-    paid = PAID.get(
-        evidence.bound,
-        f"Chosen from the same votes, and paid for: α is split into {split} parts, over the classes and both bounds.",
-    )
+    paid = BOUNDS[evidence.bound].selection.format(parts=split)
     candidates = len(noise.test_candidates)
     choosing = {
         "voted": f" The same votes chose σ among {candidates} candidates: that α is 1/{candidates} of the whole.",
@@ -293,7 +286,7 @@ def _base_classifier(evidence: Evidence) -> Finding:
     title = "Base classifier not among the voters"
     if evidence.imported:
         return Finding("amber", title, "The release's base classifier is not among its files; nothing here can tell.")
-    if "sample-specific" not in (evidence.config.noise.train_map, evidence.config.noise.test_map):
+    if not evidence.config.noise.searches:
         return Finding("green", title, "No σ* was searched, so there is none.")
     members = evidence.run_votes.members
     return Finding(
@@ -341,14 +334,6 @@ def _released_training_set(evidence: Evidence) -> Finding:
         "joint budget." + pattern,
     )
 
-
-PAID = {
-    "joint": "Chosen from the same votes, and paid for once: the bounds allow for a wrong winner within α. For more "
-    "than two classes that leans on a published test of the two leaders (1610.03944), cited and not proved here.",
-    "selection-split": "Chosen by the first ⌈√M⌉ votes, which bound nothing; α is spent on the others alone.",
-    "time-uniform": "Chosen from the same votes, and paid for: a share of α is for a wrong winner, at any count.",
-}
-"""How a bound pays for choosing the class, where it does not split α over all classes."""
 
 CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
     _noise_in_the_radius,

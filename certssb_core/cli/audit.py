@@ -13,6 +13,7 @@ from certssb_core.cli.common import (
     FAILED,
     Address,
     AsJson,
+    BoundName,
     EngineName,
     Mode,
     RunName,
@@ -29,7 +30,7 @@ from certssb_core.runs.run import Run
 def inspect(
     run: RunName,
     mode: Mode = None,
-    bound: Annotated[str | None, typer.Option(help="clopper-pearson or hoeffding.")] = None,
+    bound: BoundName = None,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:

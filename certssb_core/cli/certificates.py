@@ -13,6 +13,7 @@ from certssb_core.cli.common import (
     FAILED,
     MISUSED,
     AsJson,
+    BoundName,
     Mode,
     RunName,
     RunsDir,
@@ -30,9 +31,7 @@ from certssb_core.runs.run import Run
 @app.command()
 def certify(
     run: RunName,
-    bound: Annotated[
-        str | None, typer.Option(help="clopper-pearson, joint, selection-split, time-uniform or hoeffding.")
-    ] = None,
+    bound: BoundName = None,
     alpha: Annotated[float | None, typer.Option(min=1e-12, max=0.5, help="Failure probability.")] = None,
     mode: Mode = None,
     as_json: AsJson = False,
@@ -128,7 +127,7 @@ def report(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="One run, or several to compare.")],
     output: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
     mode: Annotated[list[str] | None, typer.Option(help="Mode to read the votes in; repeatable.")] = None,
-    bound: Annotated[str | None, typer.Option(help="Bound on the votes; default: the run's.")] = None,
+    bound: BoundName = None,
     alpha: Annotated[float | None, typer.Option(min=1e-9, max=0.5, help="Failure probability.")] = None,
     norm: Annotated[float, typer.Option(min=0, help="Norm τ of every moved image in the joint budget.")] = 0.05,
     runs_dir: RunsDir = None,

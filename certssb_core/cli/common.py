@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from certssb_core.certify import published_release
+from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.certify.certificate import TEST_MAPS
 from certssb_core.config import schema as configuration
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import ConfigError
@@ -19,7 +22,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs; default: checkpoints/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Mode = Annotated[str | None, typer.Option(help="sample-specific, uniform, or release, which is NOT A CERTIFICATE.")]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(TEST_MAPS)}, or {published_release.MODE}, which is NOT A CERTIFICATE; default: the run's."
+    ),
+]
+BoundName = Annotated[
+    str | None, typer.Option("--bound", help=f"Bound on the votes: {', '.join(BOUNDS)}; default: the run's.")
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")]
 Source = Annotated[str, typer.Argument(metavar="PRESET_OR_FILE", help="A preset's name, or a JSON file.")]
 Settings = Annotated[

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from pydantic.fields import FieldInfo
 
 from certssb_core.cli.common import FAILED, AsJson, RunsDir, Settings, Source, app, chosen_config, print_json
+from certssb_core.config import schema as configuration
+from certssb_core.config.choices import choices
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.runs.run import Run, default_runs_dir
 
@@ -19,6 +23,32 @@ def presets(as_json: AsJson = False) -> None:
         return
     for name, preset in PRESETS.items():
         print(f"{name:32} {preset.title}")
+
+
+@app.command()
+def settings(
+    group: Annotated[str, typer.Argument(help="data, attack, noise, training or certification; default: all.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the settings of a run: default, choices or range, and meaning."""
+    known = {key: configuration.setting(key) for key in configuration.flatten(configuration.RunConfig())}
+    known = {key: field for key, field in known.items() if key.startswith(group)}
+    if as_json:
+        print_json({key: {"title": one.title, "help": one.description} | _accepts(one) for key, one in known.items()})
+        return
+    for key, field in known.items():
+        accepts = "  ".join(f"{name} {value}" for name, value in _accepts(field).items())
+        print(f"{key}  {accepts}\n    {field.title}: {field.description}")
+
+
+def _accepts(field: FieldInfo) -> dict[str, Any]:
+    """Default, and choices or range, of a setting."""
+    ends = {name: getattr(rule, end) for rule in field.metadata for name, end in _ENDS.items() if hasattr(rule, end)}
+    names = choices(field)
+    return {"default": field.default} | ({"choices": ", ".join(names)} if names else ends)
+
+
+_ENDS = {"from": "ge", "to": "le"}
 
 
 @app.command()

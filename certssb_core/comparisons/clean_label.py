@@ -21,7 +21,7 @@ from certssb_core.runs.run import Run, default_runs_dir
 STEM = "clean-label"
 
 
-CRAFTED = tuple(method for method in METHODS if method != "stamp")
+CRAFTED = tuple(name for name, method in METHODS.items() if method.crafted)
 
 
 @dataclass(frozen=True)

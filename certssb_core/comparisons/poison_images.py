@@ -35,7 +35,7 @@ def samples(run: Run) -> dict[str, Any]:
         level = share * config.noise.sigma
         sigma = torch.full((len(crafted),), level)
         labels = torch.zeros(len(crafted), dtype=torch.int64)
-        law, clean = NOISE_LAWS[config.noise.law], PREPROCESSING[config.noise.preprocessing]
+        law, clean = NOISE_LAWS[config.noise.law], PREPROCESSING[config.noise.preprocessing].apply
         noisy = law.training_set(crafted, labels, sigma, classes=2, seed=config.seed, member=0).images
         denoised = clean(noisy, sigma, config.denoiser)
         found["levels"].append(

@@ -137,7 +137,7 @@ def _clean_label(
     title = f"{METHODS[method].title}: {name}, 10 % of the training images changed by at most {budget:g}"
     attack = trigger.model_copy(
         update={"rate": 0.1, "label_mode": "clean-label", "method": method, "budget": budget}
-        | {"victims": 4 if METHODS[method].victims else 0, "craft_steps": 600 if method == "hidden-trigger" else 60}
+        | {"victims": 4 if METHODS[method].victims else 0, "craft_steps": METHODS[method].preset_steps}
     )
     return _denoise(f"{title}, diffusion denoising", data, attack, training, sigma=sigma)
 
@@ -232,8 +232,8 @@ PRESETS: dict[str, RunConfig] = {
         _DIGITS_01_TRAINING,
         sigma=0.5,
     ),
-    **{f"digits-39-{method}": _clean_label_digits(method) for method in METHODS if method != "stamp"},
-    **{f"mnist-49-{method}": _clean_label_mnist(method) for method in METHODS if method != "stamp"},
+    **{f"digits-39-{method}": _clean_label_digits(method) for method, entry in METHODS.items() if entry.crafted},
+    **{f"mnist-49-{method}": _clean_label_mnist(method) for method, entry in METHODS.items() if entry.crafted},
     **{
         f"rab-{pair}-{trigger.replace('-', '')}": _rab(pair, trigger)
         for pair in _PAIRS

@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError
 
+from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.certify.certificate import NOISE_MAPS, TEST_MAPS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.data.poisoning import METHODS
+from certssb_core.config.choices import OneOf
+from certssb_core.data.datasets import DATASETS
+from certssb_core.data.poisoning import LABEL_MODES, METHODS
+from certssb_core.data.triggers import TRIGGERS
+from certssb_core.ensemble.architectures import ARCHITECTURES
 from certssb_core.errors import ConfigError
+from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.preprocessing import PREPROCESSING
 
 
 class Group(BaseModel):
@@ -37,72 +46,89 @@ def _split_names(value: Any) -> Any:
 
 ClassNames = Annotated[tuple[str, ...] | None, BeforeValidator(_split_names)]
 
-DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "imagenette", "image-folder"]
-TriggerName = Literal["one-pixel", "four-pixel", "blended", "patch"]
-LabelMode = Literal["all-to-one", "all-to-all", "clean-label"]
-MethodName = Literal[
-    "stamp",
-    "feature-collision",
-    "convex-polytope",
-    "bullseye-polytope",
-    "gradient-matching",
-    "sleeper-agent",
-    "hidden-trigger",
-    "clean-label-backdoor",
-]
-NoiseLawName = Literal["gaussian", "gaussian-training", "flips", "none"]
-NoiseMap = Literal["uniform", "sample-specific"]
-TestMap = Literal["uniform", "sample-specific", "voted", "set-aside"]
-PreprocessingName = Literal["none", "denoise"]
-ModelName = Literal[
-    "auto",
-    "small-cnn",
-    "linear",
-    "dense",
-    "mnist-cnn",
-    "dct-ridge",
-    "strided-cnn",
-    "cifar-resnet-16-32-64",
-    "cifar-preact-resnet18",
-    "resnet18",
-]
-BoundName = Literal["clopper-pearson", "joint", "selection-split", "time-uniform", "hoeffding"]
-CertificateName = Literal["weighted-l2", "training-l2", "l0", "partition"]
+DatasetName = Annotated[str, OneOf(DATASETS)]
+TriggerName = Annotated[str, OneOf(TRIGGERS)]
+LabelMode = Annotated[str, OneOf(LABEL_MODES)]
+MethodName = Annotated[str, OneOf(METHODS)]
+NoiseLawName = Annotated[str, OneOf(NOISE_LAWS)]
+NoiseMap = Annotated[str, OneOf(NOISE_MAPS)]
+TestMap = Annotated[str, OneOf(TEST_MAPS)]
+PreprocessingName = Annotated[str, OneOf(PREPROCESSING)]
+ModelName = Annotated[str, OneOf(ARCHITECTURES, "auto")]
+BoundName = Annotated[str, OneOf(BOUNDS)]
+CertificateName = Annotated[str, OneOf(CERTIFICATES)]
 SeenName = Literal["share", "partition"]
 EngineName = Literal["local", "ray"]
 Origin = Literal["trained", "cert-ssbd-release"]
+
+TINY = 1e-6
+"""The least that a setting may be which must be above 0."""
 
 
 class DataConfig(Group):
     """Which images, from where, how many."""
 
-    name: DatasetName = Field("digits", description="Dataset.")
-    root: str | None = Field(None, description="Folder that holds the data; default: CERTSSB_DATA, else data/.")
-    classes: ClassNames = Field(None, description="Classes to keep, e.g. 0,1 or airplane,bird; empty: all.")
-    max_train: int | None = Field(None, ge=2, description="At most so many training images.")
-    max_test: int | None = Field(None, ge=2, description="At most so many test images.")
-    size: int | None = Field(None, ge=8, le=512, description="Image side in pixels (ImageNette, image folders).")
-    binary: bool = Field(False, description="Pixels to 0 and 1, split at 1/2, before and after the trigger.")
+    name: DatasetName = Field("digits", title="Dataset", description="The images to train and test on.")
+    root: str | None = Field(
+        None, title="Data folder", description="Folder that holds the data; default: CERTSSB_DATA, else data/."
+    )
+    classes: ClassNames = Field(
+        None, title="Classes", description="Classes to keep, e.g. 0,1 or airplane,bird; empty: all."
+    )
+    max_train: int | None = Field(
+        None, ge=2, title="Training images, at most", description="Maximum number of training images."
+    )
+    max_test: int | None = Field(None, ge=2, title="Test images, at most", description="Maximum number of test images.")
+    size: int | None = Field(
+        None, ge=8, le=512, title="Image side (pixels)", description="Side of ImageNette's and image folders' images."
+    )
+    binary: bool = Field(
+        False,
+        title="Black and white",
+        description="Round every pixel to 0 or 1, before and after the trigger is added.",
+    )
 
 
 class AttackConfig(Group):
     """The backdoor that is planted (METHOD: triggers and label modes)."""
 
-    trigger: TriggerName = Field("one-pixel", description="Shape of the trigger.")
-    norm: float = Field(1.0, gt=0, le=1000, description="Nominal L2 norm δ of the trigger, pixels in [0, 1].")
-    rate: float = Field(0.02, ge=0, le=1, description="Share of the training images that is poisoned.")
-    label_mode: LabelMode = Field("all-to-one", description="What the attacker wants predicted.")
-    target: int = Field(0, ge=0, description="Target class, as a position in the chosen classes.")
-    patch_size: int = Field(3, ge=1, le=256, description="Side of the patch in pixels (patch only).")
-    patch_value: float = Field(1.0, ge=0, le=1, description="Pixel value of the patch (patch only).")
-    pattern_seed: int = Field(0, ge=0, description="Seed of the blended pattern.")
-    method: MethodName = Field("stamp", description="How poisons are made; all but stamp change images by gradient.")
-    budget: float = Field(2.0, gt=0, le=1000, description="Largest L2 norm of a crafted image's change (not stamp).")
-    victims: int = Field(
-        0, ge=0, le=10_000, description="Test images that an attack without a trigger aims at; 0 where it has one."
+    trigger: TriggerName = Field("one-pixel", title="Trigger", description="Shape of the trigger.")
+    norm: float = Field(
+        1.0, ge=TINY, le=1000, title="Norm δ", description="Size of the trigger (L2), for pixels in [0, 1]."
     )
-    first_victim: int = Field(0, ge=0, le=10**9, description="Moves the victims on by so many images of the test set.")
-    craft_steps: int = Field(60, ge=1, le=10_000, description="Gradient steps on crafted images (not stamp).")
+    rate: float = Field(
+        0.02, ge=0, le=1, title="Poisoning rate", description="Share of the training images that is poisoned."
+    )
+    label_mode: LabelMode = Field("all-to-one", title="Label mode", description="What the attacker wants predicted.")
+    target: int = Field(0, ge=0, title="Target", description="Target class, as a position in the chosen classes.")
+    patch_size: int = Field(
+        3, ge=1, le=256, title="Patch size", description="Side of the patch in pixels (patch only)."
+    )
+    patch_value: float = Field(
+        1.0, ge=0, le=1, title="Patch value", description="Pixel value of the patch (patch only)."
+    )
+    pattern_seed: int = Field(0, ge=0, title="Pattern seed", description="Seed of the blended pattern.")
+    method: MethodName = Field(
+        "stamp",
+        title="Method",
+        description="How poisoned images are made. All methods but stamp optimise them by gradient and keep labels.",
+    )
+    budget: float = Field(
+        2.0, ge=TINY, le=1000, title="Budget", description="Largest change (L2) of a crafted image (not stamp)."
+    )
+    victims: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        title="Victims",
+        description="Number of test images that an attack without a trigger aims at; 0 if it has a trigger.",
+    )
+    first_victim: int = Field(
+        0, ge=0, le=10**9, title="First victim", description="Shifts the victims by this many test images."
+    )
+    craft_steps: int = Field(
+        60, ge=1, le=10_000, title="Craft steps", description="Gradient steps on crafted images (not stamp)."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +138,7 @@ class AttackConfig(Group):
 
     @model_validator(mode="after")
     def _clean_label(self) -> AttackConfig:
-        if self.method != "stamp" and self.label_mode != "clean-label":
+        if self.crafted and self.label_mode != "clean-label":
             raise ValueError(f"method {self.method} keeps all labels: set label_mode to clean-label")
         if METHODS[self.method].victims != (self.victims > 0):
             wanted = "at least 1" if METHODS[self.method].victims else "0"
@@ -120,64 +146,138 @@ class AttackConfig(Group):
         return self
 
     @property
+    def crafted(self) -> bool:
+        """True where poisoned images are optimised by gradient instead of stamped with the trigger."""
+        return METHODS[self.method].crafted
+
+    @property
+    def nominal_norm(self) -> float | None:
+        """The norm that the trigger is given; None where it overwrites pixels and has none."""
+        return self.norm if TRIGGERS[self.trigger].has_norm else None
+
+    @property
     def aim(self) -> dict[str, Any]:
-        """What decides which test images measure the attack: keyword arguments of ``counts_for_attack``."""
+        """The settings that choose which test images measure the attack, for ``counts_for_attack``."""
         return self.model_dump(include={"label_mode", "target", "victims", "first_victim"})
 
 
 class NoiseConfig(Group):
     """Smoothing noise: its law, and how σ is chosen for training and test images."""
 
-    law: NoiseLawName = Field("gaussian", description="Noise law.")
-    preprocessing: PreprocessingName = Field("none", description="Applied to every noisy training image.")
+    law: NoiseLawName = Field(
+        "gaussian", title="Noise type", description="Noise added to the images; each kind of certificate needs its own."
+    )
+    preprocessing: PreprocessingName = Field(
+        "none", title="Preprocessing", description="Applied to every noisy training image."
+    )
     denoiser: str = Field(
         "auto",
         max_length=300,
+        title="Denoiser",
         description=(
             "Denoiser of denoise: a file of `denoiser train`, or a folder or hub name of a diffusers UNet2DModel; "
             "auto: ours for the dataset."
         ),
     )
-    train_map: NoiseMap = Field("sample-specific", description="σ of training images: one for all, or σ*_i.")
+    train_map: NoiseMap = Field(
+        "sample-specific",
+        title="σ of training images",
+        description="Noise level of training images: one for all, or a searched σ* for each image.",
+    )
     test_map: TestMap = Field(
         "sample-specific",
+        title="σ of test inputs",
         description=(
-            "σ of test inputs: one for all; σ*_x; or a candidate per input, chosen by all votes (voted) or by "
-            "members set aside."
+            "Noise level of test inputs: one for all; a searched σ* for each; or one of the candidates for each, "
+            "chosen by all votes (voted) or by members set aside (set-aside)."
         ),
     )
     test_candidates: tuple[float, ...] = Field(
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
-        description="Test σ that members vote at, to choose from (voted, set-aside).",
+        title="Candidate σ",
+        description="Noise levels that members vote at, to choose from (voted, set-aside).",
     )
-    aside: float = Field(0.05, gt=0, lt=1, description="Share of members that choose, never certify (set-aside).")
-    kept: int = Field(2, ge=1, le=100, description="Candidates they keep for the others (set-aside).")
-    sigma: float = Field(0.25, gt=0, le=1000, description="σ₀: base classifier, uniform noise, start of σ*.")
-    keep: float = Field(0.8, ge=0.51, le=0.99, description="β: probability that a feature or label is kept (flips).")
-    sigma_min: float = Field(0.05, gt=0, le=1000, description="Lower end of σ*.")
-    sigma_max: float = Field(2.0, gt=0, le=1000, description="Upper end of σ*.")
+    aside: float = Field(
+        0.05,
+        ge=TINY,
+        le=1 - TINY,
+        title="Share used to choose σ",
+        description="Share of the members that choose σ and never certify (set-aside).",
+    )
+    kept: int = Field(
+        2,
+        ge=1,
+        le=100,
+        title="Candidates kept",
+        description="Number of candidate σ that they pass on to the other members (set-aside).",
+    )
+    sigma: float = Field(
+        0.25,
+        ge=TINY,
+        le=1000,
+        title="σ₀",
+        description="Noise level of the base classifier and of uniform noise; the search for σ* starts here.",
+    )
+    keep: float = Field(
+        0.8,
+        ge=0.51,
+        le=0.99,
+        title="β, kept features",
+        description="Probability that a feature or label is kept (flips).",
+    )
+    sigma_min: float = Field(0.05, ge=TINY, le=1000, title="Smallest σ*", description="Lower end of the search for σ*.")
+    sigma_max: float = Field(2.0, ge=TINY, le=1000, title="Largest σ*", description="Upper end of the search for σ*.")
     candidates: int = Field(
-        8, ge=0, le=1000, description="Points of a log grid tried before the ascent; 0: start at σ₀."
+        8,
+        ge=0,
+        le=1000,
+        title="Starting points",
+        description="Noise levels, on a log scale, tried before the ascent; 0: start at σ₀.",
     )
-    iterations: int = Field(8, ge=0, le=10_000, description="Ascent steps on log σ.")
-    step: float = Field(0.1, gt=0, le=10, description="Adam step size on log σ.")
-    draws: int = Field(16, ge=1, le=4096, description="Noise draws per step and candidate.")
-    paths: int = Field(64, ge=0, le=10_000, description="Images whose ascent path is kept, per set.")
+    iterations: int = Field(8, ge=0, le=10_000, title="Ascent steps", description="Gradient steps towards σ*.")
+    step: float = Field(0.1, ge=TINY, le=10, title="Ascent step", description="Step size on log σ (Adam).")
+    draws: int = Field(
+        16, ge=1, le=4096, title="Noise draws per step", description="Noise draws per ascent step and starting point."
+    )
+    paths: int = Field(
+        64, ge=0, le=10_000, title="Ascent paths kept", description="Images per set whose way to σ* is stored."
+    )
 
     @property
     def level(self) -> float:
-        """The level of the law where one level serves all images: σ₀, or β; of no noise, 0."""
-        return {"flips": self.keep, "none": 0.0}.get(self.law, self.sigma)
+        """The level of the noise where one level serves all images: σ₀, or β; 0 where there is no noise."""
+        setting = NOISE_LAWS[self.law].level_setting
+        return getattr(self, setting) if setting else 0.0
+
+    @property
+    def searches_train(self) -> bool:
+        """True where every training image has its own σ*_i."""
+        return self.train_map == "sample-specific"
+
+    @property
+    def searches_test(self) -> bool:
+        """True where every test input has its own σ*_x."""
+        return self.test_map == "sample-specific"
+
+    @property
+    def searches(self) -> bool:
+        """True where some σ* is searched, on a base classifier."""
+        return self.searches_train or self.searches_test
+
+    @property
+    def denoises(self) -> bool:
+        """True where noisy training images go through a denoiser."""
+        return PREPROCESSING[self.preprocessing].needs_denoiser
 
     @property
     def chosen_by_votes(self) -> bool:
-        """Whether members vote at every candidate, and certification chooses among them."""
+        """True where members vote at every candidate, and certification chooses among them."""
         return self.test_map in ("voted", "set-aside")
 
     @property
     def votes_per_input(self) -> int:
-        """How often a member votes on a test input: once at every noise level."""
-        return 1 + (self.test_map == "sample-specific") + self.chosen_by_votes * len(self.test_candidates)
+        """Number of votes of a member on a test input: one at every noise level."""
+        return 1 + self.searches_test + self.chosen_by_votes * len(self.test_candidates)
 
     @field_validator("test_candidates")
     @classmethod
@@ -198,40 +298,72 @@ class NoiseConfig(Group):
 class TrainingConfig(Group):
     """The ensemble and the two single models (base, undefended)."""
 
-    model: ModelName = Field("auto", description="Network; auto picks the published one for the dataset.")
-    undefended_model: ModelName = Field(
-        "auto", description="Network of the undefended model; auto: that of the members."
+    model: ModelName = Field(
+        "auto", title="Model", description="Network of the members; auto: the published one for the dataset."
     )
-    members: int = Field(200, ge=1, le=1_000_000, description="Number M of smoothed members.")
+    undefended_model: ModelName = Field(
+        "auto",
+        title="Undefended model",
+        description="Network of the undefended model; auto: the same as the members'.",
+    )
+    members: int = Field(
+        200,
+        ge=1,
+        le=1_000_000,
+        title="Members M",
+        description="Number of models that vote, each with its own noise.",
+    )
     sees: SeenName = Field(
         "share",
+        title="Data per member",
         description=(
-            "Training images a member sees: a share drawn from its seed, or the part that a hash of each image's "
-            "content sends to it."
+            "Training images of a member: a share drawn from its seed (share), or the images whose content hash names "
+            "it (partition)."
         ),
     )
-    share: float = Field(1.0, gt=0, le=1, description="Share of the training images that each member sees (share).")
-    epochs: int = Field(2, ge=1, le=1000, description="Epochs per member, over the images that it sees.")
-    single_epochs: int = Field(10, ge=1, le=1000, description="Epochs of base and undefended model.")
-    batch_size: int = Field(256, ge=1, le=65_536, description="Images per step.")
-    learning_rate: float = Field(3e-3, gt=0, le=10, description="Peak of the one-cycle schedule (Adam).")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where present, else CPU.")
+    share: float = Field(
+        1.0, ge=TINY, le=1, title="Share", description="Share of the training images that each member sees (share)."
+    )
+    epochs: int = Field(
+        2, ge=1, le=1000, title="Epochs", description="Epochs per member, over the images that it sees."
+    )
+    single_epochs: int = Field(
+        10, ge=1, le=1000, title="Single epochs", description="Epochs of the base and the undefended model."
+    )
+    batch_size: int = Field(256, ge=1, le=65_536, title="Batch size", description="Images per training step.")
+    learning_rate: float = Field(
+        3e-3, ge=TINY, le=10, title="Learning rate", description="Peak of the one-cycle schedule (Adam)."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", title="Device", description="auto: CUDA where present, else CPU."
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Arithmetic of training and σ*; auto: bfloat16 where the hardware has it."
+        "auto",
+        title="Precision",
+        description="Arithmetic of training and of the search for σ*; auto: bfloat16 where the hardware has it.",
     )
     storage: Literal["float32", "bfloat16"] = Field(
-        "bfloat16", description="Stored weights; members are rounded to it before they vote."
+        "bfloat16",
+        title="Storage",
+        description="Number format of stored weights; members are rounded to it before they vote.",
     )
-    shard_members: int = Field(50, ge=1, le=1024, description="Members per shard file.")
-    workers: int | None = Field(None, ge=1, le=256, description="Tasks at once on the CPU; default: one per core.")
+    shard_members: int = Field(50, ge=1, le=1024, title="Members per file", description="Members per shard file.")
+    workers: int | None = Field(
+        None, ge=1, le=256, title="Workers", description="Number of parallel tasks on the CPU; default: one per core."
+    )
     together: int | None = Field(
         None,
         ge=1,
         le=4096,
+        title="Members per batch",
         description="Members trained as one computation; default: 1 on the CPU, on a GPU as many as its memory holds.",
     )
-    engine: EngineName = Field("local", description="Where tasks run: on this machine, or on a Ray cluster.")
-    address: str | None = Field(None, description="Of the Ray cluster; default: RAY_ADDRESS, else one started here.")
+    engine: EngineName = Field(
+        "local", title="Engine", description="Where tasks run: on this machine, or on a Ray cluster."
+    )
+    address: str | None = Field(
+        None, title="Address", description="Address of the Ray cluster; default: RAY_ADDRESS, else one started here."
+    )
 
     @property
     def undefended_network(self) -> str:
@@ -240,21 +372,23 @@ class TrainingConfig(Group):
 
     @property
     def seen(self) -> float:
-        """The share of the training images that a member sees; of parts, in the mean."""
+        """The share of the training images that a member sees, on average."""
         return self.share if self.sees == "share" else 1 / self.members
 
 
 class CertificationConfig(Group):
     """From votes to certificates, and the order in which the store sees them."""
 
-    certificate: CertificateName = Field("weighted-l2", description="Kind of certificate.")
-    bound: BoundName = Field("clopper-pearson", description="Confidence bound on the vote shares.")
-    alpha: float = Field(0.001, gt=0, le=0.5, description="Failure probability per certificate.")
+    certificate: CertificateName = Field("weighted-l2", title="Certificate", description="Kind of certificate.")
+    bound: BoundName = Field("clopper-pearson", title="Bound", description="Confidence bound on the vote shares.")
+    alpha: float = Field(
+        0.001, ge=1e-12, le=0.5, title="α", description="Failure probability: a certificate may be wrong this often."
+    )
     radii: tuple[float, ...] = Field(
-        (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), description="Radii at which accuracy is reported."
+        (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), title="Radii", description="Radii at which accuracy is reported."
     )
     store_order: Literal["clean-first", "triggered-first", "shuffled"] = Field(
-        "clean-first", description="Order in which certified inputs reach the store."
+        "clean-first", title="Store order", description="Order in which certified inputs reach the store."
     )
 
     @model_validator(mode="after")
@@ -267,16 +401,18 @@ class CertificationConfig(Group):
 class RunConfig(Group):
     """Everything that determines a run. ``seed`` is the only source of randomness."""
 
-    title: str = Field("", max_length=200, description="A line about this run.")
+    title: str = Field("", max_length=200, title="Title", description="A line about this run.")
     origin: Origin = Field(
-        "trained", description="Where the members come from; imported ones were not trained as the settings say."
+        "trained",
+        title="Origin",
+        description="Where the members come from; imported ones were not trained as the settings say.",
     )
     data: DataConfig = DataConfig()
     attack: AttackConfig = AttackConfig()
     noise: NoiseConfig = NoiseConfig()
     training: TrainingConfig = TrainingConfig()
     certification: CertificationConfig = CertificationConfig()
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random in the run.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Seed of everything random in the run.")
 
     @property
     def denoiser(self) -> str:
@@ -284,7 +420,7 @@ class RunConfig(Group):
         return self.data.name if self.noise.denoiser == "auto" else self.noise.denoiser
 
     def differs(self, wanted: RunConfig) -> list[str]:
-        """The dotted keys in which this is not what is wanted, but for the title, and for what ``auto`` came to be."""
+        """The dotted keys that differ from ``wanted``, apart from the title and from values resolved from ``auto``."""
         mine = flatten(self)
         return [
             key for key, value in flatten(wanted).items() if value not in (None, "auto", mine[key]) and key != "title"
@@ -294,20 +430,22 @@ class RunConfig(Group):
     def _one_system(self) -> RunConfig:
         """A certificate is a theorem about one noise law and one way to share out the training images."""
         name, noise = self.certification.certificate, self.noise
-        kind = CERTIFICATES[name]
+        kind, law = CERTIFICATES[name], NOISE_LAWS[noise.law]
         if (noise.law, self.training.sees) != (kind.law, kind.sees):
             raise ValueError(
                 f"certification.certificate {name} needs noise.law {kind.law} and training.sees {kind.sees}, "
                 f"not {noise.law} and {self.training.sees}"
             )
-        if noise.law != "gaussian" and {noise.train_map, noise.test_map} != {"uniform"}:
+        if law.one_level and {noise.train_map, noise.test_map} != {"uniform"}:
             raise ValueError(
                 f"noise.law {noise.law} has one level for all: set noise.train_map and test_map to uniform"
             )
-        if noise.preprocessing == "denoise" and not noise.law.startswith("gaussian"):
-            raise ValueError(f"noise.preprocessing denoise needs Gaussian noise, not noise.law {noise.law}")
-        if noise.law == "flips" and not self.data.binary:
-            raise ValueError("noise.law flips needs data.binary: there is nothing to flip in a grey pixel")
+        if PREPROCESSING[noise.preprocessing].gaussian_only and not law.gaussian:
+            raise ValueError(
+                f"noise.preprocessing {noise.preprocessing} needs Gaussian noise, not noise.law {noise.law}"
+            )
+        if law.binary and not self.data.binary:
+            raise ValueError(f"noise.law {noise.law} needs data.binary: there is nothing to flip in a grey pixel")
         return self
 
 
@@ -322,7 +460,7 @@ def parse(values: dict[str, Any]) -> RunConfig:
         config.model_dump_json()
         return config
     except PydanticSerializationError:
-        raise ConfigError("a text holds half a character, which no file can hold") from None
+        raise ConfigError("the text contains an unpaired surrogate") from None
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -368,6 +506,12 @@ def override(config: RunConfig, assignments: dict[str, str]) -> RunConfig:
         except json.JSONDecodeError:
             place[name] = text
     return parse(values)
+
+
+def setting(key: str) -> FieldInfo:
+    """The description of a setting: title, help, default, range, under its dotted key."""
+    group, _, name = key.rpartition(".")
+    return (RunConfig.model_fields[group].annotation if group else RunConfig).model_fields[name]
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

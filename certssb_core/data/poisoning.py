@@ -17,22 +17,31 @@ LABEL_MODES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Method:
-    """How poisons are made: its name, its arXiv number, and whether it aims at single test images as they are, rather
-    than at every image with the trigger."""
+    """How poisoned images are made.
+
+    Attributes:
+        title: for people.
+        source: its arXiv number.
+        victims: True where it aims at single test images as they are, instead of every image with the trigger.
+        crafted: True where images are changed by gradient on the attacker's models, and labels are kept.
+        preset_steps: gradient steps in our presets.
+    """
 
     title: str
     source: str
     victims: bool
+    crafted: bool = True
+    preset_steps: int = 60
 
 
 METHODS: dict[str, Method] = {
-    "stamp": Method("The trigger stamped on", "1708.06733", False),
+    "stamp": Method("The trigger stamped on", "1708.06733", False, crafted=False),
     "feature-collision": Method("Feature collision", "1804.00792", True),
     "convex-polytope": Method("Convex polytope", "1905.05897", True),
     "bullseye-polytope": Method("Bullseye polytope", "2005.00191", True),
     "gradient-matching": Method("Gradient matching", "2009.02276", True),
     "sleeper-agent": Method("Sleeper agent", "2106.08970", False),
-    "hidden-trigger": Method("Hidden trigger", "1910.00033", False),
+    "hidden-trigger": Method("Hidden trigger", "1910.00033", False, preset_steps=600),
     "clean-label-backdoor": Method("Clean-label backdoor", "1912.02771", False),
 }
 """All but the first are clean-label: images of the target class are changed by gradient on the attacker's models."""
@@ -103,7 +112,7 @@ def poison(
             f"only {len(eligible)} of {len(labels)} training images: lower the rate or change the label mode."
         )
     indices = np.sort(np.random.default_rng(seed).permutation(eligible)[:count])
-    if method == "stamp":
+    if not METHODS[method].crafted:
         settings = {"patch_size": patch_size, "patch_value": patch_value, "pattern_seed": pattern_seed}
         triggered = apply_trigger(images[indices], trigger, norm=norm, **settings)
     else:

@@ -22,11 +22,13 @@ FOUR_PIXEL_OFFSETS = ((-1, 1), (0, 0), (1, -1), (1, 1))
 
 @dataclass(frozen=True)
 class Trigger:
-    """One entry of `TRIGGERS`: how to stamp images, before clamping."""
+    """One entry of `TRIGGERS`: how to stamp images, before clamping, and whether its norm can be chosen."""
 
     title: str
     stamp: Callable[..., np.ndarray]
     """``(images, *, norm, patch_size, patch_value, pattern_seed)`` -> images, not yet clamped to [0, 1]."""
+    has_norm: bool = True
+    """False where pixels are overwritten: then ``norm`` is ignored."""
 
 
 def apply_trigger(
@@ -154,5 +156,5 @@ TRIGGERS: dict[str, Trigger] = {
     "one-pixel": Trigger("One pixel", _pixels(ONE_PIXEL, ((0, 0),))),
     "four-pixel": Trigger("Four pixels", _pixels(FOUR_PIXEL, FOUR_PIXEL_OFFSETS)),
     "blended": Trigger("Blended pattern", _blended),
-    "patch": Trigger("Corner patch", _patch),
+    "patch": Trigger("Corner patch", _patch, has_norm=False),
 }

@@ -90,7 +90,7 @@ def total(wanted: Mapping[RunConfig, int], runs_dir: Path) -> Cost | None:
 def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
     """The work of every stage times what a unit of it took here, shared among the processes."""
     noise, training = config.noise, config.training
-    searched = {"train": noise.train_map == "sample-specific", "test": noise.test_map == "sample-specific"}
+    searched = {"train": noise.searches_train, "test": noise.searches_test}
     sizes = [measured.train_images] * searched["train"] + 2 * [measured.test_images] * searched["test"]
     looks = (2 + noise.candidates) * noise.draws * measured.forward
     ascent = noise.iterations * noise.draws * measured.backward
@@ -188,10 +188,9 @@ def _comparable(config: RunConfig, known: RunConfig) -> bool:
 def _work(config: RunConfig) -> dict[str, float]:
     """Units of work per stage; stages not named cost the same in every run."""
     noise, training = config.noise, config.training
-    searched = "sample-specific" in (noise.train_map, noise.test_map)
     return {
         "undefended": training.single_epochs,
-        "sigma": noise.iterations * noise.draws if searched else 0,
+        "sigma": noise.iterations * noise.draws if noise.searches else 0,
         "members": training.members * training.epochs * training.share,
         "votes": training.members,
     }

@@ -135,7 +135,7 @@ class RunContext:
             return TrainingSet(images, labels)
         law, classes = NOISE_LAWS[self.config.noise.law], int(self.tensors["classes"])
         copy = law.training_set(images, labels, sigma, classes=classes, seed=self.seed, member=member)
-        prepared = PREPROCESSING[self.config.noise.preprocessing]
+        prepared = PREPROCESSING[self.config.noise.preprocessing].apply
         return TrainingSet(prepared(copy.images, sigma.to(images.device), self.config.denoiser), copy.labels)
 
     def trained(

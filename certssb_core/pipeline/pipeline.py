@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.metrics import store_metrics
 from certssb_core.data.system_memory import memory
 from certssb_core.ensemble import shards
@@ -87,7 +88,7 @@ class Pipeline:
     def _prepare(self, engine: Engine) -> None:
         self._lay_out()
         crafted = crafted_images(self.run)
-        if self.run.config.attack.method != "stamp" and crafted is None and len(self.inputs.poisoned.indices):
+        if self.run.config.attack.crafted and crafted is None and len(self.inputs.poisoned.indices):
             ((_, crafted),) = engine.map(tasks.craft, [(self.run.path,)])
             self.inputs = run_inputs(self.run, crafted=crafted)
             context.write_scratch(self.run, self.inputs)
@@ -131,8 +132,7 @@ class Pipeline:
 
     @property
     def _needs_sigma(self) -> bool:
-        noise = self.run.config.noise
-        return "sample-specific" in (noise.train_map, noise.test_map)
+        return self.run.config.noise.searches
 
     def _sigma(self, engine: Engine) -> None:
         if not (self.run.path / "sigma.safetensors").exists():
@@ -223,11 +223,7 @@ class Pipeline:
         advice = "start a run with a lower training.learning_rate"
         if not held:
             raise RunError(f"every member diverged: {advice}")
-        law = self.run.config.noise.law
-        if left_out and law not in (
-            "gaussian",
-            "none",
-        ):  # a DPA part that is left out votes for nobody, which is covered
+        if left_out and not CERTIFICATES[self.run.config.certification.certificate].may_leave_out:
             raise RunError(
                 f"{len(left_out)} members diverged. A certificate that counts changes of the training images cannot "
                 f"leave members out: such a change might make others diverge; {advice}"

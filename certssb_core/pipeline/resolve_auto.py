@@ -92,9 +92,9 @@ def resolve_denoiser(run: Run, *, channels: int, side: int) -> None:
         RunError: there is none, it does not know such images or so much noise, or it is not the one the run began with.
     """
     noise = run.config.noise
-    if noise.preprocessing != "denoise":
+    if not noise.denoises:
         return
-    name, loudest = run.config.denoiser, noise.sigma_max if noise.train_map == "sample-specific" else noise.sigma
+    name, loudest = run.config.denoiser, noise.sigma_max if noise.searches_train else noise.sigma
     if not server_limits.current().downloads:
         os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's own word for it, read when diffusers is first imported
     try:

@@ -31,10 +31,10 @@ def noise_levels(
     """
     noise = run.config.noise
     counts = {"train": len(inputs.poisoned.labels)} | dict.fromkeys(SETS, len(inputs.dataset.test_labels))
-    maps = {"train": noise.train_map} | dict.fromkeys(SETS, noise.test_map)
+    searches = {"train": noise.searches_train} | dict.fromkeys(SETS, noise.searches_test)
     arrays = {which: np.full(count, noise.level) for which, count in counts.items()}
     arrays["train_labels"] = inputs.poisoned.labels
-    searched = {which: count for which, count in counts.items() if maps[which] == "sample-specific"}
+    searched = {which: count for which, count in counts.items() if searches[which]}
     if not searched:
         return arrays
     for which, found in _searched(run, engine, searched, progress).items():

@@ -268,7 +268,7 @@ def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, si
 def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:
     """The noise at which test inputs are voted on: always one level for all, and σ*_x where the run has it."""
     levels = {"uniform": torch.full_like(sigma, config.noise.level)}
-    if config.noise.test_map == "sample-specific":
+    if config.noise.searches_test:
         levels["sample-specific"] = sigma
     return levels
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from certssb_core.config.schema import AttackConfig
-from certssb_core.data.triggers import actual_norms, apply_trigger
+from certssb_core.data.triggers import TRIGGERS, actual_norms, apply_trigger
 from certssb_core.errors import DataError
 from certssb_core.query.reply import Reply
 from certssb_core.runs.inputs import trigger_settings
@@ -43,7 +43,7 @@ def triggered(image: np.ndarray, attack: AttackConfig, trigger: str, strength: f
     if not strength:
         return image
     settings = trigger_settings(attack) | {"trigger": trigger, "norm": strength}
-    if trigger == "patch":
+    if not TRIGGERS[trigger].has_norm:
         settings["patch_value"] = min(strength, 1.0)
     return apply_trigger(image[None], **settings)[0]
 

@@ -173,7 +173,7 @@ class LoadedEnsemble:
             return ascend(self._base, x, tasks.search_settings(self.config), seed=self.config.seed).sigma
 
     def _known_levels(self, inputs: Inputs) -> dict[bytes, float]:
-        if self.config.noise.test_map != "sample-specific":
+        if not self.config.noise.searches_test:
             return {}
         sigma = self.run.arrays("sigma")
         return {
@@ -183,7 +183,7 @@ class LoadedEnsemble:
         }
 
     def _base_network(self) -> nn.Module | None:
-        if self.config.noise.test_map != "sample-specific":
+        if not self.config.noise.searches_test:
             return None
         base = self._build(context.SINGLES["base"])
         base.load_state_dict(shards.read(context.single_path(self.run, "base")))

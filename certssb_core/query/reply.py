@@ -76,7 +76,7 @@ def check_can_answer(run: Run) -> None:
         raise RunError(f"{run.name} is not finished; resume it first")
     if not members.is_dir():
         raise RunError(f"{run.name} came as a capsule, without its members, so nobody can vote on a new image")
-    if run.config.noise.test_map == "sample-specific" and run.config.origin != "trained":
+    if run.config.noise.searches_test and run.config.origin != "trained":
         raise RunError(f"{run.name} was imported without its base classifier: σ* of a new image cannot be found")
     if not any(members.glob("shard-*.safetensors")):
         raise RunError(f"{members} holds no members: this run cannot vote again")

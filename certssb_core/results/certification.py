@@ -157,7 +157,7 @@ def joint_budget(run_votes: RunVotes, certificates: pd.DataFrame, *, norm: float
 
 def conditions(config: RunConfig, condition: str) -> str:
     """``condition`` of a certificate, and what the run's preprocessing adds to it."""
-    return f"{condition} {DENOISED}" if config.noise.preprocessing == "denoise" else condition
+    return f"{condition} {DENOISED}" if config.noise.denoises else condition
 
 
 def promise(config: RunConfig, mode: str) -> Promise:

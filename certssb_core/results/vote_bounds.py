@@ -70,13 +70,15 @@ def bound_rule(votes: InputVotes, config: RunConfig, *, mode: str, bound: str) -
     """The rule of a mode; the release's, and some kinds of certificate, have a bound of their own.
 
     Raises:
-        RunError: there are no votes in this mode.
+        RunError: there are no votes in this mode, or there is no such bound.
     """
     if mode not in (known := modes(votes, config)):
         raise RunError(f"this run has no votes in mode {mode!r}; it has {', '.join(known)}")
     if mode == published_release.MODE:
         return BoundRule("uniform", own_map(votes, config), published_release.BOUND, published_release.COUNT)
     kind = CERTIFICATES[config.certification.certificate]
+    if kind.bound is None and bound not in BOUNDS:
+        raise RunError(f"there is no bound {bound!r}; choose one of {', '.join(BOUNDS)}")
     return BoundRule(mode, mode, kind.bound or BOUNDS[bound], votes.members)
 
 

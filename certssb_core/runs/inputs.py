@@ -49,7 +49,7 @@ def trigger_settings(attack: AttackConfig) -> dict:
 def crafted_images(run: Run) -> np.ndarray | None:
     """``(k, C, H, W)`` what a clean-label attack made of the poisoned images; None where the trigger is stamped on, or
     nothing has been made yet."""
-    if run.config.attack.method == "stamp" or not (run.path / "poison.safetensors").exists():
+    if not run.config.attack.crafted or not (run.path / "poison.safetensors").exists():
         return None
     return run.arrays("poison").get("images")
 

@@ -1,18 +1,17 @@
-"""Noise laws: what a member sees of the training set, and of a test input (METHOD §2).
+"""Noise laws: they draw a member's copy of the training set, and of a test input (METHOD §2).
 
 A law is one entry of :data:`NOISE_LAWS`. The certificate is about *one* noisy copy of the training set
 per member, so a law draws once per (member, image) and never again: every method is a pure function of
-its arguments.
+its arguments. Torch is loaded when noise is drawn: the config reads the laws' properties without it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
-from certssb_core.smoothing.seeds import standard_normal
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -23,32 +22,50 @@ class TrainingSet:
     labels: torch.Tensor
 
 
-class NoiseLaw(Protocol):
+class NoiseLaw:
     """How one member's copy of the data is drawn. ``sigma`` is the law's level, one number per image.
 
     Attributes:
-        isotropic: alike in every direction, so that an orthonormal projection of the noise is noise of this law.
+        title: for people.
+        level_setting: the setting of the noise that is the level for all images; None where the law has no level.
+        one_level: True where all images have the same level.
+        isotropic: True where an orthonormal projection of the noise is noise of this law.
+        gaussian: True for Gaussian noise on the training images, which a denoiser can take off.
+        binary: True where pixels must be 0 or 1.
+        checklist: how training noise is drawn, in words, for the soundness inspector.
     """
 
-    isotropic: bool
+    title: ClassVar[str]
+    level_setting: ClassVar[str | None] = "sigma"
+    one_level: ClassVar[bool] = True
+    isotropic: ClassVar[bool] = True
+    gaussian: ClassVar[bool] = False
+    binary: ClassVar[bool] = False
+    checklist: ClassVar[str] = (
+        "Drawn once per member and image, before the first epoch, and never again; no augmentation mixes images."
+    )
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
-    ) -> TrainingSet: ...
+    ) -> TrainingSet:
+        raise NotImplementedError
 
-    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor: ...
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+        raise NotImplementedError
 
 
-class GaussianNoise:
+class GaussianNoise(NoiseLaw):
     """x + σ z with z ~ N(0, I), unclamped: the clamp would leave the theorem's Gaussian (2003.08904, 2504.21730)."""
 
-    isotropic = True
+    title = "Gaussian noise on training images and test input"
+    one_level = False
+    gaussian = True
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
     ) -> TrainingSet:
         """x_i + σ_i z_{m,i}: noise ``(n, C, H, W)`` of its own for every image; ``sigma`` is ``(n,)``."""
-        noise = standard_normal(
+        noise = _normal(
             len(images),
             tuple(images.shape[1:]),
             seed=seed,
@@ -61,7 +78,7 @@ class GaussianNoise:
 
     def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
         """x + σ_x u_m: one draw u_m ``(C, H, W)`` per member, the same for every input; ``sigma`` is ``(n,)``."""
-        noise = standard_normal(
+        noise = _normal(
             1, tuple(images.shape[1:]), seed=seed, purpose="test noise", member=member, device=images.device
         )
         return images + _per_image(sigma, images) * noise
@@ -70,11 +87,14 @@ class GaussianNoise:
 class TrainingNoise(GaussianNoise):
     """Gaussian noise on the training images alone: the test input is seen as it is (2403.11981)."""
 
+    title = "Gaussian noise on training images only"
+    one_level = True
+
     def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
         return images
 
 
-class Flips:
+class Flips(NoiseLaw):
     """Each binary feature and each label is kept with probability β, else flipped (2002.11750); the level is β.
 
     Notes:
@@ -84,15 +104,20 @@ class Flips:
         certificate counts it as one.
     """
 
+    title = "Flipped features and labels"
+    level_setting = "keep"
     isotropic = False
+    binary = True
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
     ) -> TrainingSet:
         """Features and labels flipped, with draws of their own for every image; ``sigma`` is β, ``(n,)``."""
+        import torch
+
         streams = {"seed": seed, "member": member, "device": images.device}
-        draws = standard_normal(len(images), tuple(images.shape[1:]), purpose="training flips", **streams)
-        share = torch.special.ndtr(standard_normal(len(images), (), purpose="label flips", **streams).double())
+        draws = _normal(len(images), tuple(images.shape[1:]), purpose="training flips", **streams)
+        share = torch.special.ndtr(_normal(len(images), (), purpose="label flips", **streams).double())
         keep = sigma.to(share)
         other = (1 - keep) / (keep + (classes - 1) * (1 - keep))  # the probability of every other class
         step = 1 + (share / other).long()
@@ -101,16 +126,18 @@ class Flips:
 
     def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
         """The same features flipped in every input; ``sigma`` is β, ``(n,)``."""
-        draws = standard_normal(
+        draws = _normal(
             1, tuple(images.shape[1:]), seed=seed, purpose="test flips", member=member, device=images.device
         )
         return _flipped(images, draws, sigma)
 
 
-class NoNoise:
+class NoNoise(NoiseLaw):
     """The data as they are: members differ in the images that they see (2006.14768)."""
 
-    isotropic = True
+    title = "No noise"
+    level_setting = None
+    checklist = "There is none: each image reaches the one member that its hash names."
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
@@ -121,8 +148,16 @@ class NoNoise:
         return images
 
 
+def _normal(count: int, shape: tuple[int, ...], **stream: Any) -> torch.Tensor:
+    from certssb_core.smoothing.seeds import standard_normal
+
+    return standard_normal(count, shape, **stream)
+
+
 def _flipped(images: torch.Tensor, draws: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """Features 0 and 1 exchanged where a standard normal draw lies above Φ⁻¹(β)."""
+    import torch
+
     return torch.where(draws > _per_image(torch.special.ndtri(keep.double()), images), 1 - images, images)
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError, model_validator
 
-from certssb_core.config.schema import Group, RunConfig, flatten, override
+from certssb_core.config.choices import choices
+from certssb_core.config.schema import Group, RunConfig, flatten, override, setting
 from certssb_core.errors import ConfigError
 
 MOST_RANGES, MOST_CHOICES = 8, 20
@@ -75,9 +76,9 @@ def tunable() -> dict[str, Kind]:
     for key in flatten(RunConfig()):
         if key in _NOT_VARIED:
             continue
-        annotation = _annotation(key)
+        annotation = setting(key).annotation
         parts = {part for part in get_args(annotation) if part is not type(None)} or {annotation}
-        if get_origin(annotation) is Literal and len(get_args(annotation)) > 1:
+        if len(options(key)) > 1:
             kinds[key] = "choice"
         elif int in parts:
             kinds[key] = "whole number"
@@ -88,7 +89,7 @@ def tunable() -> dict[str, Kind]:
 
 def options(key: str) -> tuple[str, ...]:
     """All values of a setting that is a choice."""
-    return get_args(_annotation(key))
+    return tuple(choices(setting(key)))
 
 
 def parse(text: str) -> tuple[str, Range]:
@@ -163,11 +164,6 @@ def _few(values: Range) -> tuple[Any, ...]:
     """The two outermost values."""
     first, *_, last = values.ends()
     return tuple(int(end) if not isinstance(end, str) and end == int(end) else end for end in (first, last))
-
-
-def _annotation(key: str) -> Any:
-    group, _, name = key.rpartition(".")
-    return (RunConfig.model_fields[group].annotation if group else RunConfig).model_fields[name].annotation
 
 
 def _number_or_word(text: str) -> int | float | str:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from certssb_core.errors import RunError
+from certssb_core.errors import Differs, NotPossible, RunError
 from certssb_core.runs.run import Run
 from certssb_core.verification import certificates, metrics, recorded_files, store
-from certssb_core.verification.evidence import Differs, Evidence, NotPossible
+from certssb_core.verification.evidence import Evidence
 
 CHECKS: dict[str, Callable[[Evidence], str]] = {
     "files": recorded_files.hashes,

@@ -1,4 +1,4 @@
-"""What a finished run's files say, read afresh, and how recorded and recomputed values are compared."""
+"""The files of a finished run, read afresh, and the comparison of recorded with recomputed values."""
 
 from __future__ import annotations
 
@@ -12,23 +12,15 @@ from numpy.typing import ArrayLike
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.config.schema import RunConfig
-from certssb_core.errors import DataError
+from certssb_core.errors import DataError, Differs, NotPossible
 from certssb_core.runs import data_record, store_columns
 from certssb_core.runs.files import CAPSULE
 from certssb_core.runs.inputs import SETS, Inputs, attacked_inputs, crafted_images, load_dataset
 from certssb_core.runs.run import Run
-from certssb_core.verification.vote_selection import READINGS, Read, Recorded
+from certssb_core.verification.vote_selection import SELECTIONS, CertifyingVotes, RecordedVotes
 
 TOLERANCE = 1e-9
 """Absolute and relative; the two ways of computing agree to about 1e-12."""
-
-
-class Differs(Exception):
-    """Recorded and recomputed disagree; the message names the first place."""
-
-
-class NotPossible(Exception):
-    """What a check needs is not there; the message says what."""
 
 
 def same(
@@ -62,7 +54,7 @@ class Evidence:
 
     @cached_property
     def capsule(self) -> dict[str, Any]:
-        """What the capsule that a run came as says about itself."""
+        """The description inside the capsule that a run came as."""
         return json.loads((self.run.path / CAPSULE).read_text(encoding="utf-8"))
 
     @property
@@ -71,11 +63,11 @@ class Evidence:
 
     @property
     def kind(self) -> CertificateKind:
-        """What the run certifies, and in which unit."""
+        """The kind of certificate that the run makes."""
         return CERTIFICATES[self.config.certification.certificate]
 
     def hashed(self, name: str) -> bool:
-        """Whether the manifest names this file, so that it has to be here."""
+        """True where the manifest names this file, so that it has to be here."""
         return name in self.run.manifest["sha256"]
 
     @cached_property
@@ -91,10 +83,10 @@ class Evidence:
         return self.run.arrays("sigma")
 
     @cached_property
-    def readings(self) -> list[Read]:
-        """What certifies the inputs of each set, found again from the votes."""
-        read = READINGS[self.config.noise.test_map]
-        return [read(Recorded(which, self.votes, self.sigma, self.config)) for which in SETS]
+    def certifying(self) -> list[CertifyingVotes]:
+        """The votes that certify the inputs of each test set, chosen again."""
+        select = SELECTIONS[self.config.noise.test_map]
+        return [select(RecordedVotes(test_set, self.votes, self.sigma, self.config)) for test_set in SETS]
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from certssb_core.errors import Differs, NotPossible
 from certssb_core.store.store import CASES
 from certssb_core.verification import recompute
-from certssb_core.verification.evidence import Differs, Evidence, NotPossible, same
+from certssb_core.verification.evidence import Evidence, same
 
 ATTACK_WORKS = 0.5
 """Undefended attack success rate from which an attack is said to work."""

@@ -9,11 +9,12 @@ import numpy as np
 from safetensors import safe_open
 
 from certssb_core.audit.inspection import inspect
+from certssb_core.errors import Differs, NotPossible
 from certssb_core.runs import data_record, files
 from certssb_core.runs.files import CARRIED, INSPECTION
 from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
-from certssb_core.verification.evidence import Differs, Evidence, NotPossible, same
+from certssb_core.verification.evidence import Evidence, same
 
 CORE = ("config.json", "certificates.csv", "metrics.json")
 
@@ -104,11 +105,10 @@ def dataset(evidence: Evidence) -> str:
 
 def noise_levels(evidence: Evidence) -> str:
     noise, sigma = evidence.config.noise, evidence.sigma
-    maps = {"train": noise.train_map, **dict.fromkeys(SETS, noise.test_map)}
-    for which, noise_map in ((which, noise_map) for which, noise_map in maps.items() if which in sigma):
-        searched = noise_map == "sample-specific"
+    searches = {"train": noise.searches_train, **dict.fromkeys(SETS, noise.searches_test)}
+    for which, searched in ((which, searched) for which, searched in searches.items() if which in sigma):
         low, high = (noise.sigma_min, noise.sigma_max) if searched else (noise.level, noise.level)
         rows = [f"{which} {index}" for index in range(len(sigma[which]))]
         same("σ", sigma[which], np.clip(sigma[which], low, high), rows, tolerance=1e-6)
-    same("sigma", evidence.table["sigma"], np.concatenate([read.sigma for read in evidence.readings]), evidence.rows)
+    same("sigma", evidence.table["sigma"], np.concatenate([read.sigma for read in evidence.certifying]), evidence.rows)
     return "σ of every row is the one that was voted at; all lie in the config's range"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from certssb_core.errors import Differs, NotPossible
 from certssb_core.runs import store_columns
 from certssb_core.runs.inputs import SETS
 from certssb_core.store.store import CASES
 from certssb_core.verification import recompute
-from certssb_core.verification.evidence import TOLERANCE, Differs, Evidence, NotPossible, same
+from certssb_core.verification.evidence import TOLERANCE, Evidence, same
 
 
 def as_exported(evidence: Evidence) -> str:

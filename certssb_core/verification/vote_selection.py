@@ -1,96 +1,115 @@
-"""Which votes certify an input and at which σ, in every noise map, a second time: for verification only."""
+"""The votes that certify each input, and their σ, in every noise map: chosen a second time, for verification only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
 from certssb_core.config.schema import RunConfig
-from certssb_core.verification.bounds import BOUNDS, Ballots
+from certssb_core.errors import NotPossible
+from certssb_core.verification.bounds import BOUNDS, OWN_BOUNDS, Ballots
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
-    """The votes that certify ``n`` inputs, the ``sigma`` ``(n,)`` they were cast at, and the bounds they establish:
-    columns ``prediction, p_a_lower, p_b_upper``."""
+class CertifyingVotes:
+    """The votes that certify ``n`` inputs.
+
+    Attributes:
+        ballots: the votes.
+        sigma: ``(n,)`` noise levels at which they were cast.
+        bounds: columns ``prediction, p_a_lower, p_b_upper``.
+    """
 
     ballots: Ballots
     sigma: np.ndarray
-    bounds: pd.DataFrame
+    recorded: RecordedVotes
+    alpha: float
+
+    @cached_property
+    def bounds(self) -> pd.DataFrame:
+        return self.recorded.bound(self.ballots, self.alpha)
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded:
-    """What a run recorded of one set's votes, and the rules of its config."""
+class RecordedVotes:
+    """A run's recorded votes on one test set, and the rules of its config."""
 
-    which: str
+    test_set: str
     votes: dict[str, np.ndarray]
     sigma: dict[str, np.ndarray]
     config: RunConfig
 
     @property
     def classes(self) -> int:
-        return self.votes[f"softmax/{self.which}/uniform"].shape[1]
+        return self.votes[f"softmax/{self.test_set}/uniform"].shape[1]
 
     def ballots(self, noise_map: str) -> Ballots:
-        votes, softmax = (self.votes[f"{kind}/{self.which}/{noise_map}"] for kind in ("votes", "softmax"))
+        votes, softmax = (self.votes[f"{kind}/{self.test_set}/{noise_map}"] for kind in ("votes", "softmax"))
         return Ballots(votes, softmax, self.classes)
 
     def candidates(self) -> list[Ballots]:
-        votes, softmax = (self.votes[f"{kind}/{self.which}/candidates"] for kind in ("votes", "softmax"))
+        votes, softmax = (self.votes[f"{kind}/{self.test_set}/candidates"] for kind in ("votes", "softmax"))
         return [Ballots(votes[:, k], softmax[k], self.classes) for k in range(len(self.config.noise.test_candidates))]
 
     def bound(self, ballots: Ballots, alpha: float) -> pd.DataFrame:
+        """Bound the ballots by the run's rule.
+
+        Raises:
+            NotPossible: the rule has no second implementation.
+        """
         rule = self.config.certification
-        return BOUNDS["counted" if rule.certificate == "partition" else rule.bound](ballots, alpha)
+        recount = OWN_BOUNDS.get(rule.certificate) or BOUNDS.get(rule.bound)
+        if recount is None:
+            raise NotPossible(f"the bound {rule.bound} has no independent re-verification")
+        return recount(ballots, alpha)
 
 
-def at_one_level(recorded: Recorded) -> Read:
+def at_one_level(recorded: RecordedVotes) -> CertifyingVotes:
     """Uniform: one level for all. Sample-specific: σ*_x."""
     noise = recorded.config.noise
     ballots = recorded.ballots(noise.test_map)
-    count = ballots.votes.shape[1]
-    sigma = np.full(count, noise.level) if noise.test_map == "uniform" else recorded.sigma[recorded.which]
-    return Read(ballots, sigma, recorded.bound(ballots, recorded.config.certification.alpha))
+    levels = recorded.sigma[recorded.test_set] if noise.searches_test else np.full(ballots.votes.shape[1], noise.level)
+    return CertifyingVotes(ballots, levels, recorded, recorded.config.certification.alpha)
 
 
-def voted(recorded: Recorded) -> Read:
-    """The best of K candidates, each bounded at α/K by all members."""
+def voted(recorded: RecordedVotes) -> CertifyingVotes:
+    """Bound each of K candidates at α/K by all members; take the best."""
     candidates = recorded.candidates()
     alpha = recorded.config.certification.alpha / len(candidates)
-    anchor = recorded.ballots("uniform").counts.argmax(axis=1)
-    radii = _radii([recorded.bound(one, alpha) for one in candidates], recorded.config.noise.test_candidates, anchor)
+    leading = recorded.ballots("uniform").counts.argmax(axis=1)
+    bounds = [recorded.bound(ballots, alpha) for ballots in candidates]
+    radii = _radii(bounds, recorded.config.noise.test_candidates, leading)
     return _taken(recorded, candidates, pd.DataFrame(radii).idxmax(axis=0).tolist(), alpha)
 
 
-def set_aside(recorded: Recorded) -> Read:
-    """Of the few candidates that the first members promise most of, the best, each bounded by the others at its share
-    of α."""
+def set_aside(recorded: RecordedVotes) -> CertifyingVotes:
+    """The first members shortlist J candidates; the others bound each at α/J; take the best."""
     noise, candidates = recorded.config.noise, recorded.candidates()
     kept = min(noise.kept, len(candidates))
     alpha = recorded.config.certification.alpha / kept
     members = candidates[0].members
     aside = min(max(1, round(noise.aside * members)), members - 1)
-    anchor = Ballots(recorded.ballots("uniform").votes[:aside], None, recorded.classes).counts.argmax(axis=1)
+    leading = Ballots(recorded.ballots("uniform").votes[:aside], None, recorded.classes).counts.argmax(axis=1)
     forecasts = [
-        BOUNDS["clopper-pearson"](_forecast(one.votes[:aside], members - aside, one.classes), alpha)
-        for one in candidates
+        BOUNDS["clopper-pearson"](_forecast(ballots.votes[:aside], members - aside, ballots.classes), alpha)
+        for ballots in candidates
     ]
-    promised = _radii(forecasts, noise.test_candidates, anchor)
-    rest = [Ballots(one.votes[aside:], None, one.classes) for one in candidates]
-    radii = _radii([recorded.bound(one, alpha) for one in rest], noise.test_candidates, anchor)
+    promised = _radii(forecasts, noise.test_candidates, leading)
+    rest = [Ballots(ballots.votes[aside:], None, ballots.classes) for ballots in candidates]
+    radii = _radii([recorded.bound(ballots, alpha) for ballots in rest], noise.test_candidates, leading)
     chosen = []
-    for row in range(len(anchor)):
+    for row in range(len(leading)):
         best_first = sorted(range(len(candidates)), key=lambda k: -promised[k][row])[:kept]
         chosen.append(max(best_first, key=lambda k: radii[k][row]))
     return _taken(recorded, rest, chosen, alpha)
 
 
-READINGS: dict[str, Callable[[Recorded], Read]] = {
+SELECTIONS: dict[str, Callable[[RecordedVotes], CertifyingVotes]] = {
     "uniform": at_one_level,
     "sample-specific": at_one_level,
     "voted": voted,
@@ -99,24 +118,24 @@ READINGS: dict[str, Callable[[Recorded], Read]] = {
 """By the name of the test noise map in the config."""
 
 
-def _radii(frames: list[pd.DataFrame], sigmas: tuple[float, ...], anchor: np.ndarray) -> list[pd.Series]:
-    """At each candidate, the radius of every input for the class that is to be certified; 0 where that is not it."""
+def _radii(frames: list[pd.DataFrame], sigmas: tuple[float, ...], leading: np.ndarray) -> list[pd.Series]:
+    """At each candidate, the radius of every input for the ``leading`` class; 0 where another class is certified."""
     return [
         ((norm.ppf(frame["p_a_lower"]) - norm.ppf(frame["p_b_upper"])) * pd.Series(sigma, frame.index)).where(
-            frame["prediction"] == anchor, 0.0
+            frame["prediction"] == leading, 0.0
         )
         for frame, sigma in zip(frames, sigmas, strict=True)
     ]
 
 
-def _taken(recorded: Recorded, candidates: list[Ballots], chosen: list[int], alpha: float) -> Read:
-    """The votes of the chosen candidates, bounded at ``alpha``."""
+def _taken(recorded: RecordedVotes, candidates: list[Ballots], chosen: list[int], alpha: float) -> CertifyingVotes:
+    """The votes of the chosen candidates, to be bounded at ``alpha``."""
     votes = np.column_stack([candidates[k].votes[:, row] for row, k in enumerate(chosen)])
     softmax = None
     if candidates[0].softmax is not None:
         softmax = np.stack([candidates[k].softmax[row] for row, k in enumerate(chosen)])
     ballots = Ballots(votes, softmax, recorded.classes)
-    return Read(ballots, np.array(recorded.config.noise.test_candidates)[chosen], recorded.bound(ballots, alpha))
+    return CertifyingVotes(ballots, np.array(recorded.config.noise.test_candidates)[chosen], recorded, alpha)
 
 
 def _forecast(votes: np.ndarray, more: int, classes: int) -> Ballots:

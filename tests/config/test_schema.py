@@ -1,7 +1,6 @@
 """The config: presets are valid, settings can be overridden, and bad input is answered in plain words."""
 
 import json
-from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from certssb_core.attacks.clean_label import CRAFTS
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.config import schema
+from certssb_core.config.choices import choices
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.data.datasets import DATASETS
 from certssb_core.data.poisoning import LABEL_MODES, METHODS
@@ -22,22 +22,35 @@ from certssb_core.smoothing.preprocessing import PREPROCESSING
 
 
 @pytest.mark.parametrize(
-    ("names", "registry"),
+    ("key", "registry"),
     [
-        (schema.DatasetName, DATASETS),
-        (schema.TriggerName, TRIGGERS),
-        (schema.LabelMode, LABEL_MODES),
-        (schema.MethodName, METHODS),
-        (schema.MethodName, {"stamp": None} | CRAFTS),
-        (schema.NoiseLawName, NOISE_LAWS),
-        (schema.PreprocessingName, PREPROCESSING),
-        (schema.ModelName, {"auto": None} | MODELS),
-        (schema.BoundName, BOUNDS),
-        (schema.CertificateName, CERTIFICATES),
+        ("data.name", DATASETS),
+        ("attack.trigger", TRIGGERS),
+        ("attack.label_mode", LABEL_MODES),
+        ("attack.method", METHODS),
+        ("attack.method", {"stamp": None} | CRAFTS),
+        ("noise.law", NOISE_LAWS),
+        ("noise.preprocessing", PREPROCESSING),
+        ("training.model", {"auto": None} | MODELS),
+        ("certification.bound", BOUNDS),
+        ("certification.certificate", CERTIFICATES),
     ],
 )
-def test_the_schema_names_what_the_registries_hold(names, registry):
-    assert set(get_args(names)) == set(registry)
+def test_the_schema_offers_the_entries_of_the_registries(key, registry):
+    assert set(choices(schema.setting(key))) == set(registry)
+
+
+@pytest.mark.parametrize("key", schema.flatten(schema.RunConfig()))
+def test_every_setting_has_a_title_and_a_sentence_for_people(key):
+    field = schema.setting(key)
+    assert field.title
+    assert field.description.endswith(".")
+    assert len(field.description.split()) > 2
+
+
+def test_titles_are_told_apart():
+    titles = [schema.setting(key).title for key in schema.flatten(schema.RunConfig())]
+    assert len(set(titles)) == len(titles)
 
 
 def test_presets_cover_the_published_settings():

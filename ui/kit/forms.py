@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import floor, log10
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from certssb_core.config.choices import choices
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.config.schema import Group, RunConfig, flatten, parse
+from certssb_core.config.schema import Group, RunConfig, flatten, parse, setting
 from certssb_core.errors import ConfigError
 from ui.kit import run_files
 
@@ -33,28 +34,6 @@ BASIC = (
     "training.epochs",
 )
 
-# Labels that the plain words of a setting's name do not give.
-LABELS = {
-    "name": "Dataset",
-    "keep": "β, kept features",
-    "norm": "Norm δ",
-    "rate": "Poisoning rate",
-    "sigma": "σ₀",
-    "sigma_min": "Smallest σ*",
-    "sigma_max": "Largest σ*",
-    "train_map": "σ of training images",
-    "test_map": "σ of test inputs",
-    "members": "Members M",
-    "alpha": "α",
-    "max_train": "Training images, at most",
-    "max_test": "Test images, at most",
-    "size": "Image side (pixels)",
-    "step": "Ascent step",
-    "iterations": "Ascent steps",
-    "draws": "Noise draws per step",
-    "paths": "Ascent paths kept",
-}
-
 
 def groups() -> dict[str, type[Group]]:
     """The groups of the configuration: ``{"data": DataConfig, …}``."""
@@ -70,13 +49,12 @@ def keys(group: str | None = None) -> list[str]:
     return [
         key
         for key in flatten(RunConfig())
-        if (group is None or key.startswith(f"{group}.")) and len(_choices(_info(key))) != 1
+        if (group is None or key.startswith(f"{group}.")) and len(choices(setting(key))) != 1
     ]
 
 
 def label(key: str) -> str:
-    name = key.rpartition(".")[2]
-    return LABELS.get(name, name.replace("_", " ").capitalize())
+    return setting(key).title or key
 
 
 def field(key: str, default: Any, *, brief: bool = False) -> Any:
@@ -87,10 +65,10 @@ def field(key: str, default: Any, *, brief: bool = False) -> Any:
         default: its value as long as neither the reader nor the URL says otherwise.
         brief: leave the group out of the name in the URL (``norm``).
     """
-    info = _info(key)
+    info = setting(key)
     common: dict[str, Any] = {"key": _url_name(key, brief), "bind": "query-params", "help": info.description}
     kinds = {kind for kind in get_args(info.annotation) if kind is not type(None)} or {info.annotation}
-    if options := _choices(info):
+    if options := choices(info):
         value = st.selectbox(label(key), options, index=options.index(default), **common)
     elif info.annotation is bool:
         value = st.checkbox(label(key), default, **common)
@@ -172,12 +150,7 @@ def validated(values: dict[str, Any], defaults: RunConfig) -> RunConfig | None:
 
 def limits(key: str) -> tuple[float | None, float | None]:
     """The least and the most the schema accepts for a number; None where it sets no bound."""
-    return _limits(_info(key))
-
-
-def _info(key: str) -> FieldInfo:
-    group, _, name = key.rpartition(".")
-    return (groups()[group] if group else RunConfig).model_fields[name]
+    return _limits(setting(key))
 
 
 def _url_name(key: str, brief: bool) -> str:
@@ -192,10 +165,6 @@ def _known_classes(brief: bool) -> tuple[str, ...]:
 
 def _typed(numbers: Sequence[float]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
-
-
-def _choices(info: FieldInfo) -> list[str]:
-    return list(get_args(info.annotation)) if get_origin(info.annotation) is Literal else []
 
 
 def _number(title: str, info: FieldInfo, kind: type, default: float | None, common: dict[str, Any]) -> float | None:
@@ -215,12 +184,8 @@ def _number(title: str, info: FieldInfo, kind: type, default: float | None, comm
 
 
 def _limits(info: FieldInfo) -> tuple[float | None, float | None]:
-    return _limit(info, "ge", "gt"), _limit(info, "le", "lt")
-
-
-def _limit(info: FieldInfo, *names: str) -> float | None:
-    """The bound the schema sets under one of ``names``; exclusive bounds are checked when the value is there."""
-    return next((getattr(rule, name) for rule in info.metadata for name in names if hasattr(rule, name)), None)
+    ends = {end: getattr(rule, end) for rule in info.metadata for end in ("ge", "le") if hasattr(rule, end)}
+    return ends.get("ge"), ends.get("le")
 
 
 def _problem(info: FieldInfo, value: Any) -> str | None:

@@ -114,7 +114,7 @@ def inputs(run: Run) -> Inputs:
     Raises:
         DataError: the data is not here, or not what the run was made from.
     """
-    if run.config.attack.method != "stamp":
+    if run.config.attack.crafted:
         return _load("inputs", run, "poison.safetensors")
     found = inputs_of(run.config)
     try:

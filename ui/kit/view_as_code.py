@@ -66,7 +66,7 @@ from certssb_core.figures.attack import norm_histogram
 
 config = override(PRESETS["$preset"], $changes)
 poisoned = load_inputs(config).poisoned
-figure = norm_histogram(poisoned.norms, nominal=None if config.attack.trigger == "patch" else config.attack.norm)
+figure = norm_histogram(poisoned.norms, nominal=config.attack.nominal_norm)
 figure.show()
 """)
 LAUNCH = Template("""from certssb_core.config.schema import override

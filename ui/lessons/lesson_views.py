@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.config.choices import OneOf
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import flatten
 from certssb_core.errors import DataError
@@ -30,8 +31,8 @@ from ui.overlaps import ball_charts, one_pair, sandbox
 from ui.poison import attack_charts
 
 SetName = Literal["train", "clean", "triggered"]
-Mode = Literal["uniform", "sample-specific", "release"]
-Bound = Literal["clopper-pearson", "joint", "selection-split", "time-uniform", "hoeffding"]
+Mode = Annotated[str, OneOf(certification.MODES)]
+Bound = Annotated[str, OneOf(BOUNDS)]
 
 
 class View(BaseModel):

@@ -34,7 +34,7 @@ def gallery(inputs: Inputs) -> None:
 def norms(config: RunConfig, inputs: Inputs) -> None:
     """The actual norms of the poisoned images' changes."""
     poisoned = inputs.poisoned
-    nominal = None if config.attack.trigger == "patch" else config.attack.norm
+    nominal = config.attack.nominal_norm
     found = pd.Series(poisoned.norms)
     charts.show(
         norm_histogram(poisoned.norms, nominal=nominal),

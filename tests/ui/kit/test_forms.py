@@ -51,8 +51,8 @@ def test_controls_carry_the_schemas_range_default_and_help(form):
     for control in form.number_input:
         schema = schema_of(control.key)
         limits = next((part for part in schema.get("anyOf", ()) if part["type"] != "null"), schema)
-        low = limits.get("minimum", limits.get("exclusiveMinimum"))
-        high = limits.get("maximum", limits.get("exclusiveMaximum"))
+        low = limits.get("minimum")
+        high = limits.get("maximum")
         assert control.value == schema.get("default"), control.key
         assert control.help == schema["description"]
         assert low is None or control.min == low, control.key
@@ -79,10 +79,13 @@ def test_a_wrong_value_from_the_url_is_not(form, key, value):
     assert form.session_state["made"] is not None
 
 
-def test_a_value_on_an_exclusive_bound_gets_its_message_and_no_configuration(form):
+def test_the_range_that_a_control_shows_is_the_range_that_the_schema_accepts(form):
+    """No bound is exclusive: else a control would offer 0 and the schema refuse it."""
     form.run()
+    for control in form.number_input:
+        assert not {"exclusiveMinimum", "exclusiveMaximum"} & set(schema_of(control.key)), control.key
     form.number_input(key="attack.norm").set_value(0.0).run()
-    assert any("greater than 0" in caption.value for caption in form.caption)
+    assert any("greater than or equal to" in caption.value for caption in form.caption)
     assert form.session_state["made"] is None
 
 

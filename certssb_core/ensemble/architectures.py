@@ -1,0 +1,13 @@
+"""The networks' names, which the config offers without loading torch; :data:`models.MODELS` builds them."""
+
+ARCHITECTURES: dict[str, str] = {
+    "small-cnn": "Two small convolutions, for 8×8 digits",
+    "linear": "One linear layer, for few and very noisy images",
+    "dense": "One hidden layer of 64 units",
+    "mnist-cnn": "The published network for MNIST",
+    "dct-ridge": "Ridge regression on low cosines, in closed form",
+    "strided-cnn": "Three strided convolutions, for 32×32 images",
+    "cifar-resnet-16-32-64": "The published network for CIFAR-10",
+    "cifar-preact-resnet18": "Pre-activation ResNet-18, for 32×32 images",
+    "resnet18": "ResNet-18, for large images",
+}
