@@ -81,7 +81,7 @@ class RunContext:
         )
         if not NOISE_LAWS[noise.law].isotropic:
             return images
-        whole = {"train"} if noise.preprocessing != "none" else set()
+        whole = {"train"} if noise.denoises else set()
         model = self.config.training.model
         return {name: own if name in whole else projected(model, own) for name, own in images.items()}
 
