@@ -11,12 +11,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from certssb_core.attacks.gradient import INSIDE, alignment, unit
 from certssb_core.data.triggers import apply_trigger
@@ -66,7 +67,7 @@ class World:
 
 
 def towards_trigger(
-    context: RunContext, images: np.ndarray, victims: np.ndarray, members: tuple[int, ...]
+    context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
 ) -> np.ndarray:
     """The run's own trigger, on images that carry the attacker's class."""
     blank = np.zeros((1, *context.tensors["train"].shape[1:]), np.float32)
@@ -74,17 +75,19 @@ def towards_trigger(
 
 
 def towards_victims(
-    context: RunContext, images: np.ndarray, victims: np.ndarray, members: tuple[int, ...]
+    context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
 ) -> np.ndarray:
     """To the mean of the inputs aimed at: their region gets the attacker's class."""
     return victims.mean(axis=0) - context.tensors["train"][images].cpu().numpy()
 
 
-def by_gradient(context: RunContext, images: np.ndarray, victims: np.ndarray, members: tuple[int, ...]) -> np.ndarray:
+def by_gradient(
+    context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
+) -> np.ndarray:
     """The direction that makes training on the images do the attacker's work."""
     aim = torch.full((len(victims),), context.config.attack.target, device=context.device)
     direction = alignment(
-        networks(context.run.path, members)[:MATCHED],
+        members()[:MATCHED],
         context.tensors["train"][images],
         context.tensors["labels"][images],
         torch.from_numpy(victims).to(context.device),
@@ -106,7 +109,7 @@ class Strategy:
     """
 
     title: str
-    direction: Callable[[RunContext, np.ndarray, np.ndarray, tuple[int, ...]], np.ndarray]
+    direction: Callable[[RunContext, np.ndarray, np.ndarray, Callable[[], list[nn.Module]]], np.ndarray]
     of_target: bool
     noisiest: bool
 
@@ -149,7 +152,8 @@ def plant(
     if not len(images) or not len(victims):
         return None
 
-    direction = unit(torch.from_numpy(strategy.direction(context, images, victims, members))).numpy()
+    lent = partial(networks, path, members)
+    direction = unit(torch.from_numpy(strategy.direction(context, images, victims, lent))).numpy()
     share = float(np.quantile(claims.margin, quantile)) * (1 - INSIDE) / np.sqrt(len(images))
     before = context.tensors["train"][images].cpu().numpy()
     after = (before + (levels[images] * share)[:, None, None, None] * direction).astype(np.float32)

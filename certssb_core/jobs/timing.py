@@ -99,7 +99,7 @@ def _lay_out(run: Run, inputs: Inputs) -> int:
 def _network(run: Run, inputs: Inputs) -> torch.nn.Module:
     tensors = {"clean": torch.from_numpy(inputs.dataset.test_images[:1])}
     tensors["classes"] = torch.tensor(len(inputs.dataset.classes))
-    context = RunContext(run=run, config=run.config, device=torch.device("cpu"), tensors=tensors, seed=0)
+    context = RunContext(config=run.config, device=torch.device("cpu"), tensors=tensors, seed=0)
     return context.network(0)
 
 

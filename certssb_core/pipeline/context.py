@@ -44,7 +44,6 @@ class RunContext:
     The world of a run is its images and its seed: another world is a copy with other ones.
     """
 
-    run: Run
     config: RunConfig
     device: torch.device
     tensors: dict[str, torch.Tensor]
@@ -201,7 +200,11 @@ class RunContext:
 
 def write_scratch(run: Run, inputs: Inputs) -> None:
     """Lay the run's images out for its workers."""
-    arrays = {
+    files.write_arrays(scratch_path(run), _arrays(inputs))
+
+
+def _arrays(inputs: Inputs) -> dict[str, np.ndarray]:
+    return {
         "train": inputs.poisoned.images,
         "labels": inputs.poisoned.labels,
         "clean": inputs.dataset.test_images,
@@ -209,7 +212,13 @@ def write_scratch(run: Run, inputs: Inputs) -> None:
         "test_labels": inputs.dataset.test_labels,
         "classes": np.array(len(inputs.dataset.classes)),
     }
-    files.write_arrays(scratch_path(run), arrays)
+
+
+def context_of(config: RunConfig, inputs: Inputs) -> RunContext:
+    """Make the context of a settled config from arrays; nothing is read from a disk."""
+    device = torch.device(config.training.device)
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in _arrays(inputs).items()}
+    return RunContext(config=config, device=device, tensors=tensors, seed=config.seed)
 
 
 @lru_cache(maxsize=1)
@@ -217,22 +226,21 @@ def open_context(path: Path) -> RunContext:
     run = Run(path)
     device = torch.device(run.config.training.device)
     tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
-    return RunContext(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
+    return RunContext(config=run.config, device=device, tensors=tensors, seed=run.config.seed)
 
 
 @lru_cache(maxsize=1)
 def base_network(path: Path) -> nn.Module:
     context = open_context(path)
     network = context.network(SINGLES["base"])
-    network.load_state_dict(shards.read(single_path(context.run, "base")))
+    network.load_state_dict(shards.read(single_path(Run(path), "base")))
     return network.eval()
 
 
 @lru_cache(maxsize=1)
 def noise_levels(path: Path) -> dict[str, torch.Tensor]:
-    context = open_context(path)
-    levels = context.run.arrays("sigma")
-    return {name: torch.from_numpy(levels[name]).to(context.device) for name in ("train", *SETS) if name in levels}
+    levels, device = Run(path).arrays("sigma"), open_context(path).device
+    return {name: torch.from_numpy(levels[name]).to(device) for name in ("train", *SETS) if name in levels}
 
 
 def single_path(run: Run, kind: str) -> Path:

@@ -93,9 +93,7 @@ def import_members(path: Path, *members: int) -> list[tasks.Trained]:
     """Let members of the release vote under our noise law, and save them like ours; as ``train_members``."""
     context = open_context(path)
     config = context.config
-    paths = published_members.member_paths(
-        _folder(context.run), trigger=config.attack.trigger, sigma=config.noise.sigma
-    )
+    paths = published_members.member_paths(_folder(Run(path)), trigger=config.attack.trigger, sigma=config.noise.sigma)
     networks = {member: context.network(member).eval() for member in members}
     for member, network in networks.items():
         network.load_state_dict(published_members.read_member(paths[member]))

@@ -1,4 +1,7 @@
-"""What ``auto`` stands for on this machine, written into the run's config so that a resumed run keeps it."""
+"""Replace ``auto`` in a config by what it stands for on this machine.
+
+A run's config is written back, so that a resumed run keeps it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from certssb_core.config.schema import RunConfig
 from certssb_core.ensemble.batched import bytes_while_training
 from certssb_core.ensemble.models import build, check_fits, published_model
 from certssb_core.ensemble.training import native_precision
 from certssb_core.errors import RunError
 from certssb_core.runs import files, server_limits
+from certssb_core.runs.inputs import Inputs
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.denoising.denoisers import denoiser
 from certssb_core.smoothing.denoising.diffusion import denoise
@@ -24,50 +29,77 @@ MOST_TOGETHER = 1024
 """A stop waits for a whole group, so groups are bounded whatever the memory holds."""
 
 
+def settled(config: RunConfig, inputs: Inputs) -> RunConfig:
+    """The config with everything settled that is ``auto`` or left to the machine.
+
+    Raises:
+        RunError: the config asks for CUDA, and there is none; or the images are too small for the network.
+    """
+    _, channels, side, _ = inputs.dataset.test_images.shape
+    config = with_model(with_device(config), channels=channels, side=side)
+    return with_together(config, inputs.poisoned.images, len(inputs.dataset.classes))
+
+
 def resolve_device(run: Run) -> None:
-    """CUDA where present, else the CPU.
+    """Settle the device of a run, see :func:`with_device`."""
+    _keep(run, with_device(run.config))
+
+
+def resolve_model(run: Run, *, channels: int, side: int) -> None:
+    """Settle network and arithmetic of a run, see :func:`with_model`."""
+    _keep(run, with_model(run.config, channels=channels, side=side))
+
+
+def resolve_together(run: Run, images: np.ndarray, classes: int) -> None:
+    """Settle how many members of a run are trained as one computation, see :func:`with_together`."""
+    _keep(run, with_together(run.config, images, classes))
+
+
+def with_device(config: RunConfig) -> RunConfig:
+    """Take CUDA where present, else the CPU.
 
     Raises:
         RunError: the config asks for CUDA, and there is none.
     """
-    device = run.config.training.device
+    device = config.training.device
     if device == "auto":
-        _update(run, device="cuda" if torch.cuda.is_available() else "cpu")
-    elif device == "cuda" and not torch.cuda.is_available():
+        return _with(config, device="cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
         raise RunError("training.device is cuda, but no CUDA device is present; set training.device=cpu")
+    return config
 
 
-def resolve_model(run: Run, *, channels: int, side: int) -> None:
-    """The published network for images of this kind, and the arithmetic that the hardware has.
+def with_model(config: RunConfig, *, channels: int, side: int) -> RunConfig:
+    """Take the published network for images of this kind, and the arithmetic that the hardware has.
 
     Raises:
         RunError: the images are too small for the network.
     """
-    training = run.config.training
-    if training.model == "auto":
-        _update(run, model=published_model(channels, side))
-    if training.precision == "auto":
-        _update(run, precision=native_precision(torch.device(training.device), side))
+    if config.training.model == "auto":
+        config = _with(config, model=published_model(channels, side))
+    if config.training.precision == "auto":
+        config = _with(config, precision=native_precision(torch.device(config.training.device), side))
     try:
-        check_fits(run.config.training.model, channels=channels, side=side)
+        check_fits(config.training.model, channels=channels, side=side)
     except ValueError as error:
         raise RunError(str(error)) from None
+    return config
 
 
-def resolve_together(run: Run, images: np.ndarray, classes: int) -> None:
-    """How many members are trained as one computation: one on the CPU, on a GPU what its free memory holds, in groups
-    of like size.
+def with_together(config: RunConfig, images: np.ndarray, classes: int) -> RunConfig:
+    """Train one member at a time on the CPU; on a GPU as many together as its free memory holds, in groups of like
+    size.
 
     Args:
         images: the training images ``(n, C, H, W)``.
     """
-    training = run.config.training
+    training = config.training
     if training.together is not None:
-        return
+        return config
     if training.device == "cpu":
-        return _update(run, together=1)
+        return _with(config, together=1)
     network = build(
-        training.model, channels=images.shape[1], side=images.shape[2], classes=classes, seed=run.config.seed, member=0
+        training.model, channels=images.shape[1], side=images.shape[2], classes=classes, seed=config.seed, member=0
     )
     each = bytes_while_training(
         network,
@@ -76,7 +108,8 @@ def resolve_together(run: Run, images: np.ndarray, classes: int) -> None:
         batch_size=training.batch_size,
     )
     free, _ = torch.cuda.mem_get_info()
-    _update(run, together=group_size(training.members, int(free * FREE_FOR_MEMBERS - 2 * images.nbytes), each))
+    memory = int(free * FREE_FOR_MEMBERS - 2 * images.nbytes)
+    return _with(config, together=group_size(training.members, memory, each))
 
 
 def group_size(members: int, memory: int, each: int) -> int:
@@ -108,6 +141,10 @@ def resolve_denoiser(run: Run, *, channels: int, side: int) -> None:
     files.write_json(path, used)
 
 
-def _update(run: Run, **changes: Any) -> None:
-    training = run.config.training.model_copy(update=changes)
-    run.replace_config(run.config.model_copy(update={"training": training}))
+def _with(config: RunConfig, **changes: Any) -> RunConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update=changes)})
+
+
+def _keep(run: Run, config: RunConfig) -> None:
+    if config != run.config:
+        run.replace_config(config)

@@ -7,6 +7,7 @@ on how many workers there are.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,14 +33,15 @@ from certssb_core.pipeline.context import (
     STORAGE,
     RunContext,
     base_network,
+    context_of,
     noise_levels,
     open_context,
     single_path,
 )
 from certssb_core.runs import files
-from certssb_core.runs.inputs import SETS, run_inputs, trigger_settings
+from certssb_core.runs.inputs import SETS, Inputs, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
-from certssb_core.smoothing.sigma_search import Search, ascend, leading_class, probability_cap, radius_curve
+from certssb_core.smoothing.sigma_search import Ascent, Search, ascend, leading_class, probability_cap, radius_curve
 
 SURROGATES = (-3, -4)
 """Member numbers that seed the attacker's own models, on clean data."""
@@ -64,24 +66,29 @@ def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
         network = context.trained(member, sigma)
     except Diverged:
         raise RunError(f"the {kind} model diverged {ATTEMPTS} times: start a run with a lower learning rate") from None
-    files.write_atomically(single_path(context.run, kind), lambda part: shards.save_tensors(part, network.state_dict()))
+    files.write_atomically(single_path(Run(path), kind), lambda part: shards.save_tensors(part, network.state_dict()))
     return {which: vote(network, context.tensors[which]).hard.cpu().numpy() for which in SETS}
 
 
 def craft(path: Path) -> np.ndarray:
-    """What the run's clean-label attack makes of the images it poisons: ``(k, C, H, W)``.
-
-    The attacker's models are trained as the undefended one is, on the clean data, from other seeds. The images are not
-    read through :func:`open_bench`, which would keep them as they are before the attack.
-    """
+    """Craft the poisoned images of a run's clean-label attack: ``(k, C, H, W)``."""
     run = Run(path)
-    inputs, attack, device = run_inputs(run), run.config.attack, torch.device(run.config.training.device)
-    arrays = {"train": inputs.poisoned.images, "labels": inputs.poisoned.labels, "clean": inputs.dataset.test_images}
-    tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-    tensors["classes"] = torch.tensor(len(inputs.dataset.classes))
-    context = RunContext(run=run, config=run.config, device=device, tensors=tensors, seed=run.config.seed)
+    return crafted(run.config, run_inputs(run))
+
+
+def crafted(config: RunConfig, inputs: Inputs) -> np.ndarray:
+    """Craft the poisoned images of a clean-label attack by gradient: ``(k, C, H, W)``.
+
+    The attacker's models are trained as the undefended one is, on the clean data, from other seeds.
+
+    Args:
+        config: settled, see :mod:`.resolve_auto`.
+        inputs: not poisoned yet.
+    """
+    attack = config.attack
+    context = context_of(config, inputs)
     networks = [
-        context.fit(context.network(member), None, member=member, epochs=run.config.training.single_epochs)
+        context.fit(context.network(member), None, member=member, epochs=config.training.single_epochs)
         for member in SURROGATES
     ]
     if METHODS[attack.method].victims:
@@ -92,13 +99,13 @@ def craft(path: Path) -> np.ndarray:
     poisons = CRAFTS[attack.method](
         Plan(
             networks=[network.requires_grad_(False) for network in networks],
-            bases=tensors["train"][inputs.poisoned.indices],
+            bases=context.tensors["train"][inputs.poisoned.indices],
             target=attack.target,
-            aims=torch.from_numpy(aims).to(device),
+            aims=torch.from_numpy(aims).to(context.device),
             victims=METHODS[attack.method].victims,
             budget=attack.budget,
             steps=attack.craft_steps,
-            seed=run.config.seed,
+            seed=config.seed,
         )
     )
     made = poisons.cpu().numpy()
@@ -106,20 +113,23 @@ def craft(path: Path) -> np.ndarray:
 
 
 def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.ndarray]:
-    """σ* of images ``start`` to ``stop`` of a set, with their ascent paths."""
-    context = open_context(path)
-    images = context.before_noise[which][start:stop]
-    with context.autocast():
-        network, search = base_network(path), search_settings(context.config)
-        ascent = halving(
-            lambda held: ascend(network, images, search, seed=context.seed, batch_size=held),
-            max(1, SEARCH_PIXELS // images[0].numel()),
-        )
+    """Find σ* of images ``start`` to ``stop`` of a set, and keep their ascent paths."""
+    ascent = searched(open_context(path), base_network(path), which, start, stop)
     return {
         "sigma": ascent.sigma.cpu().numpy(),
         "path_sigma": ascent.path_sigma.cpu().numpy(),
         "path_radius": ascent.path_radius.cpu().numpy(),
     }
+
+
+def searched(context: RunContext, base: nn.Module, which: str, start: int, stop: int) -> Ascent:
+    """Find σ* of images ``start`` to ``stop`` of a set on the base classifier."""
+    images, search = context.before_noise[which][start:stop], search_settings(context.config)
+    with context.autocast():
+        return halving(
+            lambda held: ascend(base, images, search, seed=context.seed, batch_size=held),
+            max(1, SEARCH_PIXELS // images[0].numel()),
+        )
 
 
 def search_settings(config: RunConfig) -> Search:
@@ -160,14 +170,27 @@ class Trained:
 
 
 def train_members(path: Path, *members: int) -> list[Trained]:
-    """Train members on their noisy copies, let them vote, and save weights and votes of each in a part file.
+    """Train members on their noisy copies, let them vote, and save weights and votes of each in a part file."""
+    found, told = trained_members(open_context(path), noise_levels(path)["train"], members)
+    for member in members:
+        if member not in found:
+            files.write_atomically(shards.part_path(path / "members", member), shards.leave_out)
+    accuracy = let_vote(path, found) if found else {}
+    return [Trained(accuracy.get(member), tuple(told[member])) for member in members]
 
-    Several members are trained and vote as one computation. One that diverges is trained again alone.
 
-    A member that diverges at every attempt is left out. That follows from its own training alone, never from a test
-    input, so the test noise of the others is what it was and their test radius stands.
+def trained_members(
+    context: RunContext, sigma: torch.Tensor, members: Sequence[int]
+) -> tuple[dict[int, nn.Module], dict[int, list[str]]]:
+    """Train members on their noisy copies at ``sigma`` ``(n_train,)``.
+
+    Several members are trained as one computation. One that diverges is trained again alone. A member that diverges at
+    every attempt is left out. That follows from its own training alone, never from a test input, so the test noise of
+    the others is what it was and their test radius stands.
+
+    Returns:
+        the members that did not diverge, and per member in words every attempt that did.
     """
-    context, sigma = open_context(path), noise_levels(path)["train"]
     told: dict[int, list[str]] = {member: [] for member in members}
     found: dict[int, nn.Module] = {}
     if len(members) > 1:
@@ -179,12 +202,9 @@ def train_members(path: Path, *members: int) -> list[Trained]:
                 found[member] = network
     for member in members:
         if member not in found:
-            try:
+            with contextlib.suppress(Diverged):
                 found[member] = context.trained(member, sigma, before=len(told[member]), tell=told[member].append)
-            except Diverged:
-                files.write_atomically(shards.part_path(context.run.path / "members", member), shards.leave_out)
-    accuracy = let_vote(path, {member: found[member] for member in members if member in found}) if found else {}
-    return [Trained(accuracy.get(member), tuple(told[member])) for member in members]
+    return {member: found[member] for member in members if member in found}, told
 
 
 def _trained_together(context: RunContext, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
@@ -202,18 +222,44 @@ def let_vote(path: Path, networks: dict[int, nn.Module]) -> dict[int, float]:
         per member its own accuracy on the clean test images under the run's test noise.
 
     Raises:
-        RunError: an answer is no number. It is not left out for that: then test inputs would choose who votes.
+        RunError: an answer is no number, see :func:`cast_votes`.
     """
     context = open_context(path)
     config, stored = context.config, STORAGE[context.config.training.storage]
-    tensors = {
+    weights = {
         member: {
             shards.WEIGHT + name: weight.to(stored) for name, weight in context.rounded(network).state_dict().items()
         }
         for member, network in networks.items()
     }
+    test_map = "uniform" if config.noise.chosen_by_votes else config.noise.test_map
+    accuracy = {}
+    for member, votes in cast_votes(context, networks, noise_levels(path)).items():
+        part = shards.part_path(path / "members", member)
+        files.write_atomically(part, partial(shards.save_part, tensors=weights[member] | votes))
+        accuracy[member] = (votes[f"votes/clean/{test_map}"] == context.tensors["test_labels"]).float().mean().item()
+    return accuracy
+
+
+def cast_votes(
+    context: RunContext, networks: dict[int, nn.Module], levels: dict[str, torch.Tensor]
+) -> dict[int, dict[str, torch.Tensor]]:
+    """Let ``networks`` vote on the test sets, each as the member it is.
+
+    Args:
+        networks: by member, with their weights as stored.
+        levels: of the test sets, the noise levels ``(n,)``.
+
+    Returns:
+        per member ``votes/SET/MAP`` ``(n,)`` uint8 and ``softmax/SET/MAP`` ``(n, C)``; of candidates ``(K, n, …)``.
+
+    Raises:
+        RunError: an answer is NaN. The member is not dropped, or test inputs would choose the voters.
+    """
+    config = context.config
+    tensors: dict[int, dict[str, torch.Tensor]] = {member: {} for member in networks}
     for which in SETS:
-        sigma = noise_levels(path)[which]
+        sigma = levels[which]
         for noise_map, level in test_levels(config, sigma).items():
             for member, ballot in _ballots(context, networks, which, level).items():
                 tensors[member] |= {
@@ -227,18 +273,13 @@ def let_vote(path: Path, networks: dict[int, nn.Module]) -> dict[int, float]:
                     f"votes/{which}/candidates": torch.stack([ballots[member].hard for ballots in every]),
                     f"softmax/{which}/candidates": torch.stack([ballots[member].softmax for ballots in every]),
                 }
-    test_map = "uniform" if config.noise.chosen_by_votes else config.noise.test_map
-    accuracy = {}
-    for member, saved in tensors.items():
-        if not all(answers.isfinite().all() for name, answers in saved.items() if name.startswith("softmax/")):
+    for member, cast in tensors.items():
+        if not all(answers.isfinite().all() for name, answers in cast.items() if name.startswith("softmax/")):
             raise RunError(
                 f"member {member} answers with values that are not numbers, though its weights are: nothing can be "
                 "voted. Start a run with a lower learning rate or less noise"
             )
-        part = shards.part_path(context.run.path / "members", member)
-        files.write_atomically(part, partial(shards.save_part, tensors=saved))
-        accuracy[member] = (saved[f"votes/clean/{test_map}"] == context.tensors["test_labels"]).float().mean().item()
-    return accuracy
+    return tensors
 
 
 def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, sigma: torch.Tensor) -> dict[int, Ballot]:

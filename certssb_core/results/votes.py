@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,17 @@ def read_run_votes(run: Run) -> RunVotes:
     Raises:
         RunError: the run has not voted yet, or a file is damaged.
     """
-    votes, sigma, noise = run.arrays("votes"), run.arrays("sigma"), run.config.noise
+    return run_votes(run.config, run.arrays("votes"), run.arrays("sigma"))
+
+
+def run_votes(config: RunConfig, votes: Mapping[str, np.ndarray], sigma: Mapping[str, np.ndarray]) -> RunVotes:
+    """Sort votes by test set and noise map.
+
+    Args:
+        votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``left_out``, as votes.safetensors
+            holds them; sigma: noise levels of ``train`` and the test sets, as sigma.safetensors does.
+    """
+    noise = config.noise
 
     def by_map(kind: str, test_set: str) -> dict[str, np.ndarray]:
         keys = {noise_map: f"{kind}/{test_set}/{noise_map}" for noise_map in ("sample-specific", "uniform")}
@@ -86,7 +97,7 @@ def read_run_votes(run: Run) -> RunVotes:
     chosen = f"votes/{SETS[0]}/candidates" in votes
     labels = votes["labels"]
     return RunVotes(
-        config=run.config,
+        config=config,
         sets={
             test_set: InputVotes(
                 votes=by_map("votes", test_set),
