@@ -92,7 +92,7 @@ def write_results(run: Run, points: np.ndarray, *, enlarged: float = 1.0) -> Non
         points: ``(n, d)`` where the balls of the certified inputs lie, clean ones first; enlarged: their radii, by it.
     """
     run_votes, rule = read_run_votes(run), run.config.certification
-    table = certification.certify(run_votes, mode="sample-specific", bound=rule.bound, alpha=rule.alpha)
+    table = certification.certify_votes(run_votes, mode="sample-specific", bound=rule.bound, alpha=rule.alpha)
     with Store.open(run.store_path) as store:
         columns = table["prediction"].to_numpy(), enlarged * table["radius"].to_numpy(), table["sigma"].to_numpy()
         entries = store.insert(points, *columns, list(table["set"]), table["index"].to_numpy())

@@ -37,7 +37,7 @@ def first(found: RunVotes, members: int) -> RunVotes:
 
 
 def certified(found: RunVotes, *, bound: str, alpha: float, radii: np.ndarray) -> dict[str, Any]:
-    table = certification.certify(found, mode=MODE, bound=bound, alpha=alpha)
+    table = certification.certify_votes(found, mode=MODE, bound=bound, alpha=alpha)
     rows = table[table["set"] == "clean"]
     radius = np.where(rows["prediction"] == rows["label"], rows["radius"], -1.0)
     return {

@@ -95,7 +95,7 @@ def _read(run: Run, modes: Sequence[str] | None, bound: str, alpha: float, *, se
         if mode in run_votes.modes:
             words = certification.label(mode)
             name = f"{run.name}, {words}" if several else words
-            table = certification.certify(run_votes, mode=mode, bound=bound, alpha=alpha)
+            table = certification.certify_votes(run_votes, mode=mode, bound=bound, alpha=alpha)
             found.append(Shown(name, run, run_votes, mode, Series(name, table, run.config.attack, run_votes.classes)))
     return found
 

@@ -33,7 +33,9 @@ def test_no_byte_has_changed():
 def test_figures_follow_from_the_votes():
     settings = RUN.config.certification
     run_votes = read_run_votes(RUN)
-    table = certification.certify(run_votes, mode=RUN.config.noise.test_map, bound=settings.bound, alpha=settings.alpha)
+    table = certification.certify_votes(
+        run_votes, mode=RUN.config.noise.test_map, bound=settings.bound, alpha=settings.alpha
+    )
     stored = RUN.certificates()
     assert stored["set"].tolist() == table["set"].tolist()
     numbers = table.columns.drop("set")

@@ -20,7 +20,7 @@ from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import DENOISED
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
-from certssb_core.results.certification import certify, promise
+from certssb_core.results.certification import certify_votes, promise
 from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.inputs import SETS
@@ -112,7 +112,7 @@ def _noise_in_the_radius(evidence: Evidence) -> Finding:
             f"{used.mean() / drawn:.2f} times as large. No theorem covers that: {published_release.LABEL}.",
         )
     rule = evidence.config.certification
-    again = certify(run_votes, mode=evidence.config.noise.test_map, bound=rule.bound, alpha=rule.alpha)
+    again = certify_votes(run_votes, mode=evidence.config.noise.test_map, bound=rule.bound, alpha=rule.alpha)
     shared = [name for name in again.columns if name != "set"]
     if len(stored) != len(again) or not set(shared) <= set(stored.columns):
         return Finding("red", title, "certificates.csv does not have the rows and columns that the votes give.")

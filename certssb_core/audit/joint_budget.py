@@ -80,7 +80,7 @@ def translate(run_votes: RunVotes, *, images: int | None, norm: float) -> list[T
 
 def _translation(run_votes: RunVotes, mode: str, images: int, norm: float) -> Translation:
     settings = run_votes.config.certification
-    table = certification.certify(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
+    table = certification.certify_votes(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
     clean = table[table["set"] == "clean"]
     right = clean[clean["prediction"] == clean["label"]]
     right = right.assign(sigma=run_votes.kind.moving(right["sigma"].to_numpy()))

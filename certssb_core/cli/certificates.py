@@ -48,7 +48,7 @@ def certify(
     )
     settings, mode = config.certification, mode or config.noise.test_map
     run_votes = read_run_votes(found)
-    table = certification.certify(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
+    table = certification.certify_votes(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
     metrics = certification.assess(run_votes, table, radii=settings.radii)
     promise = certification.promise(config, mode)
     steps = (

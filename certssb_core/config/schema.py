@@ -6,7 +6,9 @@ The same schema feeds the command line (``--set group.key=value``), the dashboar
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -487,24 +489,24 @@ def read(path: Path) -> RunConfig:
     return parse(values)
 
 
-def override(config: RunConfig, assignments: dict[str, str]) -> RunConfig:
-    """Return ``config`` with ``{"group.key": "value"}`` applied; values are JSON or plain strings.
+def override(config: RunConfig, assignments: Mapping[str, Any]) -> RunConfig:
+    """Return ``config`` with ``{"group.key": value}`` applied; a string may also be the value in JSON.
 
     Raises:
         ConfigError: unknown key or a value out of its range.
     """
     values = config.model_dump()
-    for key, text in assignments.items():
+    for key, value in assignments.items():
         *groups, name = key.split(".")
         place = values
         for group in groups:
             place = place.get(group) if isinstance(place, dict) else None
         if not isinstance(place, dict) or name not in place or isinstance(place[name], dict):
             raise ConfigError(f"{key}: no such setting; known ones: {', '.join(flatten(RunConfig()))}")
-        try:
-            place[name] = json.loads(text)
-        except json.JSONDecodeError:
-            place[name] = text
+        place[name] = value
+        if isinstance(value, str):
+            with contextlib.suppress(json.JSONDecodeError):
+                place[name] = json.loads(value)
     return parse(values)
 
 

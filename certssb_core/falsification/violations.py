@@ -134,7 +134,7 @@ def claims(run_votes: RunVotes, inputs: Inputs, *, mode: str) -> Claims:
         RunError: the run has no votes in this mode.
     """
     settings = run_votes.config.certification
-    table = certification.certify(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
+    table = certification.certify_votes(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
     images = np.concatenate([inputs.test_images(which) for which in SETS])
     rows = np.flatnonzero((table["prediction"] >= 0) & (table["radius"] > 0))
     names = ("set", "index", "prediction", "margin", "radius", "sigma")

@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
 from certssb_core.jobs import forecast
 from certssb_core.runs import files, server_limits
 from certssb_core.runs.job import Job
+from certssb_core.runs.run import Run
 
 _POLL_SECONDS, _BEGIN_SECONDS = 0.05, 60.0
 
@@ -47,6 +49,21 @@ def start(job: Job) -> subprocess.Popen:
             raise RunError(f"the worker of {job.name} ended before it began: {_last_line(job)}")
         time.sleep(_POLL_SECONDS)
     return worker
+
+
+def run_experiment(config: RunConfig, name: str, runs_dir: Path | None = None) -> Run:
+    """Make a run, let a worker process take it through the pipeline, and wait for its end.
+
+    Whoever interrupts this leaves a run that goes on; ``python -m certssb_core resume NAME`` continues a stopped one.
+
+    Raises:
+        RunError: the name is taken, or the run did not finish; the message says why.
+    """
+    run = Run.create(config, name, runs_dir)
+    start(run).wait()
+    if (status := run.status()).state != "done":
+        raise RunError(f"{run.name} is {status.state}: {status.message}")
+    return run
 
 
 def check_affordable(job: Job) -> None:

@@ -231,14 +231,12 @@ class Pipeline:
 
     def _store(self) -> None:
         """Certify all inputs; where certificates are balls, let the store see them too."""
-        config = self.run.config
-        settings = config.certification
         run_votes = read_run_votes(self.run)
-        table = certification.certify(run_votes, mode=config.noise.test_map, bound=settings.bound, alpha=settings.alpha)
+        table = certification.certify_votes(run_votes)
         self._metrics = (
             {"unit": run_votes.kind.unit}
             | ({"left_out": list(run_votes.left_out)} if run_votes.left_out else {})
-            | certification.assess(run_votes, table, radii=settings.radii)
+            | certification.assess(run_votes, table)
             | {"undefended": self._undefended(), "store": None}
             | {"joint_budget": self._joint_budget(run_votes, table) if run_votes.budgets else None}
         )

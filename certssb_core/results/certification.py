@@ -2,7 +2,7 @@
 
 The way is straight: :func:`read_run_votes` reads the votes, :func:`bound_votes` bounds the class probabilities,
 :func:`certify_bounds` makes certificates of the bounds, the store (``pipeline.store_stage``) sees each certified input
-in turn, and :func:`assess` measures the metrics. :func:`certify` goes from votes to certificates in one call.
+in turn, and :func:`assess` measures the metrics. :func:`certify_votes` goes from votes to certificates in one call.
 """
 
 from __future__ import annotations
@@ -59,10 +59,12 @@ class Promise:
     condition: str
 
 
-def certify(run_votes: RunVotes, *, mode: str, bound: str, alpha: float) -> pd.DataFrame:
+def certify_votes(
+    run_votes: RunVotes, *, mode: str | None = None, bound: str | None = None, alpha: float | None = None
+) -> pd.DataFrame:
     """Certify all test inputs of a run, one row each: certificates.csv without its store columns.
 
-    In mode ``release`` the rows look the same and certify nothing.
+    In mode ``release`` the rows look the same and certify nothing. What is not given is as in the run's config.
 
     Args:
         run_votes: as :func:`read_run_votes` reads them.
@@ -73,17 +75,20 @@ def certify(run_votes: RunVotes, *, mode: str, bound: str, alpha: float) -> pd.D
     Raises:
         RunError: the run has no votes in this mode, or the bound cannot be read from them.
     """
+    config = run_votes.config
+    mode, bound = mode or config.noise.test_map, bound or config.certification.bound
+    alpha = config.certification.alpha if alpha is None else alpha
     return _table(
         run_votes,
         {
-            test_set: bound_votes(votes, run_votes.config, mode=mode, bound=bound, alpha=alpha)
+            test_set: bound_votes(votes, config, mode=mode, bound=bound, alpha=alpha)
             for test_set, votes in run_votes.sets.items()
         },
     )
 
 
 def certify_by_rule(run_votes: RunVotes, rule: BoundRule, *, alpha: float) -> pd.DataFrame:
-    """The rows of :func:`certify` under any rule, sound or not."""
+    """The rows of :func:`certify_votes` under any rule, sound or not."""
     return _table(
         run_votes, {test_set: apply_rule(votes, rule, alpha=alpha) for test_set, votes in run_votes.sets.items()}
     )
@@ -109,13 +114,16 @@ def _table(run_votes: RunVotes, bounds: dict[str, VoteBounds]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def assess(run_votes: RunVotes, certificates: pd.DataFrame, *, radii: tuple[float, ...]) -> dict[str, Any]:
+def assess(
+    run_votes: RunVotes, certificates: pd.DataFrame, *, radii: tuple[float, ...] | None = None
+) -> dict[str, Any]:
     """Measure the ``clean`` and ``triggered`` parts of metrics.json.
 
     Args:
-        certificates: rows of :func:`certify`.
-        radii: certified accuracy is reported above each of these.
+        certificates: rows of :func:`certify_votes`.
+        radii: certified accuracy is reported above each of these; default: those of the run's config.
     """
+    radii = run_votes.config.certification.radii if radii is None else radii
     clean, triggered = (
         {name: table[name].to_numpy() for name in ("prediction", "radius", "label")}
         for table in (certificates[certificates["set"] == test_set] for test_set in SETS)

@@ -48,7 +48,7 @@ def test_per_sample_noise_pays_for_its_smallest_levels():
 def test_both_directions_agree_on_a_run(small_run):
     """n images at norm τ are certified exactly where n images allow a norm above τ."""
     run_votes = read_run_votes(small_run)
-    table = certification.certify(run_votes, mode="sample-specific", bound="clopper-pearson", alpha=0.4)
+    table = certification.certify_votes(run_votes, mode="sample-specific", bound="clopper-pearson", alpha=0.4)
     rows = table[table["prediction"] >= 0]
     for images, norm in ((0, 0.1), (1, 0.05), (5, 0.03), (253, 0.01)):
         found = both_ways(rows, run_votes.sigma_train, images=images, norm=norm)

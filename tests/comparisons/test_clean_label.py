@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from certssb_core import verification
+from certssb_core import craft_poisons, verification
 from certssb_core.comparisons import clean_label
 from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import override
@@ -63,6 +63,8 @@ def test_poisons_are_stored_and_everybody_sees_them(result, folder, method):
     assert np.array_equal(pipeline.run.arrays("poison")["images"], poison["images"]), "a pure function of the config"
     laid_out = shards.read(scratch_path(pipeline.run))["train"].numpy()
     assert np.array_equal(laid_out, inputs.poisoned.images)
+    crafted = craft_poisons(run.config, clean)
+    assert np.allclose(crafted, poison["images"], atol=0.01), "a notebook crafts them too, on one thread"
 
 
 def test_victims_are_measured_as_they_are_and_triggers_on_all(result, folder):

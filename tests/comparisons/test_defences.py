@@ -173,7 +173,7 @@ def test_what_is_about_norms_says_that_this_is_not(result, folder, system):
 def test_partitions_are_counted_whatever_bound_and_alpha_say(result, folder):
     run_votes = read_run_votes(run_of(folder, "dpa"))
     one, other = (
-        certification.certify(run_votes, mode="uniform", bound=bound, alpha=alpha)
+        certification.certify_votes(run_votes, mode="uniform", bound=bound, alpha=alpha)
         for bound, alpha in (("hoeffding", 0.5), ("joint", 1e-6))
     )
     assert one.equals(other)

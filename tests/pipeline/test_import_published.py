@@ -216,7 +216,7 @@ def test_the_real_members_give_the_published_numbers(tmp_path):
     run = import_published.create(Path(REAL_RELEASE), name="real", runs_dir=tmp_path, **SETTING)
     finish(run, seconds=600)
     run_votes = read_run_votes(run)
-    table = certification.certify(run_votes, mode="release", bound="", alpha=0.001)
+    table = certification.certify_votes(run_votes, mode="release", bound="", alpha=0.001)
     clean = certification.assess(run_votes, table, radii=(0.0, 0.25, 0.5))["clean"]["certified_accuracy"]
     assert clean["0.0"] == pytest.approx(0.99953, abs=0.002)
     assert clean["0.25"] == pytest.approx(0.99433, abs=0.005)

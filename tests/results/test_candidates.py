@@ -114,12 +114,12 @@ def test_certificates_are_the_best_anchored_candidate_at_a_share_of_alpha(voted_
 
 def test_members_set_aside_choose_and_only_the_others_certify(voted_run):
     run_votes = set_aside(read_run_votes(voted_run), aside=0.2, kept=1)
-    table = certification.certify(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01)
+    table = certification.certify_votes(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01)
     assert (table["members"] == 16).all()
     changed = run_votes.sets["clean"].candidate_votes.copy()
     changed[4:] = (changed[4:] + 1) % 3
     run_votes.sets["clean"] = replace(run_votes.sets["clean"], candidate_votes=changed)
-    again = certification.certify(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01)
+    again = certification.certify_votes(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01)
     np.testing.assert_array_equal(table["sigma"], again["sigma"])  # the certifying votes have no say in σ
     assert (table["prediction"] != again["prediction"]).any()
 
@@ -129,7 +129,9 @@ def test_the_others_choose_among_the_candidates_that_were_kept(voted_run):
     at_once = {}
     for kept in (1, 2, 3):
         run_votes = set_aside(read_run_votes(voted_run), aside=0.2, kept=kept)
-        at_once[kept] = certification.certify(run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01 * kept)
+        at_once[kept] = certification.certify_votes(
+            run_votes, mode="set-aside", bound="clopper-pearson", alpha=0.01 * kept
+        )
     first = run_votes.sets["clean"].votes["uniform"][:4]
     votes = run_votes.sets["clean"].candidate_votes[4:]
     for i in range(108):

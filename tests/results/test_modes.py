@@ -20,7 +20,7 @@ def run_votes(small_run):
 
 
 def release(run_votes, alpha=0.01):
-    return certification.certify(run_votes, mode="release", bound="clopper-pearson", alpha=alpha)
+    return certification.certify_votes(run_votes, mode="release", bound="clopper-pearson", alpha=alpha)
 
 
 def test_release_takes_votes_at_one_sigma_and_radii_at_another_and_counts_a_thousand(run_votes):
@@ -42,7 +42,7 @@ def test_all_three_modes_are_offered_and_no_other(run_votes):
     assert sorted(run_votes.modes) == ["release", "sample-specific", "uniform"]
     assert set(run_votes.modes) <= set(certification.MODES)
     with pytest.raises(RunError, match="no votes in mode 'published'"):
-        certification.certify(run_votes, mode="published", bound="hoeffding", alpha=0.01)
+        certification.certify_votes(run_votes, mode="published", bound="hoeffding", alpha=0.01)
 
 
 def test_release_promises_nothing_and_is_labelled(small_run):

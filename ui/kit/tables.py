@@ -160,7 +160,7 @@ _COMPUTERS: dict[str, Callable[..., Any]] = {
         survey(run, after=True),
         dimensions=run_files.balls_and_ledger(run)[0].centres.shape[1],
     ),
-    "certified": lambda run, mode, bound, alpha: certification.certify(
+    "certified": lambda run, mode, bound, alpha: certification.certify_votes(
         run_files.run_votes(run), mode=mode, bound=bound, alpha=alpha
     ),
     "findings": lambda run, mode, bound, alpha: inspection.inspect(run, mode=mode, bound=bound, alpha=alpha),

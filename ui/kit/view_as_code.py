@@ -15,69 +15,65 @@ from certssb_core.runs.run import Run
 from ui.kit.tables import Choice
 
 COMMAND = "python -m certssb_core"
-CERTIFIED = Template("""from certssb_core.results import certification, comparison
-from certssb_core.results.votes import read_run_votes
-from certssb_core.runs.run import Run
+CERTIFIED = Template("""import certssb_core as cs
 from certssb_core.figures import curves
+from certssb_core.results.comparison import Series, curves as certified
 
 series = []
 for name, run, mode in $chosen:
-    run = Run.open(run)
-    votes = read_run_votes(run)
-    table = certification.certify(votes, mode=mode, bound="$bound", alpha=$alpha)
-    series.append(comparison.Series(name, table, run.config.attack, votes.classes))
+    votes = cs.read_run_votes(cs.open_run(run))
+    table = cs.certify_votes(votes, mode=mode, bound="$bound", alpha=$alpha)
+    series.append(Series(name, table, votes.config.attack, votes.classes))
 colours = curves.colours([one.name for one in series])
-table = comparison.curves(series, whole=$whole)
+table = certified(series, whole=$whole)
 figure = curves.certified_accuracy(table, colours=colours, at=$radius, unit="$unit")
 figure.show()
 """)
-SIGMA = Template("""from certssb_core.results import per_image
-from certssb_core.runs.inputs import run_inputs
-from certssb_core.runs.run import Run
+SIGMA = Template("""import certssb_core as cs
 from certssb_core.figures import sigma, theme
+from certssb_core.results import per_image
 
-run = Run.open("$run")
-classes = run_inputs(run).dataset.classes
+run = cs.open_run("$run")
+classes = cs.run_inputs(run).dataset.classes
 table = per_image.samples(run.arrays("sigma"), run.arrays("poison"), run.certificates(), classes)
 shown = per_image.grouped(table, "$by", "$of")
-bins = sigma.binned(shown["sigma"], shown["group"])
 colours = theme.COLOURS | {name: theme.class_colour(place) for place, name in enumerate(classes)}
+bins = sigma.binned(shown["sigma"], shown["group"])
 figure = sigma.histogram(bins, colours=colours, start=run.config.noise.sigma)
 figure.show()
 """)
-PAIRS = Template("""from certssb_core.store.store import Store
-from certssb_core.results import store_ledger
-from certssb_core.runs.inputs import run_inputs
-from certssb_core.runs.run import Run
+PAIRS = Template("""import certssb_core as cs
 from certssb_core.figures import pairs
+from certssb_core.results import store_ledger
 
-run = Run.open("$run")
-with Store.read(run.store_path) as store:
-    balls, entries = store.balls(), store.ledger()
-rows = store_ledger.table(entries, run_inputs(run).dataset.classes)
+run = cs.open_run("$run")
+with cs.Store.read(run.store_path) as store:
+    balls, rows = store.balls(), store_ledger.table(store.ledger(), cs.run_inputs(run).dataset.classes)
 found = store_ledger.survey_store(balls, rows, after=$after)
 figure = pairs.distance_against_radii(found, pairs="$kind", names=list(rows.loc[rows["stored"], "input"]))
 figure.show()
 """)
-ATTACK = Template("""from certssb_core.config.schema import override
-from certssb_core.runs.inputs import load_inputs
-from certssb_core.config.presets import PRESETS
+ATTACK = Template("""import certssb_core as cs
 from certssb_core.figures.attack import norm_histogram
 
-config = override(PRESETS["$preset"], $changes)
-poisoned = load_inputs(config).poisoned
+config = cs.override(cs.PRESETS["$preset"], $changes)
+poisoned = cs.load_inputs(config).poisoned
 figure = norm_histogram(poisoned.norms, nominal=config.attack.nominal_norm)
 figure.show()
 """)
-LAUNCH = Template("""from certssb_core.config.schema import override
-from certssb_core.jobs.launch import start
-from certssb_core.config.presets import PRESETS
-from certssb_core.runs.run import Run
+LAUNCH = Template("""import certssb_core as cs
 
-config = override(PRESETS["$preset"], $changes)
-run = Run.create(config, "$name")
-start(run).wait()
+config = cs.override(cs.PRESETS["$preset"], $changes)
+run = cs.run_experiment(config, "$name")
 print(run.metrics["clean"])
+""")
+QUERY = Template("""from pathlib import Path
+
+import certssb_core as cs
+from certssb_core.data.image_file import read_image
+
+loaded = cs.LoadedEnsemble(cs.open_run("$run"))
+print(loaded.ask(read_image(Path("image.png"), loaded.shape)))
 """)
 
 
@@ -132,16 +128,7 @@ def launch(config: RunConfig, preset: str, base: RunConfig, name: str) -> Code:
 
 def query(run: Run) -> Code:
     """The question about an image, which has to be in a file."""
-    python = f"""from pathlib import Path
-
-from certssb_core.data.image_file import read_image
-from certssb_core.query.ensemble import LoadedEnsemble
-from certssb_core.runs.run import Run
-
-loaded = LoadedEnsemble(Run.open("{run.name}"))
-print(loaded.ask(read_image(Path("image.png"), loaded.shape)))
-"""
-    return Code(_line("query", run.name, "image.png"), python)
+    return Code(_line("query", run.name, "image.png"), QUERY.substitute(run=run.name))
 
 
 def _line(*words: str) -> str:

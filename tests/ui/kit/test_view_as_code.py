@@ -43,7 +43,7 @@ def test_certified_accuracy(run):
     run_votes = read_run_votes(run)
     chosen = []
     for mode in ("uniform", "sample-specific"):
-        table = certification.certify(run_votes, mode=mode, bound="hoeffding", alpha=0.05)
+        table = certification.certify_votes(run_votes, mode=mode, bound="hoeffding", alpha=0.05)
         chosen.append(Choice(mode, run, mode, comparison.Series(mode, table, run.config.attack, run_votes.classes)))
     code = view_as_code.certified(chosen, bound="hoeffding", alpha=0.05, radius=0.5, unit="L2 pixel units", whole=False)
     shares = comparison.curves([choice.series for choice in chosen])
