@@ -87,7 +87,7 @@ def main() -> None:
     )
     chosen = np.random.default_rng(0).choice(len(inputs.dataset.test_images), settings.images, replace=False)
     images, n = torch.from_numpy(inputs.dataset.test_images[chosen]), settings.images
-    search, noise = search_settings(CONFIG), CONFIG.noise
+    search, noise = search_settings(CONFIG, 2), CONFIG.noise
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         found = {
             "our search": timed(lambda: ascend(network, images, search, seed=0).sigma, n),

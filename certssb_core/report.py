@@ -26,6 +26,7 @@ from certssb_core.errors import RunError
 from certssb_core.figures import curves, pairs, sigma, theme
 from certssb_core.figures.falsification import violation_rates
 from certssb_core.results import certification, comparison
+from certssb_core.results.attack_verdict import caveats
 from certssb_core.results.comparison import Series
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.run import Run
@@ -195,12 +196,4 @@ def _promise(one: Shown, alpha: float) -> dict[str, Any]:
 
 
 def _weakness(run: Run) -> str:
-    undefended = run.metrics["undefended"]
-    if undefended is None:
-        return f"{run.name} has no undefended model: whether the attack works at all is not known."
-    if undefended["attack_works"]:
-        return ""
-    return (
-        f"{run.name}: this certificate defends against nothing. The backdoor works on only "
-        f"{undefended['attack_success_rate']:.1%} of the triggered images even without a defence."
-    )
+    return " ".join(f"{run.name}: {caveat}" for caveat in caveats(run.metrics))

@@ -5,6 +5,7 @@ import streamlit as st
 from certssb_core.comparisons import defences
 from certssb_core.figures import curves, theme
 from certssb_core.figures.defences import budgets
+from certssb_core.results.attack_verdict import attack_caveats
 from ui.compare import backdoor_smoothing, clean_label, flips_beta, measurement_panel
 from ui.kit import charts, controls, run_files, text
 
@@ -37,8 +38,8 @@ def overview(result: dict) -> None:
         f"training images poisoned ({result['poisoned']:,}). Without a defence the attack succeeds on "
         f"**{result['undefended']['attack_success_rate']:.1%}**."
     )
-    if not result["undefended"]["attack_works"]:
-        st.warning("The attack fails without any defence: nothing here is defended against.", icon=":material/warning:")
+    for caveat in attack_caveats(result["undefended"]):
+        st.warning(caveat, icon=":material/warning:")
     st.dataframe(table, hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS), placeholder="–")
     st.caption(
         "Medians of different rows count different things and cannot be ranked. Seconds are of the whole run but the "

@@ -36,6 +36,13 @@ def spread(run: Run) -> None:
         sigma_charts.spread(run, by, of, bar)
     if bar is not None:
         sigma_charts.images_of(run, by, of, bar)
+    noise = run.config.noise
+    if shares := core.sigma_at_ends(run_files.arrays(run, "sigma"), noise):
+        words = "; ".join(f"{core.SETS[name]} {one['low']:.1%} and {one['high']:.1%}" for name, one in shares.items())
+        st.caption(
+            f"At the ends of the range of σ\\*, {noise.sigma_min:g} and {noise.sigma_max:g}, lie: {words}. These "
+            "images would take another σ\\* if the range were wider."
+        )
     view_as_code.show(view_as_code.sigma(run, by, of))
 
 

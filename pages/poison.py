@@ -4,6 +4,7 @@ import streamlit as st
 
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.data.poisoning import METHODS
+from certssb_core.results.attack_verdict import attack_caveats
 from ui.kit import forms, run_files, text, view_as_code
 from ui.poison import attack_charts
 
@@ -57,8 +58,8 @@ third.metric("Triggered test images", f"{int(inputs.measures_attack.sum()):,}", 
 if run:
     undefended = run_files.metrics(run)["undefended"]
     fourth.metric("Undefended model's ASR", f"{undefended['attack_success_rate']:.1%}", help=f"measured in {run.name}")
-    if not undefended["attack_works"]:
-        st.warning("The attack fails already against an undefended model: a certificate defends against nothing here.")
+    for caveat in attack_caveats(undefended):
+        st.warning(caveat, icon=":material/warning:")
 else:
     fourth.metric("Undefended model's ASR", "–", help="not measured yet")
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -20,7 +20,10 @@ from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import DENOISED
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
+from certssb_core.results.attack_verdict import attack_caveats, success_in_words, undefended_metrics
 from certssb_core.results.certification import certify_votes, promise
+from certssb_core.results.per_image import SETS as SET_NAMES
+from certssb_core.results.per_image import sigma_at_ends
 from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.inputs import SETS
@@ -29,6 +32,10 @@ from certssb_core.smoothing.noise import NOISE_LAWS
 
 Colour = Literal["green", "amber", "red"]
 """Green: sound. Amber: holds under a condition, or cannot be told. Red: what is claimed does not hold."""
+
+
+MANY_AT_ENDS = 0.1
+"""Share of a set's images at one end of the range of σ* from which the range shows in the result."""
 
 
 @dataclass(frozen=True)
@@ -298,14 +305,53 @@ def _base_classifier(evidence: Evidence) -> Finding:
 
 
 def _attack(evidence: Evidence) -> Finding:
-    title, undefended = "Attack", evidence.metrics["undefended"]
-    if undefended is None:
-        return Finding("amber", title, "There is no undefended model, so whether the attack works at all is not known.")
-    success = f"{undefended['attack_success_rate']:.1%} of the triggered test images"
-    if undefended["attack_works"]:
-        return Finding("green", title, f"Without a defence it succeeds on {success}.")
+    title, undefended = "Attack", _undefended(evidence)
+    if found := attack_caveats(undefended):
+        return Finding("amber" if undefended is None else "red", title, found[0])
+    return Finding("green", title, f"{success_in_words(undefended).capitalize()}.")
+
+
+def _undefended(evidence: Evidence) -> dict[str, Any] | None:
+    """Counted again where the run holds the model's answers: a run of an earlier version recorded no base rate."""
+    if evidence.metrics["undefended"] is None or not (evidence.run.path / "undefended.safetensors").exists():
+        return evidence.metrics["undefended"]
+    run_votes = evidence.run_votes
+    return undefended_metrics(
+        evidence.run.arrays("undefended"),
+        run_votes.labels,
+        evidence.config.attack,
+        classes=run_votes.classes,
+        poisoned=len(evidence.run.arrays("poison")["indices"]),
+    )
+
+
+def _answers(evidence: Evidence) -> Finding:
+    """Of an ensemble that answers one class to everything, every certificate is true and worthless."""
+    title, clean = "Answers", evidence.stored[evidence.stored["set"] == SETS[0]]
+    answers = clean["prediction"][clean["prediction"] >= 0].value_counts(normalize=True)
+    if answers.empty:
+        return Finding("red", title, "Every clean test image gets ABSTAIN: nothing is certified.")
+    if len(answers) == 1 and clean["label"].nunique() > 1:
+        return Finding("red", title, f"The ensemble collapsed: every clean test image gets class {answers.index[0]}.")
     return Finding(
-        "red", title, f"It succeeds on only {success} even without a defence: this certificate defends against nothing."
+        "green",
+        title,
+        f"{len(answers)} classes are answered, the most frequent to {answers.iloc[0]:.1%} of the images.",
+    )
+
+
+def _sigma_ends(evidence: Evidence) -> Finding:
+    title, noise = "σ* within its range", evidence.config.noise
+    shares = sigma_at_ends(evidence.run.arrays("sigma"), noise)
+    if not shares:
+        return Finding("green", title, "No σ* was searched.")
+    words = "; ".join(f"{SET_NAMES[name]} {one['low']:.1%} and {one['high']:.1%}" for name, one in shares.items())
+    most = max(share for one in shares.values() for share in one.values())
+    told = f"At the ends {noise.sigma_min:g} and {noise.sigma_max:g} of its range lie: {words}."
+    if most < MANY_AT_ENDS:
+        return Finding("green", title, told)
+    return Finding(
+        "amber", title, f"{told} These would take another σ* if the range were wider; certificates are no less sound."
     )
 
 
@@ -345,6 +391,8 @@ CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
     _seeds,
     _store_order,
     _base_classifier,
+    _sigma_ends,
+    _answers,
     _attack,
 )
 RELEASE_CHECKS: tuple[Callable[[Evidence], Finding], ...] = (_released_sigma, _released_training_set)

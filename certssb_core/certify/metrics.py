@@ -46,6 +46,12 @@ def clean_metrics(
     }
 
 
+def collapsed(prediction: ArrayLike, labels: ArrayLike) -> bool:
+    """Whether all answers ``(n,)`` but ABSTAIN are one class although the images are of several."""
+    prediction = np.asarray(prediction)
+    return len(np.unique(prediction[prediction >= 0])) == 1 and len(np.unique(labels)) > 1
+
+
 def triggered_metrics(
     prediction: ArrayLike,
     radius: ArrayLike,

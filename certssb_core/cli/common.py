@@ -15,6 +15,7 @@ from certssb_core.certify.certificate import TEST_MAPS
 from certssb_core.config import schema as configuration
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import ConfigError
+from certssb_core.results.attack_verdict import caveats
 from certssb_core.runs import integrity
 from certssb_core.runs.run import Run, Status
 
@@ -115,12 +116,21 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     print(f"empirical robust accuracy {triggered['empirical_robust_accuracy']:.4f}")
     if left_out := metrics.get("left_out"):
         print(f"left out   {len(left_out)} members that diverged: {', '.join(map(str, left_out))}")
-    if "undefended" in metrics and metrics["undefended"] is None:
-        print("undefended not known: this run has no undefended model, so whether the attack works is not known")
-    elif undefended := metrics.get("undefended"):
-        success = undefended["attack_success_rate"]
-        vacuous = "" if undefended["attack_works"] else "  the attack fails: this certificate defends against nothing"
-        print(f"undefended accuracy {undefended['clean_accuracy']:.4f}  attack success {success:.4f}{vacuous}")
+    if after := metrics.get("after_store"):
+        print(
+            f"by store   accuracy {after['clean']['accuracy']:.4f}  average certified radius "
+            f"{after['clean']['average_certified_radius']:.3f}  attack success "
+            f"{after['triggered']['attack_success_rate']:.4f}"
+        )
+    if undefended := metrics.get("undefended"):
+        base = f"  without trigger {undefended['base_rate']:.4f}" if "base_rate" in undefended else ""
+        success = f"attack success {undefended['attack_success_rate']:.4f}{base}"
+        print(f"undefended accuracy {undefended['clean_accuracy']:.4f}  {success}")
+    if "undefended" in metrics:
+        for caveat in caveats(metrics):
+            print(f"caution    {caveat}")
+    for name, ends in metrics.get("sigma_at_ends", {}).items():
+        print(f"σ* at ends {name}: {ends['low']:.1%} at the least, {ends['high']:.1%} at the largest level")
     print(f"radius     {'  '.join(f'{float(radius):>6.2f}' for radius in clean['certified_accuracy'])}")
     for title, curve in (
         ("clean", clean["certified_accuracy"]),

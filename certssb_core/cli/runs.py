@@ -31,6 +31,7 @@ from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import flatten
 from certssb_core.errors import ConfigError
 from certssb_core.jobs import queue as waiting
+from certssb_core.results.attack_verdict import caution
 from certssb_core.runs.run import Run, free_name
 
 
@@ -103,8 +104,9 @@ def list_runs(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
         print_json([{"name": found.name, "path": str(found.path)} | status.__dict__ for found, status in runs])
         return
     for found, status in runs:
-        progress = f"{status.stage} {status.done}/{status.total}" if status.state != "done" else ""
-        print(f"{found.name:40} {status.state:8} {progress:24} {_title(found)}")
+        progress = f"{status.stage} {status.done}/{status.total}"
+        told = caution(found) if status.state == "done" else progress
+        print(f"{found.name:40} {status.state:8} {told:24} {_title(found)}")
 
 
 @app.command()

@@ -121,7 +121,8 @@ def time_fit(path: Path, epochs: int, *members: int) -> float:
 
 def time_passes(path: Path, number: int) -> tuple[float, float]:
     """Seconds per image of a forward pass, and of one with the gradient to σ, as the σ* search makes them."""
-    context, search = open_context(path), tasks.search_settings(open_context(path).config)
+    context = open_context(path)
+    search = tasks.search_settings(context.config, int(context.tensors["classes"]))
     images = context.tensors[SETS[number % len(SETS)]]
     images = images[: max(1, tasks.SEARCH_PIXELS // images[0].numel())]
     count = len(images) * search.draws

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.certify.metrics import store_metrics
+from certssb_core.certify.metrics import collapsed, store_metrics
 from certssb_core.data.system_memory import memory
 from certssb_core.ensemble import shards
 from certssb_core.errors import RunError, ShardError
@@ -28,6 +28,8 @@ from certssb_core.pipeline.engines.local import Engine, Task
 from certssb_core.pipeline.manifest import write_manifest
 from certssb_core.pipeline.resolve_auto import resolve_denoiser, resolve_device, resolve_model, resolve_together
 from certssb_core.results import certification
+from certssb_core.results.attack_verdict import undefended_metrics
+from certssb_core.results.per_image import sigma_at_ends
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, files, integrity, server_limits
 from certssb_core.runs.inputs import SETS, Inputs, crafted_images, run_inputs
@@ -35,8 +37,6 @@ from certssb_core.runs.run import Run
 
 PROGRESS_SECONDS = 0.3
 """Shortest time between two progress events."""
-ATTACK_WORKS = 0.5
-"""Undefended attack success rate below which the attack is called vacuous."""
 
 
 class Pipeline:
@@ -237,23 +237,27 @@ class Pipeline:
             {"unit": run_votes.kind.unit}
             | ({"left_out": list(run_votes.left_out)} if run_votes.left_out else {})
             | certification.assess(run_votes, table)
+            | {"collapsed": collapsed(*(table.loc[table["set"] == "clean", name] for name in ("prediction", "label")))}
             | {"undefended": self._undefended(), "store": None}
             | {"joint_budget": self._joint_budget(run_votes, table) if run_votes.budgets else None}
         )
         if run_votes.kind.balls:
             table, entries = store_stage.fill(self.run, self.inputs, table, progress=partial(self._progress, "store"))
             self._metrics["store"] = store_metrics(entries)
+            after = certification.after_store(table)
+            self._metrics["after_store"] = certification.assess(run_votes, after)
+        if shares := sigma_at_ends(self.run.arrays("sigma"), config.noise):
+            self._metrics["sigma_at_ends"] = shares
         files.write_text(self.run.path / "certificates.csv", table.to_csv(index=False))
 
     def _undefended(self) -> dict[str, Any] | None:
-        votes, inputs = self.run.arrays("undefended"), self.inputs
-        attacked = votes["triggered"][inputs.measures_attack] == inputs.attacked[inputs.measures_attack]
-        success = float(attacked.mean()) if len(attacked) else 0.0
-        return {
-            "clean_accuracy": float((votes["clean"] == inputs.dataset.test_labels).mean()),
-            "attack_success_rate": success,
-            "attack_works": success >= ATTACK_WORKS,
-        }
+        return undefended_metrics(
+            self.run.arrays("undefended"),
+            self.inputs.dataset.test_labels,
+            self.run.config.attack,
+            classes=len(self.inputs.dataset.classes),
+            poisoned=len(self.inputs.poisoned.indices),
+        )
 
     def _joint_budget(self, run_votes: RunVotes, table: pd.DataFrame) -> dict[str, Any] | None:
         norm = float(self.inputs.poisoned.norms.max(initial=0.0)) or self.run.config.attack.norm

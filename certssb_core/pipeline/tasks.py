@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from certssb_core.attacks.clean_label import CRAFTS, STAMPED, Plan
+from certssb_core.certify.bounds.registry import largest_probability
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import METHODS
 from certssb_core.data.triggers import apply_trigger
@@ -41,7 +42,7 @@ from certssb_core.pipeline.context import (
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
-from certssb_core.smoothing.sigma_search import Ascent, Search, ascend, leading_class, probability_cap, radius_curve
+from certssb_core.smoothing.sigma_search import Ascent, Search, ascend, leading_class, radius_curve
 
 SURROGATES = (-3, -4)
 """Member numbers that seed the attacker's own models, on clean data."""
@@ -51,6 +52,9 @@ AIMED = 256
 
 SEARCH_PIXELS = 64 * 28 * 28
 """Pixels of the images that the σ* search holds at once (times its draws): 64 of MNIST, one at 224×224."""
+
+LEAST_CAP = 0.501
+"""p_cap of a search whose votes can certify nothing: σ* then means nothing, but it exists."""
 
 
 def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
@@ -124,7 +128,8 @@ def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.
 
 def searched(context: RunContext, base: nn.Module, which: str, start: int, stop: int) -> Ascent:
     """Find σ* of images ``start`` to ``stop`` of a set on the base classifier."""
-    images, search = context.before_noise[which][start:stop], search_settings(context.config)
+    images = context.before_noise[which][start:stop]
+    search = search_settings(context.config, int(context.tensors["classes"]))
     with context.autocast():
         return halving(
             lambda held: ascend(base, images, search, seed=context.seed, batch_size=held),
@@ -132,9 +137,10 @@ def searched(context: RunContext, base: nn.Module, which: str, start: int, stop:
         )
 
 
-def search_settings(config: RunConfig) -> Search:
-    """The settings of the σ* search that a config stands for."""
-    noise = config.noise
+def search_settings(config: RunConfig, classes: int) -> Search:
+    """The settings of the σ* search of a run with so many classes."""
+    noise, rule = config.noise, config.certification
+    most = largest_probability(rule.bound, members=config.training.members, classes=classes, alpha=rule.alpha)
     return Search(
         sigma=noise.sigma,
         low=noise.sigma_min,
@@ -143,14 +149,14 @@ def search_settings(config: RunConfig) -> Search:
         iterations=noise.iterations,
         step=noise.step,
         draws=noise.draws,
-        p_cap=probability_cap(config.certification.alpha, config.training.members),
+        p_cap=max(most, LEAST_CAP),
     )
 
 
 def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[float, ...]) -> np.ndarray:
     """r(x, σ) of some images on a grid of σ: ``(len(index), len(grid))``."""
     context = open_context(path)
-    search = search_settings(context.config)
+    search = search_settings(context.config, int(context.tensors["classes"]))
     images = context.before_noise[which][list(index)]
     with context.autocast():
         network = base_network(path)

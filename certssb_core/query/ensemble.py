@@ -170,7 +170,8 @@ class LoadedEnsemble:
             return torch.tensor([known], dtype=torch.float64, device=self.device)
         precision = self.config.training.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=precision):
-            return ascend(self._base, x, tasks.search_settings(self.config), seed=self.config.seed).sigma
+            search = tasks.search_settings(self.config, len(self.classes))
+            return ascend(self._base, x, search, seed=self.config.seed).sigma
 
     def _known_levels(self, inputs: Inputs) -> dict[bytes, float]:
         if not self.config.noise.searches_test:

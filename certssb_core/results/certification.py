@@ -144,6 +144,13 @@ def assess(
     }
 
 
+def after_store(certificates: pd.DataFrame) -> pd.DataFrame:
+    """Rows of certificates.csv as the store answers them: its label and radius in place of the members'."""
+    return certificates.assign(
+        prediction=certificates["store_prediction"].astype(np.int64), radius=certificates["store_radius"]
+    )
+
+
 def joint_budget(run_votes: RunVotes, certificates: pd.DataFrame, *, norm: float) -> np.ndarray:
     """Per row, the largest number of poisoned training images certified when each moves by at most ``norm`` (L2, pixel
     units), and so does a test input that has a ball: the worst images have the smallest σ_i. -1: none, and no move.

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from certssb_core.certify.bounds.registry import BOUNDS
+from certssb_core.config.schema import NoiseConfig
 from certssb_core.runs.inputs import Inputs
 
 SETS: dict[str, str] = {
@@ -195,6 +196,24 @@ def with_noise(image: np.ndarray, sigma: float, *, seed: int = 0) -> np.ndarray:
     """``image + σ z``, clamped to [0, 1] for display; one draw, the same z for every σ."""
     noise = np.random.default_rng(seed).standard_normal(image.shape, dtype=np.float32)
     return np.clip(image + np.float32(sigma) * noise, 0, 1)
+
+
+def sigma_at_ends(sigma: dict[str, np.ndarray], noise: NoiseConfig) -> dict[str, dict[str, float]]:
+    """Share of the images of each searched set whose σ* lies at either end of the range.
+
+    An image there would take a larger or smaller σ if the range allowed it: its σ* says more about the setting than
+    about the image.
+
+    Returns:
+        ``{set: {"low": share, "high": share}}``; empty where no σ* was searched.
+    """
+    shares = {}
+    for name in SETS:
+        searched = (noise.train_map if name == "train" else noise.test_map) == "sample-specific"
+        if searched and name in sigma and len(sigma[name]):
+            ends = {"low": noise.sigma_min, "high": noise.sigma_max}
+            shares[name] = {end: float(np.isclose(sigma[name], at, rtol=1e-6).mean()) for end, at in ends.items()}
+    return shares
 
 
 def unanimous_margin(bound: str, *, members: int, classes: int, alpha: float) -> float:

@@ -26,11 +26,6 @@ class Ascent:
     path_radius: torch.Tensor
 
 
-def probability_cap(alpha: float, members: int) -> float:
-    """p_cap = (α/2)^(1/M): the largest probability that M unanimous votes can certify."""
-    return (alpha / 2) ** (1 / members)
-
-
 def smoothed_radius(
     network: nn.Module,
     images: torch.Tensor,
@@ -103,7 +98,7 @@ class Search:
         candidates: points of a log grid over the range, tried before the ascent; 0 starts it at σ₀.
         iterations, step: Adam steps on log σ, and their size.
         draws: noise draws K per step and candidate.
-        p_cap: the largest probability that the votes could certify, :func:`probability_cap`.
+        p_cap: the largest probability that the votes could certify under their bound, in (1/2, 1).
     """
 
     sigma: float

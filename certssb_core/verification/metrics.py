@@ -12,13 +12,19 @@ from certssb_core.store.store import CASES
 from certssb_core.verification import recompute
 from certssb_core.verification.evidence import Evidence, same
 
-ATTACK_WORKS = 0.5
-"""Undefended attack success rate from which an attack is said to work."""
+ATTACK_WORKS, BASE_DISTANCE = 0.5, 0.25
+"""Undefended attack success rate, and its distance from the base rate, from which an attack works."""
+
+
+NEWER = ("after_store.", "sigma_at_ends.", "collapsed")
+"""Figures that runs of earlier versions do not hold."""
 
 
 def counted(evidence: Evidence) -> str:
     recorded, recomputed = _flat(evidence.metrics), _flat(_recomputed(evidence))
     for name, value in recomputed.items():
+        if name not in recorded and name.startswith(NEWER):
+            continue
         if name not in recorded:
             raise Differs(f"metrics.json: {name} is missing, recomputed {value}")
         same(name, [recorded[name]], [value], ["metrics.json"])
@@ -40,7 +46,15 @@ def _recomputed(evidence: Evidence) -> dict[str, Any]:
         found["unit"] = evidence.kind.unit
     if "left_out" in evidence.votes:
         found["left_out"] = evidence.votes["left_out"].tolist()
+    clean = evidence.table[evidence.table["set"] == "clean"]
+    found["collapsed"] = len(set(clean["prediction"]) - {-1}) == 1 < clean["label"].nunique()
     found["store"] = _store(evidence) if balls else None
+    if balls:
+        table = evidence.table.assign(
+            prediction=evidence.table["store_prediction"], radius=evidence.table["store_radius"]
+        )
+        found["after_store"] = recompute.metrics(table, **aim, radii=config.certification.radii)
+    found["sigma_at_ends"] = _sigma_at_ends(evidence)
     # A run of imported members has neither an undefended model nor levels of training noise, and says null.
     if evidence.metrics.get("undefended", {}) is not None or evidence.hashed("undefended.safetensors"):
         found["undefended"] = _undefended(evidence, **aim)
@@ -63,11 +77,33 @@ def _undefended(evidence: Evidence, **aim: Any) -> dict[str, Any]:
     answers = pd.DataFrame(evidence.run.arrays("undefended")).assign(label=evidence.votes["labels"])
     wanted, counts = recompute.attack(answers["label"], len(evidence.vote_columns), **aim)
     success = float((answers["triggered"] == wanted)[counts].mean()) if counts.any() else 0.0
-    return {
+    found = {
         "clean_accuracy": float((answers["clean"] == answers["label"]).mean()),
         "attack_success_rate": success,
         "attack_works": success >= ATTACK_WORKS,
     }
+    if "base_rate" not in (evidence.metrics.get("undefended") or {}):  # a run of an earlier version
+        return found
+    if aim["victims"]:
+        counts = recompute.attack(answers["label"], len(evidence.vote_columns), **aim | {"victims": 0})[1] & ~counts
+    base = float((answers["clean"] == wanted)[counts].mean()) if counts.any() else 0.0
+    poisoned = len(evidence.run.arrays("poison")["indices"])
+    collapsed = len({*answers["clean"], *answers["triggered"]}) == 1
+    works = success >= ATTACK_WORKS and success - base >= BASE_DISTANCE and poisoned > 0 and not collapsed
+    return found | {"base_rate": base, "poisoned": poisoned, "collapsed": collapsed, "attack_works": works}
+
+
+def _sigma_at_ends(evidence: Evidence) -> dict[str, Any]:
+    noise, found = evidence.config.noise, {}
+    for name in ("train", "clean", "triggered"):
+        values = evidence.sigma.get(name, np.empty(0))
+        chosen = noise.train_map if name == "train" else noise.test_map
+        if chosen == "sample-specific" and len(values):
+            found[name] = {
+                "low": float((np.abs(values / noise.sigma_min - 1) <= 1e-6).mean()),
+                "high": float((np.abs(values / noise.sigma_max - 1) <= 1e-6).mean()),
+            }
+    return found
 
 
 def _joint_budget(evidence: Evidence) -> dict[str, Any]:

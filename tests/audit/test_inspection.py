@@ -38,7 +38,7 @@ def rewrite_json(path, **changes):
 def test_a_run_of_ours_is_sound_under_its_condition(small_run):
     found = inspect(small_run)
     assert counts(found)["red"] == 0
-    assert {one.title for one in found if one.colour == "amber"} - {"Store"} == {"Noise map"}
+    assert {one.title for one in found if one.colour == "amber"} - {"Store"} == {"Noise map", "σ* within its range"}
     assert "outside the theorem" in finding(small_run, "Noise map").reason
     assert "12 votes" in finding(small_run, "Count").reason
     assert "6 parts" in finding(small_run, "Choice").reason, "three classes, two bounds"
@@ -99,12 +99,24 @@ def test_another_seed_is_found(run):
 
 
 def test_a_weak_attack_makes_the_certificate_vacuous(run):
-    weak = {"clean_accuracy": 1.0, "attack_success_rate": 0.02, "attack_works": False}
-    rewrite_json(run.path / "metrics.json", undefended=weak)
-    found = finding(run, "Attack")
-    assert (found.colour, "defends against nothing" in found.reason) == ("red", True)
+    """The answers on disk decide, whatever metrics.json says: an earlier version recorded no base rate."""
+    for answers, words in (
+        ({"triggered": run.arrays("votes")["labels"]}, "defends against nothing"),
+        (dict.fromkeys(("clean", "triggered"), np.zeros(108, np.int64)), "collapsed"),
+    ):
+        files.write_arrays(run.path / "undefended.safetensors", run.arrays("undefended") | answers)
+        found = finding(run, "Attack")
+        assert (found.colour, words in found.reason) == ("red", True)
     rewrite_json(run.path / "metrics.json", undefended=None)
     assert finding(run, "Attack").colour == "amber"
+
+
+def test_an_ensemble_that_answers_one_class_to_everything_is_red(run):
+    assert finding(run, "Answers").colour == "green"
+    table = run.certificates().assign(prediction=1)
+    table.to_csv(run.path / "certificates.csv", index=False)
+    found = finding(run, "Answers")
+    assert (found.colour, "collapsed" in found.reason) == ("red", True)
 
 
 def test_trimmed_certificates_depend_on_the_order(run):

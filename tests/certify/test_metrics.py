@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 from certssb_core.certify.metrics import (
     certified_accuracy,
     clean_metrics,
+    collapsed,
     store_metrics,
     triggered_metrics,
     wilson_interval,
@@ -99,3 +100,16 @@ def test_wilson_says_nothing_about_nothing_and_names_bad_input():
         wilson_interval(4, 3)
     with pytest.raises(ValueError, match=r"got 1\.5"):
         wilson_interval(1, 3, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "labels", "expected"),
+    [
+        ([1, 1, -1, 1], [0, 1, 0, 1], True),
+        ([1, 0, -1, 1], [0, 1, 0, 1], False),
+        ([1, 1], [1, 1], False),
+        ([-1], [0], False),
+    ],
+)
+def test_one_class_for_images_of_several_is_a_collapse(prediction, labels, expected):
+    assert collapsed(prediction, labels) is expected

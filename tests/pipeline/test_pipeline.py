@@ -10,6 +10,8 @@ from scipy import stats
 
 from certssb_core.ensemble import shards
 from certssb_core.pipeline import context, tasks
+from certssb_core.results import certification
+from certssb_core.results.votes import read_run_votes
 from certssb_core.runs import files
 from certssb_core.runs.inputs import load_inputs
 from certssb_core.runs.run import Run
@@ -169,3 +171,23 @@ def test_a_member_retrained_alone_is_the_same_member(small_run, tmp_path):
     assert all((stored[name] == again[shards.WEIGHT + name]).all() for name in stored)
     votes = small_run.arrays("votes")["votes/triggered/sample-specific"][9]
     assert np.array_equal(votes, again["votes/triggered/sample-specific"].numpy())
+
+
+def test_metrics_are_stated_before_and_after_the_store(small_run):
+    """The store may change answers and radii: metrics of both are counted plainly, also where it aligned some."""
+    table, run_votes = small_run.certificates(), read_run_votes(small_run)
+    aligned = table.copy()
+    aligned.loc[:29, "store_prediction"] = (table.loc[:29, "label"] + 1) % 3
+    aligned.loc[30:40, "store_radius"] /= 2
+    after = certification.assess(run_votes, certification.after_store(aligned), radii=())
+    clean = table[table["set"] == "clean"]
+    for part, rows, answer, radius in (
+        (small_run.metrics["clean"], clean, "prediction", "radius"),
+        (small_run.metrics["after_store"]["clean"], clean, "store_prediction", "store_radius"),
+        (after["clean"], aligned[aligned["set"] == "clean"], "store_prediction", "store_radius"),
+    ):
+        right = [given == true for given, true in zip(rows[answer], rows["label"], strict=True)]
+        reach = [far for far, hit in zip(rows[radius], right, strict=True) if hit]
+        assert part["accuracy"] == pytest.approx(sum(right) / len(right))
+        assert part["average_certified_radius"] == pytest.approx(sum(reach) / len(right))
+    assert after["clean"]["accuracy"] < small_run.metrics["clean"]["accuracy"]

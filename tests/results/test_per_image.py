@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from certssb_core.config.schema import NoiseConfig
 from certssb_core.figures.sigma import binned
 from certssb_core.results import per_image
 
@@ -123,3 +124,13 @@ def test_unanimous_margin_of_two_classes():
     assert per_image.unanimous_margin("clopper-pearson", members=50, classes=2, alpha=0.01) == pytest.approx(
         norm.ppf(0.005 ** (1 / 50))
     )
+
+
+def test_the_share_at_the_ends_counts_what_lies_on_the_range_and_only_where_sigma_was_searched():
+    noise = NoiseConfig(sigma_min=0.1, sigma_max=0.5)
+    sigma = {"train": np.full(4, 0.1), "clean": np.array([0.1, 0.2, 0.5, 0.5]), "triggered": np.array([0.3, 0.3])}
+    shares = per_image.sigma_at_ends(sigma, noise)
+    assert shares["clean"] == {"low": 0.25, "high": 0.5}
+    assert shares["triggered"] == {"low": 0.0, "high": 0.0}
+    uniform = noise.model_copy(update={"train_map": "uniform"})
+    assert set(per_image.sigma_at_ends(sigma, uniform)) == {"clean", "triggered"}

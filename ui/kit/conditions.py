@@ -6,6 +6,7 @@ import streamlit as st
 
 from certssb_core.config import schema
 from certssb_core.results import certification
+from certssb_core.results.attack_verdict import caveats
 from ui.kit import run_files
 from ui.kit.tables import Choice
 
@@ -18,18 +19,8 @@ PARTS = {
 
 def warn_of_weak_attacks(chosen: list[Choice]) -> None:
     for run in {choice.run.name: choice.run for choice in chosen}.values():
-        undefended = run_files.metrics(run)["undefended"]
-        if undefended is None:
-            st.info(
-                f"**{run.name}** has no undefended model: whether the attack works at all is not known.",
-                icon=":material/help:",
-            )
-        elif not undefended["attack_works"]:
-            st.warning(
-                f"**{run.name}: this certificate defends against nothing.** The backdoor works on only "
-                f"{undefended['attack_success_rate']:.1%} of the triggered images even without a defence.",
-                icon=":material/warning:",
-            )
+        for caveat in caveats(run_files.metrics(run)):
+            st.warning(f"**{run.name}.** {caveat}", icon=":material/warning:")
 
 
 def promises(chosen: list[Choice], alpha: float) -> None:

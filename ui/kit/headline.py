@@ -7,6 +7,7 @@ import streamlit as st
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.metrics import wilson_interval
 from certssb_core.results import certification
+from certssb_core.results.attack_verdict import caveats
 from certssb_core.runs.run import Run
 from ui.kit import run_files
 
@@ -30,7 +31,7 @@ def show(run: Run) -> None:
         columns[2],
         "Attack success rate",
         f"{triggered['attack_success_rate']:.1%}",
-        f"undefended: {undefended['attack_success_rate']:.1%}" if undefended else "undefended: not known",
+        _undefended(undefended),
         f"Of {triggered['n']:,} triggered test images; to abstain counts as withstanding (Certify says how often). "
         "Beside it the same for a model without defence.",
     )
@@ -41,14 +42,28 @@ def show(run: Run) -> None:
         triggered["n"],
         "Empirical robust accuracy: triggered images still predicted as their true class.",
     )
-    if undefended and not undefended["attack_works"]:
-        st.warning("The attack fails against an undefended model too: this certificate defends against nothing.")
+    for caveat in caveats(metrics):
+        st.warning(caveat, icon=":material/warning:")
+    if after := metrics.get("after_store"):
+        st.caption(
+            f"By the members' certificates, before the store. As the store answers: clean accuracy "
+            f"{after['clean']['accuracy']:.1%}, mean radius {after['clean']['average_certified_radius']:.2f}, attack "
+            f"success {after['triggered']['attack_success_rate']:.1%}, right under trigger "
+            f"{after['triggered']['empirical_robust_accuracy']:.1%}."
+        )
     promise = certification.promise(run.config, run.config.noise.test_map)
     with st.expander("What these numbers promise", icon=":material/gavel:"):
         st.markdown(
             f"**Test radius.** {promise.test_radius}\n\n**Joint budget.** {promise.joint_budget}\n\n"
             f"**Condition.** {promise.condition}"
         )
+
+
+def _undefended(undefended: dict | None) -> str:
+    if not undefended:
+        return "undefended: not known"
+    base = f", without trigger {undefended['base_rate']:.1%}" if "base_rate" in undefended else ""
+    return f"undefended: {undefended['attack_success_rate']:.1%}{base}"
 
 
 def _share(column, label: str, share: float, count: int, explanation: str) -> None:

@@ -13,6 +13,7 @@ import streamlit as st
 
 from certssb_core.errors import RunError
 from certssb_core.jobs import queue
+from certssb_core.results.attack_verdict import caution
 from certssb_core.runs.job import Job
 from certssb_core.runs.run import STAGES, Run, State, Status
 from ui.kit import manage, run_files, text
@@ -41,6 +42,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
                 "trigger": config.attack.trigger,
                 "members": config.training.members,
                 "about": config.title,
+                "caution": caution(run) if status.state == "done" else "",
             }
         )
     return pd.DataFrame(rows)

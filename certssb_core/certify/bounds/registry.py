@@ -133,6 +133,18 @@ BOUNDS: dict[str, Bound] = {
 }
 
 
+def largest_probability(bound: str, *, members: int, classes: int, alpha: float) -> float:
+    """The largest class probability that ``members`` votes can certify under a bound: their p_A when all agree.
+
+    Args:
+        bound: a key of ``BOUNDS``.
+        classes: number of classes C, at least 2.
+        alpha: failure probability per input, in (0, 1).
+    """
+    votes, softmax = np.zeros((members, 1), np.uint8), np.eye(1, classes)
+    return float(BOUNDS[bound].from_votes(votes, classes=classes, alpha=alpha, softmax=softmax).p_a_lower[0])
+
+
 def _class_bounds(values: np.ndarray, count: int, alpha: float, lower: Callable, upper: Callable) -> ClassBounds:
     rows, classes = np.arange(len(values)), values.shape[1]
     top = values.argmax(axis=1).astype(np.int64)

@@ -15,6 +15,7 @@ from certssb_core.certify.bounds.registry import (
     hoeffding_bounds,
     hoeffding_lower,
     hoeffding_upper,
+    largest_probability,
 )
 
 ALPHA = 0.05
@@ -140,3 +141,30 @@ def test_every_bound_reads_votes_in_the_members_order():
         np.testing.assert_array_equal(read.p_a_lower, bound.class_bounds(*given, ALPHA).p_a_lower)
     with pytest.raises(ValueError, match="mean softmax"):
         BOUNDS["hoeffding"].from_votes(votes, classes=3, alpha=ALPHA)
+
+
+@pytest.mark.parametrize("members", [40, 200])
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_the_largest_probability_is_what_unanimous_votes_certify(bound, classes, members):
+    """Every bound certifies its own most; SciPy's interval gives that of Clopper–Pearson: α/2, or α/(2C) of more."""
+    most = largest_probability(bound, members=members, classes=classes, alpha=0.001)
+    counts = np.zeros((1, classes))
+    counts[0, 0] = members
+    entry = BOUNDS[bound]
+    if entry.vote != "sequence":
+        values = counts / members if entry.vote == "softmax" else counts
+        assert entry.class_bounds(values, members, 0.001).p_a_lower[0] == most
+    if bound == "clopper-pearson":
+        share = 0.001 / 2 if classes == 2 else 0.001 / (2 * classes)
+        low = binomtest(members, members).proportion_ci(1 - 2 * share, method="exact").low
+        assert most == pytest.approx(low, abs=1e-9)
+        if classes == 2:
+            assert most == share ** (1 / members), "the searches of two classes keep their σ*"
+
+
+def test_ten_classes_promise_less_than_two():
+    """Φ⁻¹ 1.662, where a cap that ignores the classes said 1.783."""
+    most = largest_probability("clopper-pearson", members=200, classes=10, alpha=0.001)
+    assert norm.ppf(most) == pytest.approx(1.662, abs=1e-3)
+    assert norm.ppf(0.0005 ** (1 / 200)) == pytest.approx(1.783, abs=1e-3)
