@@ -246,7 +246,7 @@ class Pipeline:
             self._metrics["store"] = store_metrics(entries)
             after = certification.after_store(table)
             self._metrics["after_store"] = certification.assess(run_votes, after)
-        if shares := sigma_at_ends(self.run.arrays("sigma"), config.noise):
+        if shares := sigma_at_ends(self.run.arrays("sigma"), self.run.config.noise):
             self._metrics["sigma_at_ends"] = shares
         files.write_text(self.run.path / "certificates.csv", table.to_csv(index=False))
 
