@@ -92,8 +92,7 @@ def budget(chosen: list[tables.Choice], colours: dict[str, str]) -> None:
 
 
 text.page_header(
-    "Certify",
-    "How far can the data be changed before the answer may change?",
+    "certify",
     FORMULAS,
     ["2504.21730", "2003.08904", "1902.02918"],
 )

@@ -104,8 +104,7 @@ def explanations(result: dict) -> None:
 
 
 text.page_header(
-    "Field",
-    "What does each defence certify on the same poisoned data, against whom, and at what price?",
+    "compare",
     FORMULAS,
     ["2504.21730", "2003.08904", "2002.11750", "1906.04948", "2006.14768", "2403.11981", "2006.06721"],
 )

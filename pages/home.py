@@ -8,23 +8,13 @@ import streamlit as st
 from certssb_core.config.presets import DEFAULT_PRESET
 from certssb_core.data.datasets import DATASETS, availability
 from ui.kit import headline, jobs, run_files, text
+from ui.kit.pages import PAGES, link
 
 PICTURE = Path(__file__).parents[1] / "assets" / "way.svg"
 CARD = 262  # pixels: four in a row at 1280, three at 1024
-NEXT = {
-    "pages/lessons.py": ("Lessons", ":material/school:", "five short tours, each with a question"),
-    "pages/poison.py": ("Poison", ":material/bug_report:", "plant a backdoor, see how small"),
-    "pages/train.py": ("Train", ":material/model_training:", "start a run from a preset"),
-    "pages/noise.py": ("Noise σ*", ":material/grain:", "an image and its own noise"),
-    "pages/certify.py": ("Certify", ":material/verified_user:", "accuracy, budgets, promises"),
-    "pages/overlaps.py": ("Overlaps", ":material/join_inner:", "step through the store, ball by ball"),
-    "pages/query.py": ("Query", ":material/contact_support:", "paint on an image and ask"),
-    "pages/compare.py": ("Field", ":material/compare:", "other defences, the same data"),
-}
 
 text.page_header(
-    "Certified against backdoors",
-    "Can a prediction be proved to be free of a backdoor that may sit in the training data?",
+    "home",
     sources=("2504.21730", "2003.08904"),
 )
 text.drawing(PICTURE)
@@ -56,10 +46,11 @@ else:
 
 st.subheader("Where to go next", anchor=False)
 with st.container(horizontal=True):
-    for page, (title, icon, words) in NEXT.items():
-        with st.container(border=True, width=CARD):
-            st.page_link(page, label=f"**{title}**", icon=icon)
-            st.caption(words)
+    for name, page in PAGES.items():
+        if page.card:
+            with st.container(border=True, width=CARD):
+                link(name, f"**{page.title}**")
+                st.caption(page.card)
 
 if runs:
     st.subheader("The runs so far", anchor=False)

@@ -6,8 +6,7 @@ from ui.kit import text
 from ui.lessons import lesson, lesson_files
 
 text.page_header(
-    "Lessons",
-    "What is a backdoor, what does a certificate do about it, and what does it not?",
+    "lessons",
     sources=["2504.21730", "2003.08904", "1902.02918"],
 )
 course = lesson_files.course(lesson_files.FOLDER)

@@ -52,8 +52,7 @@ def gain(run: Run) -> None:
 
 
 text.page_header(
-    "Noise σ*",
-    "How much noise does each image bear, and what does that buy?",
+    "noise",
     FORMULAS,
     ["2504.21730", "2012.04351"],
 )

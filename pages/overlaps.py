@@ -73,8 +73,7 @@ def the_ledger(run: Run) -> None:
 
 
 text.page_header(
-    "Overlaps",
-    "Where do certified balls conflict, and what does the storage-update make of it?",
+    "overlaps",
     FORMULAS,
     ["2504.21730", "2012.04351"],
 )

@@ -6,11 +6,11 @@ from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.data.poisoning import METHODS
 from certssb_core.results.attack_verdict import attack_caveats
 from ui.kit import forms, run_files, text, view_as_code
+from ui.kit.pages import path
 from ui.poison import attack_charts
 
 text.page_header(
-    "Poison",
-    "What does the attacker plant in the training data, how small is it, and does it work?",
+    "poison",
     r"""
 A trigger $T$ changes an image; pixels are clamped to $[0, 1]$, which shrinks the change. What counts is the
 *actual* norm $\lVert T(x) - x \rVert_2$ of each image. $\lfloor \text{rate} \cdot n \rfloor$ training images are
@@ -65,7 +65,7 @@ else:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("Whether the attack works is measured as soon as a run with these choices has finished.")
         if st.button("Train with this attack", key="carry", icon=":material/model_training:"):
-            st.switch_page("pages/train.py", query_params=forms.carry(config))
+            st.switch_page(path("train"), query_params=forms.carry(config))
 if count and crafted and not run:
     text.empty(
         "These poisons are crafted by gradient at the start of a run; they are shown as soon as one has finished."

@@ -88,8 +88,7 @@ def store(run: Run, asked: image_source.Question) -> None:
 
 
 text.page_header(
-    "Query",
-    "What do the members and the store answer when you change an image, and how far does the promise reach?",
+    "query",
     FORMULAS,
     ["2504.21730", "1902.02918"],
 )

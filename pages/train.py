@@ -10,8 +10,7 @@ from ui.kit import forms, headline, jobs, manage, run_files, text, view_as_code
 from ui.train import forecast
 
 text.page_header(
-    "Train",
-    "How is a certified ensemble made, and what does it cost?",
+    "train",
     r"""
 Member $m$ of $M$ is trained on one noisy copy of the poisoned set: image $i$ becomes $x_i + \sigma_i z_{m,i}$,
 $z \sim \mathcal N(0, I)$, drawn once per member and image and held fixed for all epochs. $\sigma_i$ maximises

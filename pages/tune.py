@@ -7,8 +7,7 @@ from ui.kit import run_files, text
 from ui.tune import study_panel
 
 text.page_header(
-    "Tune",
-    "Which settings buy the most certified radius for the least accuracy?",
+    "tune",
     r"""
 A trial **dominates** another if it is better in one objective and at least as good in all. The trials that none
 dominates are the **Pareto front**: whoever wants more of one number there gives up some of another.

@@ -7,7 +7,7 @@ import streamlit as st
 from certssb_core.errors import RunError
 from certssb_core.runs.job import Job
 from certssb_core.runs.run import Run, Status
-from ui.kit import forms, text
+from ui.kit import forms, pages, text
 
 
 def buttons(run: Run, status: Status) -> None:
@@ -38,8 +38,8 @@ def compare(runs: list[Run]) -> None:
     names = [run.name for run in runs]
     if "runs" in st.session_state:
         st.session_state["runs"] = names  # Streamlit remembers the control: it writes its URL itself
-        st.switch_page("pages/certify.py")
-    st.switch_page("pages/certify.py", query_params={"runs": names})
+        st.switch_page(pages.path("certify"))
+    st.switch_page(pages.path("certify"), query_params={"runs": names})
 
 
 def _duplicate(run: Run) -> None:

@@ -10,8 +10,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -27,6 +28,8 @@ from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
 from certssb_core.runs.run import Run, State, default_runs_dir
 from certssb_core.store.store import Balls, Entry, Store
 from ui.kit import text
+
+T = TypeVar("T")
 
 
 def runs_dir() -> Path:
@@ -89,23 +92,67 @@ def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bo
     return run
 
 
+def of_run(file: str, *checked: str, kept: int = 32, spinner: str = "Reading the run …") -> Callable:
+    """Keep what a function of a run makes, until the run's ``file`` changes.
+
+    It is shared between sessions and must not be changed: arrays can be large, so nothing is copied.
+
+    Args:
+        checked: files that must be as they were written; a damaged one is a RunError.
+        kept: results held at once, over all runs.
+    """
+
+    def decorate(make: Callable[..., T]) -> Callable[..., T]:
+        def made(path: str, modified: int, *settings: Any, **named: Any) -> T:
+            run = Run(Path(path))  # ``modified`` is only part of the key
+            if checked:
+                integrity.check(run, *checked)
+            return make(run, *settings, **named)
+
+        made.__module__, made.__qualname__ = make.__module__, make.__qualname__  # Streamlit tells caches apart by these
+        held = st.cache_resource(max_entries=kept, show_spinner=spinner)(made)
+
+        @wraps(make)
+        def reader(run: Run, *settings: Any, **named: Any) -> T:
+            path = run.path / file
+            return held(str(run.path.resolve()), path.stat().st_mtime_ns if path.exists() else 0, *settings, **named)
+
+        return reader
+
+    return decorate
+
+
+@of_run("certificates.csv", "certificates.csv")
 def certificates(run: Run) -> pd.DataFrame:
     """certificates.csv: one row per certified input."""
-    return _load("certificates", run, "certificates.csv")
+    return run.certificates()
 
 
+@of_run("metrics.json", "metrics.json")
 def metrics(run: Run) -> dict[str, Any]:
-    return _load("metrics", run, "metrics.json")
+    return run.metrics
 
 
+@of_run("falsification.json")
 def falsification(run: Run) -> dict[str, Any] | None:
     """What the last attack on the run's certificates found; None where there was none."""
-    return _load("falsification", run, "falsification.json")
+    return run.falsification
 
 
 def arrays(run: Run, name: str) -> dict[str, Any]:
     """Named arrays of ``name.safetensors``: poison, sigma, votes."""
-    return _load(name, run, f"{name}.safetensors")
+    return _ARRAYS[name](run)
+
+
+def _arrays(name: str) -> Callable[[Run], dict[str, Any]]:
+    def read(run: Run) -> dict[str, Any]:
+        return run.arrays(name)
+
+    read.__qualname__ = f"arrays of {name}"
+    return of_run(f"{name}.safetensors", f"{name}.safetensors")(read)
+
+
+_ARRAYS = {name: _arrays(name) for name in ("poison", "sigma", "votes")}
 
 
 def inputs(run: Run) -> Inputs:
@@ -115,7 +162,7 @@ def inputs(run: Run) -> Inputs:
         DataError: the data is not here, or not what the run was made from.
     """
     if run.config.attack.crafted:
-        return _load("inputs", run, "poison.safetensors")
+        return _crafted_inputs(run)
     found = inputs_of(run.config)
     try:
         data_record.check(run, found.dataset)
@@ -124,6 +171,11 @@ def inputs(run: Run) -> Inputs:
         found = inputs_of(run.config)
         data_record.check(run, found.dataset)
     return found
+
+
+@of_run("poison.safetensors")
+def _crafted_inputs(run: Run) -> Inputs:
+    return run_inputs(run)
 
 
 def inputs_of(config: RunConfig) -> Inputs:
@@ -185,66 +237,28 @@ def machine() -> list[dict[str, Any]]:
         raise RunError(f"{' '.join(command[1:])} failed: {finished.stderr.strip()[-300:]}") from None
 
 
+@of_run("votes.safetensors", "votes.safetensors", "sigma.safetensors", "config.json")
 def run_votes(run: Run) -> RunVotes:
     """Votes, σ and labels: what a certificate is computed from."""
-    return _load("run_votes", run, "votes.safetensors")
+    return read_run_votes(run)
 
 
+@of_run("store.sqlite", "store.sqlite")
 def balls_and_ledger(run: Run) -> tuple[Balls, list[Entry]]:
     """The stored balls and every decision that led to them, in order of arrival."""
-    return _load("store", run, "store.sqlite")
-
-
-def asked_balls(run: Run) -> Balls:
-    """The balls that answer a query first: the stored ones, and those of later queries where these are inserted."""
-    return _load("asked", run, run.asked_path.name)
-
-
-def _read_asked(run: Run) -> Balls:
-    with Store.read(run.asked_path) as store:
-        return store.balls()
-
-
-def _read_store(run: Run) -> tuple[Balls, list[Entry]]:
     with Store.read(run.store_path) as store:
         return store.balls(), store.ledger()
 
 
-_RESTS_ON = {
-    "certificates": ("certificates.csv",),
-    "metrics": ("metrics.json",),
-    "poison": ("poison.safetensors",),
-    "sigma": ("sigma.safetensors",),
-    "votes": ("votes.safetensors",),
-    "run_votes": ("votes.safetensors", "sigma.safetensors", "config.json"),
-    "store": ("store.sqlite",),
-}
-_READERS: dict[str, Callable[[Run], Any]] = {
-    "certificates": Run.certificates,
-    "metrics": lambda run: run.metrics,
-    "inputs": run_inputs,
-    "falsification": lambda run: run.falsification,
-    "poison": lambda run: run.arrays("poison"),
-    "sigma": lambda run: run.arrays("sigma"),
-    "votes": lambda run: run.arrays("votes"),
-    "run_votes": read_run_votes,
-    "store": _read_store,
-    "asked": _read_asked,
-}
+def asked_balls(run: Run) -> Balls:
+    """The balls that answer a query first: the stored ones, and those of later queries where these are inserted."""
+    return balls_and_ledger(run)[0] if run.asked_path == run.store_path else _inserted_balls(run)
 
 
-def _load(reader: str, run: Run, file: str) -> Any:
-    path = run.path / file
-    return _read(reader, str(run.path.resolve()), path.stat().st_mtime_ns if path.exists() else 0)
-
-
-@st.cache_resource(max_entries=32, show_spinner="Reading the run …")
-def _read(reader: str, path: str, modified: int) -> Any:
-    # ``modified`` is only part of the key. A cached resource is shared, not copied: arrays can be large.
-    run = Run(Path(path))
-    if files := _RESTS_ON.get(reader):
-        integrity.check(run, *files)
-    return _READERS[reader](run)
+@of_run("answered.sqlite")
+def _inserted_balls(run: Run) -> Balls:
+    with Store.read(run.asked_path) as store:
+        return store.balls()
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the images …")

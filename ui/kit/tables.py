@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -28,6 +27,8 @@ from certssb_core.runs.run import Run
 from certssb_core.store.overlaps import Survey
 from ui.kit import run_files
 
+of_table = partial(run_files.of_run, kept=64, spinner="Computing …")
+
 
 def class_names(run: Run) -> tuple[str, ...]:
     """Names of the run's classes: as recorded, else those of its data, of its config, or numbers."""
@@ -40,29 +41,43 @@ def class_names(run: Run) -> tuple[str, ...]:
         return run.config.data.classes or tuple(str(label) for label in range(count))
 
 
+@of_table("sigma.safetensors")
 def samples(run: Run) -> pd.DataFrame:
     """One row per training, clean and triggered image."""
-    return _compute("samples", run, "sigma.safetensors")
+    poison = run_files.arrays(run, "poison") if run.config.origin == "trained" else {}
+    return sampling.samples(run_files.arrays(run, "sigma"), poison, run_files.certificates(run), class_names(run))
 
 
+@of_table("sigma.safetensors")
 def grouped(run: Run, by: str, of: str) -> pd.DataFrame:
     """:func:`samples` with the group that each image is compared in."""
-    return _compute("grouped", run, "sigma.safetensors", by, of)
+    return sampling.grouped(samples(run), by, of)
 
 
+@of_table("sigma.safetensors")
 def sigma_bins(run: Run, by: str, of: str) -> pd.DataFrame:
     """σ* counted per group and bin."""
-    return _compute("sigma_bins", run, "sigma.safetensors", by, of)
+    table = grouped(run, by, of)
+    return sigma.binned(table["sigma"], table["group"])
 
 
+@of_table("metrics.json")
 def facts(run: Run) -> dict[str, Fact]:
     """Numbers about the run by name, for texts that quote them."""
-    return _compute("facts", run, "metrics.json")
+    return facts_of(
+        run.config,
+        run_files.metrics(run),
+        samples(run),
+        survey(run, after=False),
+        survey(run, after=True),
+        dimensions=run_files.balls_and_ledger(run)[0].centres.shape[1],
+    )
 
 
+@of_table("votes.safetensors")
 def certified(run: Run, mode: str, bound: str, alpha: float) -> pd.DataFrame:
     """Certificates from the stored votes; no model is touched."""
-    return _compute("certified", run, "votes.safetensors", mode, bound, alpha)
+    return certification.certify_votes(run_files.run_votes(run), mode=mode, bound=bound, alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -109,29 +124,35 @@ def report(chosen: list[Choice], bound: str, alpha: float) -> str:
     return reports.report(runs, modes=modes, bound=bound, alpha=alpha)
 
 
+@of_table("certificates.csv")
 def findings(run: Run, mode: str, bound: str, alpha: float) -> list[inspection.Finding]:
     """What the run's certificates in this mode rest on."""
-    return _compute("findings", run, "certificates.csv", mode, bound, alpha)
+    return inspection.inspect(run, mode=mode, bound=bound, alpha=alpha)
 
 
+@of_table("falsification.json")
 def violation_rates(run: Run) -> go.Figure:
     """What attacks on the run's certificates found; the same whatever bound and α the page is at."""
-    return _compute("violation_rates", run, "falsification.json")
+    found = run_files.falsification(run)
+    return falsification.violation_rates(**{key: found[key] for key in ("parts", "alpha", "confidence")})
 
 
+@of_table("votes.safetensors")
 def attribution(run: Run, bound: str, alpha: float) -> pd.DataFrame:
     """From the release's arithmetic to a certificate, step by step."""
-    return _compute("attribution", run, "votes.safetensors", bound, alpha)
+    return steps.attribution(run_files.run_votes(run), bound=bound, alpha=alpha)
 
 
+@of_table("store.sqlite")
 def ledger(run: Run) -> pd.DataFrame:
     """One row per insertion into the run's store."""
-    return _compute("ledger", run, "store.sqlite")
+    return ledgers.table(run_files.balls_and_ledger(run)[1], class_names(run))
 
 
+@of_table("store.sqlite")
 def survey(run: Run, *, after: bool) -> Survey:
     """Every pair of stored balls, before or after the storage-update."""
-    return _compute("survey", run, "store.sqlite", after)
+    return ledgers.survey_store(run_files.balls_and_ledger(run)[0], ledger(run), after=after)
 
 
 def picture_of(run: Run, set_name: str, index: int) -> Any:
@@ -141,44 +162,3 @@ def picture_of(run: Run, set_name: str, index: int) -> Any:
     except DataError as error:
         st.caption(f":material/hide_image: The image itself cannot be shown: {error}")
         return None
-
-
-_COMPUTERS: dict[str, Callable[..., Any]] = {
-    "samples": lambda run: sampling.samples(
-        run_files.arrays(run, "sigma"),
-        run_files.arrays(run, "poison") if run.config.origin == "trained" else {},
-        run_files.certificates(run),
-        class_names(run),
-    ),
-    "grouped": lambda run, by, of: sampling.grouped(samples(run), by, of),
-    "sigma_bins": lambda run, by, of: sigma.binned(grouped(run, by, of)["sigma"], grouped(run, by, of)["group"]),
-    "facts": lambda run: facts_of(
-        run.config,
-        run_files.metrics(run),
-        samples(run),
-        survey(run, after=False),
-        survey(run, after=True),
-        dimensions=run_files.balls_and_ledger(run)[0].centres.shape[1],
-    ),
-    "certified": lambda run, mode, bound, alpha: certification.certify_votes(
-        run_files.run_votes(run), mode=mode, bound=bound, alpha=alpha
-    ),
-    "findings": lambda run, mode, bound, alpha: inspection.inspect(run, mode=mode, bound=bound, alpha=alpha),
-    "violation_rates": lambda run: falsification.violation_rates(
-        **{key: run_files.falsification(run)[key] for key in ("parts", "alpha", "confidence")}
-    ),
-    "attribution": lambda run, bound, alpha: steps.attribution(run_files.run_votes(run), bound=bound, alpha=alpha),
-    "ledger": lambda run: ledgers.table(run_files.balls_and_ledger(run)[1], class_names(run)),
-    "survey": lambda run, after: ledgers.survey_store(run_files.balls_and_ledger(run)[0], ledger(run), after=after),
-}
-
-
-def _compute(name: str, run: Run, file: str, *settings: Any) -> Any:
-    path = run.path / file
-    return _computed(name, str(run.path.resolve()), path.stat().st_mtime_ns if path.exists() else 0, settings)
-
-
-@st.cache_resource(max_entries=64, show_spinner="Computing …")
-def _computed(name: str, path: str, modified: int, settings: tuple[Any, ...]) -> Any:
-    # ``modified`` is only part of the key. The results are shared between sessions and never changed.
-    return _COMPUTERS[name](Run(Path(path)), *settings)

@@ -12,8 +12,8 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from certssb_core.data.poisoning import METHODS
 from certssb_core.errors import ConfigError, DataError, PoisonError, RunError, StoreError
-from certssb_core.runs.run import Run
 from certssb_core.runs.server_limits import READ_ONLY
+from ui.kit import glossary, pages
 
 SOURCES: dict[str, str] = {
     "2504.21730": "Cert-SSBD: sample-specific smoothing against backdoors",
@@ -31,19 +31,21 @@ SOURCES: dict[str, str] = {
 }
 
 
-def page_header(title: str, question: str, formulas: str | None = None, sources: Sequence[str] | None = None) -> None:
-    """Title, one sentence on what the page answers; formulas and sources one click away.
+def page_header(name: str, formulas: str | None = None, sources: Sequence[str] | None = None) -> None:
+    """Heading and question of a page; its terms, formulas and sources are one click away.
 
     Args:
-        title: of the page.
-        question: one sentence.
+        name: of the page, a key of :data:`ui.kit.pages.PAGES`.
         formulas: Markdown with LaTeX.
         sources: arXiv numbers of :data:`SOURCES`.
     """
     _route()
-    st.title(title, anchor=False)
+    page = pages.PAGES[name]
+    st.title(page.heading or page.title, anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"##### {question}", width="stretch")
+        st.markdown(f"##### {page.question}", width="stretch")
+        with st.popover("Terms", icon=":material/dictionary:"):
+            st.markdown(glossary.lines(page.terms))
         if formulas or sources:
             label, icon = ("Formulas", ":material/function:") if formulas else ("Sources", ":material/menu_book:")
             with st.popover(label, icon=icon):
@@ -74,22 +76,12 @@ def empty(message: str) -> None:
 
 def no_runs() -> None:
     empty("There is no finished run yet. This page shows one as soon as it has been trained.")
-    st.page_link("pages/train.py", label="Go to Train", icon=":material/model_training:")
+    pages.link("train", "Go to Train")
 
 
 def looking_only() -> None:
     """This server launches and changes nothing."""
     st.info(f"{READ_ONLY} All results can be looked at, and images asked about.", icon=":material/lock:")
-
-
-def running(run: Run) -> None:
-    """The run is still at work."""
-    status = run.status()
-    st.info(
-        f"**{run.name}** is running: {status.stage}, {status.done:,} of {status.total:,}. "
-        "Its results appear here when it has finished.",
-        icon=":material/hourglass_top:",
-    )
 
 
 def failed(reason: str, remedy: str = "") -> None:

@@ -6,16 +6,9 @@ import streamlit as st
 
 from certssb_core.runs.run import Run
 from ui.kit import controls, run_files, tables, text
+from ui.kit.pages import PAGES, link
 from ui.lessons.lesson_files import Course, Lesson, LessonError, Step, filled
 from ui.lessons.lesson_views import View
-
-PAGES = {
-    "pages/train.py": "Train",
-    "pages/poison.py": "Poison",
-    "pages/noise.py": "Noise σ*",
-    "pages/certify.py": "Certify",
-    "pages/overlaps.py": "Overlaps",
-}
 
 
 def overview(course: Course) -> None:
@@ -84,12 +77,7 @@ def _step(run: Run, step: Step, number: int, *, predicted: str | None, key: str)
 def _pinned(view: View, run: Run) -> None:
     with st.container(border=True):
         view.draw(run)
-        st.page_link(
-            view.page,
-            label=f"Open this view on {PAGES[view.page]}",
-            icon=":material/open_in_new:",
-            query_params=view.link(run),
-        )
+        link(view.page, f"Open this view on {PAGES[view.page].title}", **view.link(run))
 
 
 def _judged(words: str, *, right: bool, chosen: bool) -> str:

@@ -58,7 +58,7 @@ class Headline(View):
     """The run's main numbers."""
 
     show: Literal["headline"]
-    page: ClassVar[str] = "pages/train.py"
+    page: ClassVar[str] = "train"
 
     def draw(self, run: Run) -> None:
         headline.show(run)
@@ -69,7 +69,7 @@ class Attack(View):
 
     show: Literal["attack"]
     part: Literal["images", "norms", "labels"] = "images"
-    page: ClassVar[str] = "pages/poison.py"
+    page: ClassVar[str] = "poison"
 
     def draw(self, run: Run) -> None:
         inputs = run_files.inputs(run)
@@ -103,7 +103,7 @@ class SigmaHistogram(View):
     show: Literal["sigma-histogram"]
     by: Literal["set", "poisoned", "class"] = "set"
     of: SetName = "clean"
-    page: ClassVar[str] = "pages/noise.py"
+    page: ClassVar[str] = "noise"
 
     def draw(self, run: Run) -> None:
         sigma_charts.spread(run, self.by, self.of, clickable=False)
@@ -122,7 +122,7 @@ class SigmaGain(View):
 
     show: Literal["sigma-gain"]
     against: Literal["radius", "margin"] = "radius"
-    page: ClassVar[str] = "pages/noise.py"
+    page: ClassVar[str] = "noise"
 
     def draw(self, run: Run) -> None:
         sigma_charts.gain(run, self.against, clickable=False)
@@ -138,7 +138,7 @@ class Image(View):
     set: SetName = "clean"
     index: int = Field(0, ge=0)
     sigma: float = Field(0.3, ge=0)
-    page: ClassVar[str] = "pages/noise.py"
+    page: ClassVar[str] = "noise"
 
     def draw(self, run: Run) -> None:
         self._row(run)
@@ -174,7 +174,7 @@ class CertifyView(View):
     modes: tuple[Mode, ...] = ("sample-specific",)
     bound: Bound = "clopper-pearson"
     alpha: float = Field(0.001, gt=0, lt=1)
-    page: ClassVar[str] = "pages/certify.py"
+    page: ClassVar[str] = "certify"
 
     def choices(self, run: Run) -> list[tables.Choice]:
         return tables.choices([run], list(self.modes), self.bound, self.alpha)
@@ -254,7 +254,7 @@ class Pairs(View):
     show: Literal["pairs"]
     moment: Literal["before", "after"] = "before"
     kind: Literal["different", "same", "all"] = "different"
-    page: ClassVar[str] = "pages/overlaps.py"
+    page: ClassVar[str] = "overlaps"
 
     def draw(self, run: Run) -> None:
         ball_charts.all_pairs(run, self.moment, self.kind, clickable=False)
@@ -268,7 +268,7 @@ class Cases(View):
     """How often each case of the storage-update occurred."""
 
     show: Literal["cases"]
-    page: ClassVar[str] = "pages/overlaps.py"
+    page: ClassVar[str] = "overlaps"
 
     def draw(self, run: Run) -> None:
         ball_charts.cases(run)
@@ -280,7 +280,7 @@ class Pair(View):
     show: Literal["pair"]
     ball: int = Field(ge=0)
     other: int | None = Field(None, ge=0)
-    page: ClassVar[str] = "pages/overlaps.py"
+    page: ClassVar[str] = "overlaps"
 
     def draw(self, run: Run) -> None:
         one_pair.view(run, self.ball, self.other)
@@ -305,7 +305,7 @@ class Sandbox(View):
     stretch: float = Field(1.0, ge=1, le=3)
     order: Literal["given", "attacker-first", "shuffled"] = "given"
     shuffle: int = Field(0, ge=0, le=9999)
-    page: ClassVar[str] = "pages/overlaps.py"
+    page: ClassVar[str] = "overlaps"
 
     @field_validator("points")
     @classmethod

@@ -6,13 +6,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.errors import DataError, RunError
+from ui.kit.glossary import TERMS
+from ui.kit.pages import PAGES
 from ui.kit.text import SOURCES, plain_errors
 
 
 def show(error) -> None:
     from ui.kit import text
 
-    text.page_header("Title", "A question?", "$x$", ("2504.21730",))
+    text.page_header("certify", "$x$", ("2504.21730",))
     with text.plain_errors():
         if error:
             raise error
@@ -32,9 +34,10 @@ def test_a_bug_is_not_hidden():
 
 def test_the_head_has_title_question_and_sources():
     app = AppTest.from_function(show, args=(None,)).run()
-    assert app.title[0].value == "Title"
+    assert app.title[0].value == PAGES["certify"].title
     text = " ".join(part.value for part in app.markdown)
-    assert "A question?" in text
+    assert PAGES["certify"].question in text
+    assert f"**joint budget**: {TERMS['joint budget'].meaning}" in text
     assert "arxiv.org/abs/2504.21730" in text
 
 

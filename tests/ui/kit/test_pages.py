@@ -1,0 +1,58 @@
+"""The table of pages: every page has its file, its header and an explanation of the terms it uses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ui.kit.glossary import TERMS
+from ui.kit.pages import PAGES, path
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request):
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180).run()
+    return request.param, app if request.param == "home" else app.switch_page(path(request.param)).run()
+
+
+def words(app: AppTest) -> str:
+    """Everything that a person reads on the page, but the explanations of the terms."""
+    said = [part.value for part in (*app.title, *app.subheader, *app.caption, *app.info, *app.warning, *app.metric)]
+    said += [part.value for part in app.markdown if not part.value.startswith("- **")]
+    said += [part.label for part in (*app.metric, *app.selectbox, *app.button, *app.slider, *app.checkbox)]
+    said += [word for part in app.selectbox for word in part.options]
+    return " ".join(str(one) for one in said)
+
+
+def test_every_file_is_a_page_and_every_page_a_file():
+    assert {file.stem for file in (ROOT / "pages").glob("*.py")} == set(PAGES)
+
+
+def test_every_page_has_its_header_and_no_error(page):
+    name, app = page
+    assert not app.exception
+    assert app.title[0].value == (PAGES[name].heading or PAGES[name].title)
+    assert PAGES[name].question in words(app)
+
+
+def test_every_term_of_the_glossary_is_explained_where_it_is_used(page):
+    name, app = page
+    said = words(app)
+    used = {term for term, entry in TERMS.items() if re.search(entry.words, said, re.IGNORECASE)}
+    assert used <= set(PAGES[name].terms), f"{name} uses {used - set(PAGES[name].terms)}"
+    explained = " ".join(part.value for part in app.markdown)
+    assert all(TERMS[term].meaning in explained for term in PAGES[name].terms)
+
+
+def test_no_explanation_is_a_long_sentence():
+    for term, entry in TERMS.items():
+        assert len(entry.meaning.split()) <= 30, term
+
+
+def test_links_to_the_comparison_from_before_it_was_renamed_open_it():
+    assert PAGES["compare"].url == "field"
