@@ -33,6 +33,10 @@ class LockedError(RunError):
     """Another process is at work there; the message says on what."""
 
 
+class NameTakenError(RunError):
+    """A run or study of that name is there already."""
+
+
 class Stopped(Exception):
     """A job was asked to stop: what is finished is kept, and the message says how it goes on."""
 

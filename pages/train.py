@@ -5,7 +5,7 @@ import streamlit as st
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.errors import RunError
 from certssb_core.jobs import queue
-from certssb_core.runs.run import Run, free_name
+from certssb_core.runs.run import Run
 from ui.kit import forms, headline, jobs, manage, run_files, text, view_as_code
 from ui.train import forecast
 
@@ -71,7 +71,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
         view_as_code.show(view_as_code.launch(config, preset, defaults, name))
     if start and config:
         try:
-            run = Run.create(config, name or free_name(preset, run_files.runs_dir()), run_files.runs_dir())
+            run = Run.create(config, name or None, run_files.runs_dir(), stem=preset)
         except RunError as error:
             text.failed(str(error))
         else:

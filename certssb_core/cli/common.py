@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +23,15 @@ from certssb_core.runs.run import Run, Status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs; default: checkpoints/.")]
+
+def _path(text: str | Path) -> Path:
+    """A path as it was typed; ``--option=~/x`` reaches us with its ``~``, which no shell expands there."""
+    return Path(text).expanduser()
+
+
+RunsDir = Annotated[
+    Path | None, typer.Option("--runs-dir", parser=_path, help="Folder of the runs; default: checkpoints/.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Mode = Annotated[
     str | None,
@@ -101,7 +111,30 @@ def intact(name: str, runs_dir: Path | None) -> Run:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")  # else an escape that JSON does not know
+    print(json.dumps(value, indent=2, ensure_ascii=plain, default=str))
+
+
+def speak_every_encoding() -> None:
+    """Let what a terminal or file of another encoding cannot hold be spelt out: ``sigma`` for σ, ``>=`` for ≥."""
+    codecs.register_error("spelt-out", _spell_out)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="spelt-out")
+
+
+def _spell_out(error: UnicodeError) -> tuple[str, int]:
+    return "".join(map(_spelt, error.object[error.start : error.end])), error.end
+
+
+def _spelt(character: str) -> str:
+    name = unicodedata.name(character, "")
+    if name.startswith("GREEK SMALL LETTER "):
+        return name.rpartition(" ")[2].lower()
+    return _SPELT.get(character, "?")
+
+
+_SPELT = {"≥": ">=", "≤": "<=", "≈": "~", "→": "->", "–": "-", "—": "-", "…": "...", "₀": "0", "×": "x", "Σ": "sum"}
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ from certssb_core.config.schema import flatten
 from certssb_core.errors import ConfigError
 from certssb_core.jobs import queue as waiting
 from certssb_core.results.attack_verdict import caution
-from certssb_core.runs.run import Run, free_name
+from certssb_core.runs.run import Run
 
 
 @app.command()
@@ -48,7 +48,7 @@ def run(
     """Start a run and follow it to its end; prints its folder as the last line."""
     config = placed(chosen_config(source, settings), engine, address)
     stem = source if source in PRESETS else Path(source).stem
-    _go(Run.create(config, name or free_name(stem, runs_dir), runs_dir), queue)
+    _go(Run.create(config, name, runs_dir, stem=stem), queue)
 
 
 @app.command()
@@ -141,7 +141,6 @@ def import_release(
     """Turn the public Cert-SSBD release's members and σ* into a run; prints its folder as the last line."""
     from certssb_core.pipeline import import_published
 
-    name = name or free_name(f"release-{dataset}-{trigger}", runs_dir)
     _follow(
         import_published.create(
             folder, dataset=dataset, classes=classes, trigger=trigger, sigma=sigma, name=name, runs_dir=runs_dir

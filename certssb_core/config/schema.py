@@ -6,11 +6,11 @@ The same schema feeds the command line (``--set group.key=value``), the dashboar
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import NOISE_MAPS, TEST_MAPS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.config.choices import OneOf
+from certssb_core.config.choices import OneOf, choices
 from certssb_core.data.datasets import DATASETS
 from certssb_core.data.poisoning import LABEL_MODES, METHODS
 from certssb_core.data.triggers import TRIGGERS
@@ -39,6 +39,9 @@ def _split_names(value: Any) -> Any:
     """``"0,1"`` or ``[0, 1]`` → ``("0", "1")``; the empty string means all classes."""
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip()) or None
+    values = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(name, bool | float) for name in values):
+        raise ValueError("class names are texts: put them in quotes")
     if isinstance(value, int):
         return (str(value),)
     if isinstance(value, list | tuple):
@@ -174,7 +177,7 @@ class NoiseConfig(Group):
     )
     denoiser: str = Field(
         "auto",
-        max_length=300,
+        max_length=1000,
         title="Denoiser",
         description=(
             "Denoiser of denoise: a file of `denoiser train`, or a folder or hub name of a diffusers UNet2DModel; "
@@ -421,6 +424,15 @@ class RunConfig(Group):
         """The name of the denoiser: ours for the dataset, unless another is named."""
         return self.data.name if self.noise.denoiser == "auto" else self.noise.denoiser
 
+    def with_full_paths(self) -> RunConfig:
+        """The same config, its paths independent of the working folder and of ``~``."""
+        data, noise = self.data, self.noise
+        if data.root is not None:
+            data = data.model_copy(update={"root": str(Path(data.root).expanduser().resolve())})
+        if os.sep in noise.denoiser and (path := Path(noise.denoiser).expanduser()).exists():
+            noise = noise.model_copy(update={"denoiser": str(path.resolve())})
+        return self.model_copy(update={"data": data, "noise": noise})
+
     def differs(self, wanted: RunConfig) -> list[str]:
         """The dotted keys that differ from ``wanted``, apart from the title and from values resolved from ``auto``."""
         mine = flatten(self)
@@ -481,7 +493,7 @@ def read(path: Path) -> RunConfig:
     try:
         if path.stat().st_size > 1_000_000:
             raise ConfigError(f"{path} is larger than 1 MB: not a run configuration")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once_each)
     except (OSError, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as a JSON configuration: {error}") from None
     if not isinstance(values, dict):
@@ -489,8 +501,24 @@ def read(path: Path) -> RunConfig:
     return parse(values)
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON file, each key of which is given once.
+
+    Raises:
+        ConfigError: a key is given twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
+        raise ConfigError(f"{', '.join(twice)}: given twice; leave one of them out")
+    return found
+
+
 def override(config: RunConfig, assignments: Mapping[str, Any]) -> RunConfig:
-    """Return ``config`` with ``{"group.key": value}`` applied; a string may also be the value in JSON.
+    """Return ``config`` with ``{"group.key": value}`` applied.
+
+    A value that is a text is read by the type of its setting: texts as they stand (``null`` where there may be none),
+    class names as in ``0,1`` or a JSON list, everything else as JSON or a word.
 
     Raises:
         ConfigError: unknown key or a value out of its range.
@@ -503,10 +531,7 @@ def override(config: RunConfig, assignments: Mapping[str, Any]) -> RunConfig:
             place = place.get(group) if isinstance(place, dict) else None
         if not isinstance(place, dict) or name not in place or isinstance(place[name], dict):
             raise ConfigError(f"{key}: no such setting; known ones: {', '.join(flatten(RunConfig()))}")
-        place[name] = value
-        if isinstance(value, str):
-            with contextlib.suppress(json.JSONDecodeError):
-                place[name] = json.loads(value)
+        place[name] = _read_value(setting(key), value) if isinstance(value, str) else value
     return parse(values)
 
 
@@ -514,6 +539,19 @@ def setting(key: str) -> FieldInfo:
     """The description of a setting: title, help, default, range, under its dotted key."""
     group, _, name = key.rpartition(".")
     return (RunConfig.model_fields[group].annotation if group else RunConfig).model_fields[name]
+
+
+def _read_value(info: FieldInfo, text: str) -> Any:
+    """The value of a setting that somebody typed."""
+    kinds = {info.annotation, *get_args(info.annotation)}
+    if text == "null" and type(None) in kinds:
+        return None
+    if (str in kinds and not choices(info)) or (tuple[str, ...] in kinds and not text.lstrip().startswith("[")):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

@@ -26,8 +26,9 @@ def program(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's, in which the project can be imported from any folder."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))}
+    """This process's, in which the project can be imported from any folder, and output is UTF-8."""
+    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": path}
 
 
 def start(job: Job) -> subprocess.Popen:

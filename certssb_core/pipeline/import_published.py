@@ -31,7 +31,7 @@ def create(
     classes: str,
     trigger: str,
     sigma: float,
-    name: str,
+    name: str | None,
     data_root: str | None = None,
     runs_dir: Path | None = None,
 ) -> Run:
@@ -42,7 +42,7 @@ def create(
         dataset, classes: ``mnist`` and ``0,1``, the only network of the release that is known here.
         trigger: onepixel, fourpixel or blending, or our names for them.
         sigma: the global σ, which names the release's files.
-        name: of the run.
+        name: of the run; None: one is made up.
         data_root: folder that holds the data; default as everywhere.
         runs_dir: folder of the runs.
 
@@ -66,7 +66,8 @@ def create(
     if times > 1:
         same = ", ".join(path.name for path, found in hashes.items() if found == digest)
         raise DataError(f"{same} are one and the same file; members must be independent of each other")
-    run = Run.create(_config(trigger, sigma, len(members), data_root), name, runs_dir)
+    config = _config(trigger, sigma, len(members), data_root)
+    run = Run.create(config, name, runs_dir, stem=f"release-{dataset}-{trigger}")
     files.write_json(
         run.path / SOURCES,
         {

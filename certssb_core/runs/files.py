@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from certssb_core.errors import RunError
+from certssb_core.errors import NameTakenError, RunError
 from certssb_core.runs import server_limits
 
 CAPSULE = "capsule.json"
@@ -96,14 +96,15 @@ def make_folder(path: Path, name: str, value: Any, *, taken: str) -> None:
     """Make a job's folder with its description, ``value``, in the file ``name``.
 
     Raises:
-        RunError: it is there already, which ``taken`` says; it cannot be written; or this process may read only.
+        NameTakenError: it is there already, which ``taken`` says.
+        RunError: it cannot be written, or this process may read only.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.mkdir()
         except FileExistsError:
-            raise RunError(taken) from None
+            raise NameTakenError(taken) from None
         write_json(path / name, value)
 
 

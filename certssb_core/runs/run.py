@@ -32,23 +32,27 @@ import os
 import re
 import time
 import unicodedata
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from certssb_core.config import schema as configuration
-from certssb_core.errors import RunError
+from certssb_core.errors import NameTakenError, RunError
 from certssb_core.runs import files
 from certssb_core.runs.job import Job, State, Status
 
 __all__ = ["STAGES", "Run", "RunError", "State", "Status", "default_runs_dir", "free_name", "place"]
 
+Made = TypeVar("Made")
+
 STAGES = ("data", "undefended", "sigma", "members", "votes", "store")
 _NAME = re.compile(r"\w[\w.-]{0,79}")
 _MOST_BYTES = 200  # a name of a file has at most 255 on every common system
+_MOST_OF_STEM = 50  # leaves room for the time and a number
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 
 
@@ -58,7 +62,7 @@ SILENT_MINUTES = 10.0
 
 def default_runs_dir() -> Path:
     """``CERTSSB_RUNS``, else ``checkpoints/``."""
-    return Path(os.environ.get("CERTSSB_RUNS") or "checkpoints")
+    return Path(os.environ.get("CERTSSB_RUNS") or "checkpoints").expanduser()
 
 
 class Run(Job):
@@ -78,13 +82,21 @@ class Run(Job):
     # -- making and finding -------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, config: configuration.RunConfig, name: str, runs_dir: Path | None = None) -> Run:
-        """Make the folder ``runs_dir/name`` with its config.
+    def create(
+        cls, config: configuration.RunConfig, name: str | None, runs_dir: Path | None = None, *, stem: str = "run"
+    ) -> Run:
+        """Make the folder ``runs_dir/name`` with its config, whose paths no longer depend on the working folder.
+
+        Args:
+            name: None: one is made up of ``stem`` and the time.
 
         Raises:
             RunError: the name is not a plain file name, is taken, or the folder cannot be written.
         """
-        path = place(name, runs_dir)
+        if name is None:
+            folder = runs_dir or default_runs_dir()
+            return under_free_name(stem, folder, lambda free: cls.create(config, free, folder))
+        path, config = place(name, runs_dir), config.with_full_paths()
         taken = f"{path} exists already; choose another name, or resume that run"
         files.make_folder(path, "config.json", config.model_dump(mode="json"), taken=taken)
         return cls(path)
@@ -268,10 +280,26 @@ def place(name: str, runs_dir: Path | None = None) -> Path:
     return (runs_dir or default_runs_dir()) / name
 
 
-def free_name(stem: str, runs_dir: Path | None = None) -> str:
-    """``stem``, with the time appended, and a number if that is taken too."""
-    name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+def under_free_name(stem: str, folder: Path, make: Callable[[str], Made]) -> Made:
+    """Let ``make`` use a name that is free in ``folder``, and another one if somebody else is faster.
+
+    Args:
+        stem: any text; what no name may hold is replaced.
+    """
+    while True:
+        with contextlib.suppress(NameTakenError):
+            return make(free_name(stem, folder))
+
+
+def free_name(stem: str, folder: Path) -> str:
+    """``stem`` as far as a name may hold it, with the time appended, and a number if that is taken too."""
+    plain = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", stem)).strip("-.") or "run"
+    while len(plain) > _MOST_OF_STEM or len(plain.encode()) > _MOST_BYTES - 30:
+        plain = plain[:-1]
+    name = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if plain.partition(".")[0].upper() in _DEVICES:
+        name = f"run-{name}"
     candidate, number = name, 2
-    while ((runs_dir or default_runs_dir()) / candidate).exists():
+    while (folder / candidate).exists():
         candidate, number = f"{name}-{number}", number + 1
     return candidate

@@ -14,6 +14,7 @@ that do it ask here, so a page that forgot to hide a button changes nothing.
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,8 @@ from pydantic import Field, ValidationError
 from certssb_core.config.schema import Group
 from certssb_core.errors import ConfigError, LockedError, RunError
 from certssb_core.runs import locks
+
+_PREFIX, _OTHERS = "CERTSSB_", ("DATA", "RUNS")
 
 READ_ONLY = "This dashboard is read-only: nothing can be started, changed or deleted here."
 
@@ -54,12 +57,25 @@ def current() -> Limits:
     """
     given: dict[str, Any] = {}
     for name in Limits.model_fields:
-        if text := os.environ.get(f"CERTSSB_{name.upper()}", "").strip():
+        if text := os.environ.get(f"{_PREFIX}{name.upper()}", "").strip():
             given[name] = text
     try:
         return Limits.model_validate(given)
     except ValidationError as error:
         raise ConfigError(f"a limit of this server does not fit: {_problems(error)}") from None
+
+
+def misspelt() -> list[str]:
+    """A sentence on every ``CERTSSB_…`` variable of the environment that no part of the program reads."""
+    known = [*_OTHERS, *(name.upper() for name in Limits.model_fields)]
+    given = sorted(name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX))
+    sentences = []
+    for name in given:
+        if name not in known:
+            (likely,) = difflib.get_close_matches(name, known, n=1) or [None]
+            rest = f": did you mean {_PREFIX}{likely}?" if likely else f"; known are {_PREFIX}… {', '.join(known)}"
+            sentences.append(f"the environment variable {_PREFIX}{name} is not read{rest}")
+    return sentences
 
 
 def check_writable() -> None:

@@ -25,7 +25,7 @@ from certssb_core.config.schema import Group, RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.runs import files, server_limits
 from certssb_core.runs.job import Job
-from certssb_core.runs.run import State, Status, default_runs_dir, place
+from certssb_core.runs.run import State, Status, default_runs_dir, place, under_free_name
 from certssb_core.tuning.ranges import Range, check
 
 if TYPE_CHECKING:
@@ -128,14 +128,17 @@ class Study(Job):
     WORKER = "study-worker"
 
     @classmethod
-    def create(cls, config: StudyConfig, name: str, runs_dir: Path | None = None) -> Study:
-        """Make the study's folder with its description.
+    def create(cls, config: StudyConfig, name: str | None, runs_dir: Path | None = None) -> Study:
+        """Make the study's folder with its description; a name is made up where there is none.
 
         Raises:
             RunError: the name is not a plain file name or is taken, or the folder cannot be written.
         """
         runs_dir = runs_dir or default_runs_dir()
+        if name is None:
+            return under_free_name("study", runs_dir / FOLDER, lambda free: cls.create(config, free, runs_dir))
         path = place(name, runs_dir / FOLDER)
+        config = config.model_copy(update={"base": config.base.with_full_paths()})
         place(trial_name(name, config.trials), runs_dir)
         if any(runs_dir.glob(f"{name}-[0-9][0-9][0-9]*")):
             raise RunError(f"there are runs named {name}-… already; choose another name")

@@ -163,3 +163,49 @@ def test_no_text_for_a_setting_raises_anything_but_a_config_error(key, text):
 def test_a_certificate_is_about_one_system(settings, words):
     with pytest.raises(ConfigError, match=words):
         schema.override(schema.RunConfig(), settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("title", "2024", "2024"),
+        ("title", "true", "true"),
+        ("title", "null", "null"),
+        ("title", '"quoted"', '"quoted"'),
+        ("data.root", "2024", "2024"),
+        ("data.root", "null", None),
+        ("data.classes", "true,false", ("true", "false")),
+        ("data.classes", "true", ("true",)),
+        ("data.classes", "1e3", ("1e3",)),
+        ("data.classes", "07", ("07",)),
+        ("data.classes", "0, 1", ("0", "1")),
+        ("data.classes", '["0","1"]', ("0", "1")),
+        ("data.classes", "[0, 1]", ("0", "1")),
+        ("data.classes", "null", None),
+        ("training.members", "1", 1),
+        ("data.binary", "true", True),
+        ("noise.test_map", "uniform", "uniform"),
+        ("noise.test_map", '"uniform"', "uniform"),
+    ],
+)
+def test_the_setting_decides_what_a_typed_value_is(key, text, value):
+    group, _, name = key.rpartition(".")
+    config = schema.override(schema.RunConfig(), {key: text})
+    assert getattr(getattr(config, group) if group else config, name) == value
+
+
+@pytest.mark.parametrize("classes", [True, [True, False], 1e3, [1.5]])
+def test_class_names_in_a_file_are_texts(classes):
+    with pytest.raises(ConfigError, match="put them in quotes"):
+        schema.parse({"data": {"classes": classes}})
+
+
+def test_a_file_of_a_windows_editor_is_read(tmp_path):
+    (tmp_path / "c.json").write_text('{"training": {"members": 6}}', encoding="utf-8-sig")
+    assert schema.read(tmp_path / "c.json").training.members == 6
+
+
+def test_a_key_that_is_given_twice_is_refused(tmp_path):
+    (tmp_path / "c.json").write_text('{"training": {"members": 6, "epochs": 1, "members": 900}}')
+    with pytest.raises(ConfigError, match="members: given twice"):
+        schema.read(tmp_path / "c.json")

@@ -3,13 +3,15 @@
 import json
 import multiprocessing
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from certssb_core.config.schema import RunConfig
+from certssb_core.config.schema import RunConfig, override
 from certssb_core.errors import RunError
-from certssb_core.runs.run import Run, free_name
+from certssb_core.runs.run import Run, default_runs_dir, free_name
 
 
 @pytest.fixture
@@ -167,3 +169,40 @@ def test_a_queued_run_waits_until_it_runs_or_is_withdrawn(run):
         assert run.status().state == "running"
     run.leave_queue()
     assert run.status().state == "stopped"
+
+
+@pytest.mark.parametrize(
+    "stem", ["run (1)", "my config", "", "...", "-x", "con", "a/b\x00", "gro\u0308ße" * 30, "𝕏" * 60, "\ud800"]
+)
+def test_a_made_up_name_is_always_a_name(stem, tmp_path):
+    assert Run.create(RunConfig(), None, tmp_path, stem=stem).path.is_dir()
+
+
+def test_made_up_names_of_the_same_moment_are_all_given(tmp_path, monkeypatch):
+    """Sixteen starts at once, of which the clock tells no two apart."""
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101-000000")
+    together = threading.Barrier(16)
+
+    def start(_: int) -> str:
+        together.wait()
+        return Run.create(RunConfig(), None, tmp_path, stem="digits").name
+
+    with ThreadPoolExecutor(16) as pool:
+        names = [*pool.map(start, range(16))]
+    assert len(set(names)) == 16
+
+
+def test_paths_are_settled_when_the_run_is_made(tmp_path, monkeypatch):
+    (tmp_path / "denoisers").mkdir()
+    (tmp_path / "denoisers" / "mine").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = override(RunConfig(), {"data.root": "imgs", "noise.denoiser": "denoisers/mine"})
+    made = Run.create(config, "one", tmp_path).config
+    assert made.data.root == str(tmp_path / "imgs")
+    assert made.noise.denoiser == str(tmp_path / "denoisers" / "mine")
+    config = override(RunConfig(), {"data.root": "~/imgs", "noise.denoiser": "someone/model"})
+    made = Run.create(config, "two", tmp_path).config
+    assert (made.data.root, made.noise.denoiser) == (str(tmp_path / "imgs"), "someone/model")
+    monkeypatch.setenv("CERTSSB_RUNS", "~/runs")
+    assert default_runs_dir() == tmp_path / "runs"

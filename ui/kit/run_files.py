@@ -7,8 +7,8 @@ no one having to clear a cache. What they return is shared between sessions and 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -22,6 +22,7 @@ from certssb_core.config import schema as config
 from certssb_core.config.schema import DataConfig, RunConfig
 from certssb_core.data.datasets import file_state, load
 from certssb_core.errors import ConfigError, DataError, RunError
+from certssb_core.jobs import launch
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, integrity, server_limits
 from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
@@ -30,10 +31,12 @@ from certssb_core.store.store import Balls, Entry, Store
 from ui.kit import text
 
 T = TypeVar("T")
+BESIDE_APP = Path(__file__).parents[2]
 
 
 def runs_dir() -> Path:
-    return default_runs_dir()
+    """``CERTSSB_RUNS``, else ``checkpoints/`` beside app.py, from whichever folder the server was started."""
+    return default_runs_dir() if os.environ.get("CERTSSB_RUNS") else BESIDE_APP / "checkpoints"
 
 
 def read_only() -> bool:
@@ -83,6 +86,9 @@ def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bo
     if not found:
         text.no_runs()
         return None
+    if (asked := st.query_params.get(key)) and asked not in found and key not in st.session_state:
+        _not_here(asked, list(found), key)
+        return None
     name = st.selectbox(
         "Run", list(found), key=key, bind="query-params", help="A finished experiment; the newest comes first."
     )
@@ -90,6 +96,22 @@ def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bo
     if run.config.title:
         st.caption(run.config.title)
     return run
+
+
+def _not_here(name: str, others: list[str], key: str) -> None:
+    """Say that the run of a link is not here, and offer the others; the address stays as it was until one is chosen."""
+    text.failed(
+        "The run that this link names is not here.",
+        "It was renamed or deleted, has not finished, or lies on another machine. The address still names it.",
+    )
+    st.text(name)  # a stranger's link: text, never markup
+
+    def take() -> None:
+        st.session_state[key] = st.session_state[f"instead-of-{key}"]
+
+    st.selectbox(
+        "Another run", others, index=None, key=f"instead-of-{key}", placeholder="Choose another run", on_change=take
+    )
 
 
 def of_run(file: str, *checked: str, kept: int = 32, spinner: str = "Reading the run …") -> Callable:
@@ -229,8 +251,10 @@ def run_of_other_origin(run: Run) -> Run | None:
 @st.cache_data(max_entries=1, ttl=3600, show_spinner="Looking at this machine …")
 def machine() -> list[dict[str, Any]]:
     """The checks of ``python -m certssb_core doctor --json``, made in another process: they import torch."""
-    command = [sys.executable, "-m", "certssb_core", "doctor", "--json"]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = launch.program("doctor", "--json")
+    finished = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=launch.environment(), encoding="utf-8"
+    )
     try:
         return json.loads(finished.stdout)
     except ValueError:

@@ -13,9 +13,9 @@ from certssb_core.config.schema import RunConfig, flatten
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.figures import tuning as figures
 from certssb_core.jobs import forecast
-from certssb_core.runs.run import Run, State, free_name
+from certssb_core.runs.run import Run, State
 from certssb_core.tuning import ranges
-from certssb_core.tuning.study import FOLDER, OBJECTIVES, Study, StudyConfig, describe, pareto, table
+from certssb_core.tuning.study import OBJECTIVES, Study, StudyConfig, describe, pareto, table
 from ui.kit import charts, controls, forms, job_panel, jobs, manage, run_files, text
 
 FIRST_PRESET = "digits-quick"
@@ -90,9 +90,7 @@ def new_study() -> None:
         disabled=not config or run_files.read_only(),
     ):
         try:
-            study = Study.create(
-                config, name or free_name("study", run_files.runs_dir() / FOLDER), run_files.runs_dir()
-            )
+            study = Study.create(config, name or None, run_files.runs_dir())
         except RunError as error:
             text.failed(str(error))
         else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import streamlit as st
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from certssb_core.config.schema import RunConfig, override
 from certssb_core.errors import DataError, RunError
@@ -95,3 +97,39 @@ def test_pages_refuse_images_that_changed_under_a_run_and_read_them_afresh_for_a
     assert run_files.inputs(new).dataset.test_images[1].min() > 0.9
     with pytest.raises(DataError, match="not the images that old was made from: there are 2 test images as before"):
         run_files.inputs(old)
+
+
+def test_the_runs_lie_beside_the_app_wherever_the_server_was_started(tmp_path, monkeypatch):
+    monkeypatch.delenv("CERTSSB_RUNS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert run_files.runs_dir() == Path(__file__).parents[3] / "checkpoints"
+    run_files.machine.clear()
+    assert any(finding["name"] == "python" for finding in run_files.machine())
+    monkeypatch.setenv("CERTSSB_RUNS", "elsewhere")
+    assert run_files.runs_dir() == Path("elsewhere")
+
+
+def test_a_link_to_a_run_that_is_not_here_says_so_and_keeps_its_address(tmp_path, monkeypatch):
+    """Another run is shown only once the reader has chosen it."""
+    monkeypatch.setenv("CERTSSB_RUNS", str(tmp_path))
+    for name in ("one", "two"):
+        Run.create(RunConfig(), name, tmp_path).log("finished")
+
+    def page() -> None:
+        from ui.kit import run_files
+
+        if run := run_files.pick_run():
+            import streamlit as st
+
+            st.write(f"shows {run.name}")
+
+    test = AppTest.from_function(page, default_timeout=30)
+    test.query_params["run"] = "*gone*"
+    test.run()
+    assert "not here" in test.error[0].value
+    assert test.text[0].value == "*gone*"
+    assert not test.markdown
+    assert test.query_params["run"] in ("*gone*", ["*gone*"])
+    test.selectbox[0].set_value("one").run()
+    assert test.markdown[0].value == "shows one"
+    assert not test.error
