@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from certssb_core.cli import app
+from ui.kit.pages import PAGES
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {str(path.relative_to(ROOT)): path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
@@ -39,6 +40,12 @@ def commands(text: str) -> list[list[str]]:
 def test_the_readme_is_short_and_texts_are_found():
     assert (ROOT / "README.md").stat().st_size <= README_BYTES
     assert {"README.md", "SECURITY.md", "docs/results.md", "docs/command-line.md"} <= TEXTS.keys()
+
+
+def test_the_readme_names_every_page_in_the_order_of_the_navigation():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| page | question |")[1].split("\n\n")[0]
+    names = [line.split(" | ")[0].removeprefix("| ").replace("\\", "") for line in table.splitlines()[2:]]
+    assert names == [page.title for page in PAGES.values()]
 
 
 @pytest.mark.parametrize("name", TEXTS)
