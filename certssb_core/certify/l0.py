@@ -1,4 +1,4 @@
-"""How many binary features and labels may change: the L0 certificate (arXiv 2002.11750, 1906.04948).
+"""The L0 certificate: the number of binary features and labels that may change (arXiv 2002.11750, 1906.04948).
 
 The noise keeps each binary feature and each label with probability β and flips it otherwise. If an attacker changes k
 of them, wherever they are in the training set and the test input, only those k tell the two worlds apart: t of them
@@ -39,7 +39,7 @@ def features_certified(p_a_lower: ArrayLike, p_b_upper: ArrayLike, *, keep: floa
 
 
 def _most(p_a: float, p_b: float, keep: float) -> int:
-    """The claim about k + 1 features contains the one about k: bisection."""
+    """The largest k that stands, by bisection: the claim about k + 1 features contains the one about k."""
     if not p_a > p_b:
         return -1
     low, high = 0, 1
@@ -52,7 +52,7 @@ def _most(p_a: float, p_b: float, keep: float) -> int:
 
 
 def _stands(k: int, p_a: float, p_b: float, keep: float) -> bool:
-    """Whether the leading class still leads in the worst world with k changes."""
+    """True if the leading class still leads in the worst world with k changes."""
     flips = np.arange(k + 1)
     original, attacked = binom.pmf(flips, k, 1 - keep), binom.pmf(flips, k, keep)
     least = attacked @ _filled(original, p_a, free=0.0)
@@ -61,6 +61,6 @@ def _stands(k: int, p_a: float, p_b: float, keep: float) -> bool:
 
 
 def _filled(masses: np.ndarray, total: float, *, free: float) -> np.ndarray:
-    """The share of each mass that is taken when ``total`` is filled from the first on; of a zero mass, ``free``."""
+    """Fill ``total`` from the first mass on: the share taken of each mass, ``free`` of a zero mass."""
     before = np.cumsum(masses) - masses
     return np.divide(np.clip(total - before, 0, masses), masses, out=np.full_like(masses, free), where=masses > 0)

@@ -1,6 +1,6 @@
-"""Numbers that sum a run up: clean and triggered test sets, and the store.
+"""A run's metrics: on the clean and the triggered test set, and of the store.
 
-All shares are in [0, 1] and of the images that count; an abstention is never right. Of no images, NaN.
+Shares are in [0, 1] and taken over the images that count; an abstention is never right. Without images they are NaN.
 """
 
 from collections import Counter
@@ -81,7 +81,7 @@ def triggered_metrics(
 
 
 def store_metrics(entries: Iterable[Entry]) -> dict[str, int]:
-    """How many inputs became balls, and how many fell into each case of storage-update certification."""
+    """Count the inputs that became balls, and those of each case of storage-update certification."""
     entries = list(entries)
     cases = Counter(entry.case for entry in entries)
     return {

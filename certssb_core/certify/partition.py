@@ -1,4 +1,4 @@
-"""How many training images may be inserted or removed when each of them reaches one member (DPA, arXiv 2006.14768)."""
+"""Certified insertions and removals of training images that each reach one member (DPA, arXiv 2006.14768)."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +27,7 @@ def changes_certified(counts: ArrayLike) -> np.ndarray:
 
 
 def _shares(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
-    """Shares of fixed members' votes, which are not estimates of anything: nothing is left to ``alpha``."""
+    """Shares of the votes of fixed members. They estimate nothing, so ``alpha`` is not used."""
     values = class_rows(values, total=count)
     rows, top = np.arange(len(values)), values.argmax(axis=1).astype(np.int64)
     others = values.copy()

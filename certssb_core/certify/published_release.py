@@ -12,7 +12,7 @@ from certssb_core.certify.bounds.registry import Bound, ClassBounds, hoeffding_l
 
 MODE = "release"
 LABEL = "release, NOT A CERTIFICATE"
-"""What the mode is called wherever its numbers are shown."""
+"""The mode's name wherever its numbers are shown."""
 
 COUNT = 1000
 """The count in the release's bound."""

@@ -29,6 +29,13 @@ from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.preprocessing import PREPROCESSING
 
 
+def _setting(
+    default: Any, title: str, meaning: str, least: float | None = None, most: float | None = None, **limits: Any
+) -> Any:
+    """A setting as people see it: title, meaning, and the least and the most that it accepts."""
+    return Field(default, title=title, description=meaning, ge=least, le=most, **limits)
+
+
 class Group(BaseModel):
     """Base of all groups: unknown keys are errors, values are frozen, NaN and infinity are refused."""
 
@@ -71,69 +78,45 @@ TINY = 1e-6
 
 
 class DataConfig(Group):
-    """Which images, from where, how many."""
+    """The images: their source, classes and number."""
 
-    name: DatasetName = Field("digits", title="Dataset", description="The images to train and test on.")
-    root: str | None = Field(
-        None, title="Data folder", description="Folder that holds the data; default: CERTSSB_DATA, else data/."
-    )
-    classes: ClassNames = Field(
-        None, title="Classes", description="Classes to keep, e.g. 0,1 or airplane,bird; empty: all."
-    )
-    max_train: int | None = Field(
-        None, ge=2, title="Training images, at most", description="Maximum number of training images."
-    )
-    max_test: int | None = Field(None, ge=2, title="Test images, at most", description="Maximum number of test images.")
-    size: int | None = Field(
-        None, ge=8, le=512, title="Image side (pixels)", description="Side of ImageNette's and image folders' images."
-    )
-    binary: bool = Field(
-        False,
-        title="Black and white",
-        description="Round every pixel to 0 or 1, before and after the trigger is added.",
+    name: DatasetName = _setting("digits", "Dataset", "The images to train and test on.")
+    root: str | None = _setting(None, "Data folder", "Folder that holds the data; default: CERTSSB_DATA, else data/.")
+    classes: ClassNames = _setting(None, "Classes", "Classes to keep, e.g. 0,1 or airplane,bird; empty: all.")
+    max_train: int | None = _setting(None, "Training images, at most", "Maximum number of training images.", 2)
+    max_test: int | None = _setting(None, "Test images, at most", "Maximum number of test images.", 2)
+    size: int | None = _setting(None, "Image side (pixels)", "Side of ImageNette's and image folders' images.", 8, 512)
+    binary: bool = _setting(
+        False, "Black and white", "Round every pixel to 0 or 1, before and after the trigger is added."
     )
 
 
 class AttackConfig(Group):
-    """The backdoor that is planted (METHOD: triggers and label modes)."""
+    """The backdoor that is planted: trigger, label mode, rate."""
 
-    trigger: TriggerName = Field("one-pixel", title="Trigger", description="Shape of the trigger.")
-    norm: float = Field(
-        1.0, ge=TINY, le=1000, title="Norm δ", description="Size of the trigger (L2), for pixels in [0, 1]."
-    )
-    rate: float = Field(
-        0.02, ge=0, le=1, title="Poisoning rate", description="Share of the training images that is poisoned."
-    )
-    label_mode: LabelMode = Field("all-to-one", title="Label mode", description="What the attacker wants predicted.")
-    target: int = Field(0, ge=0, title="Target", description="Target class, as a position in the chosen classes.")
-    patch_size: int = Field(
-        3, ge=1, le=256, title="Patch size", description="Side of the patch in pixels (patch only)."
-    )
-    patch_value: float = Field(
-        1.0, ge=0, le=1, title="Patch value", description="Pixel value of the patch (patch only)."
-    )
-    pattern_seed: int = Field(0, ge=0, title="Pattern seed", description="Seed of the blended pattern.")
-    method: MethodName = Field(
+    trigger: TriggerName = _setting("one-pixel", "Trigger", "Shape of the trigger.")
+    norm: float = _setting(1.0, "Norm δ", "Size of the trigger (L2), for pixels in [0, 1].", TINY, 1000)
+    rate: float = _setting(0.02, "Poisoning rate", "Share of the training images that is poisoned.", 0, 1)
+    label_mode: LabelMode = _setting("all-to-one", "Label mode", "What the attacker wants predicted.")
+    target: int = _setting(0, "Target", "Target class, as a position in the chosen classes.", 0)
+    patch_size: int = _setting(3, "Patch size", "Side of the patch in pixels (patch only).", 1, 256)
+    patch_value: float = _setting(1.0, "Patch value", "Pixel value of the patch (patch only).", 0, 1)
+    pattern_seed: int = _setting(0, "Pattern seed", "Seed of the blended pattern.", 0)
+    method: MethodName = _setting(
         "stamp",
-        title="Method",
-        description="How poisoned images are made. All methods but stamp optimise them by gradient and keep labels.",
+        "Method",
+        "How poisoned images are made. All methods but stamp optimise them by gradient and keep labels.",
     )
-    budget: float = Field(
-        2.0, ge=TINY, le=1000, title="Budget", description="Largest change (L2) of a crafted image (not stamp)."
-    )
-    victims: int = Field(
+    budget: float = _setting(2.0, "Budget", "Largest change (L2) of a crafted image (not stamp).", TINY, 1000)
+    victims: int = _setting(
         0,
-        ge=0,
-        le=10_000,
-        title="Victims",
-        description="Number of test images that an attack without a trigger aims at; 0 if it has a trigger.",
+        "Victims",
+        "Number of test images that an attack without a trigger aims at; 0 if it has a trigger.",
+        0,
+        10_000,
     )
-    first_victim: int = Field(
-        0, ge=0, le=10**9, title="First victim", description="Shifts the victims by this many test images."
-    )
-    craft_steps: int = Field(
-        60, ge=1, le=10_000, title="Craft steps", description="Gradient steps on crafted images (not stamp)."
-    )
+    first_victim: int = _setting(0, "First victim", "Shifts the victims by this many test images.", 0, 10**9)
+    craft_steps: int = _setting(60, "Craft steps", "Gradient steps on crafted images (not stamp).", 1, 10_000)
 
     @model_validator(mode="before")
     @classmethod
@@ -169,84 +152,60 @@ class AttackConfig(Group):
 class NoiseConfig(Group):
     """Smoothing noise: its law, and how σ is chosen for training and test images."""
 
-    law: NoiseLawName = Field(
-        "gaussian", title="Noise type", description="Noise added to the images; each kind of certificate needs its own."
+    law: NoiseLawName = _setting(
+        "gaussian", "Noise type", "Noise added to the images; each kind of certificate needs its own."
     )
-    preprocessing: PreprocessingName = Field(
-        "none", title="Preprocessing", description="Applied to every noisy training image."
-    )
-    denoiser: str = Field(
+    preprocessing: PreprocessingName = _setting("none", "Preprocessing", "Applied to every noisy training image.")
+    denoiser: str = _setting(
         "auto",
+        "Denoiser",
+        "Denoiser of denoise: a file of `denoiser train`, or a folder or hub name of a diffusers UNet2DModel; "
+        "auto: ours for the dataset.",
         max_length=1000,
-        title="Denoiser",
-        description=(
-            "Denoiser of denoise: a file of `denoiser train`, or a folder or hub name of a diffusers UNet2DModel; "
-            "auto: ours for the dataset."
-        ),
     )
-    train_map: NoiseMap = Field(
+    train_map: NoiseMap = _setting(
         "sample-specific",
-        title="σ of training images",
-        description="Noise level of training images: one for all, or a searched σ* for each image.",
+        "σ of training images",
+        "Noise level of training images: one for all, or a searched σ* for each image.",
     )
-    test_map: TestMap = Field(
+    test_map: TestMap = _setting(
         "sample-specific",
-        title="σ of test inputs",
-        description=(
-            "Noise level of test inputs: one for all; a searched σ* for each; or one of the candidates for each, "
-            "chosen by all votes (voted) or by members set aside (set-aside)."
-        ),
+        "σ of test inputs",
+        "Noise level of test inputs: one for all; a searched σ* for each; or one of the candidates for each, "
+        "chosen by all votes (voted) or by members set aside (set-aside).",
     )
-    test_candidates: tuple[float, ...] = Field(
+    test_candidates: tuple[float, ...] = _setting(
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
-        title="Candidate σ",
-        description="Noise levels that members vote at, to choose from (voted, set-aside).",
+        "Candidate σ",
+        "Noise levels that members vote at, to choose from (voted, set-aside).",
     )
-    aside: float = Field(
+    aside: float = _setting(
         0.05,
-        ge=TINY,
-        le=1 - TINY,
-        title="Share used to choose σ",
-        description="Share of the members that choose σ and never certify (set-aside).",
+        "Share used to choose σ",
+        "Share of the members that choose σ and never certify (set-aside).",
+        TINY,
+        1 - TINY,
     )
-    kept: int = Field(
-        2,
-        ge=1,
-        le=100,
-        title="Candidates kept",
-        description="Number of candidate σ that they pass on to the other members (set-aside).",
+    kept: int = _setting(
+        2, "Candidates kept", "Number of candidate σ that they pass on to the other members (set-aside).", 1, 100
     )
-    sigma: float = Field(
+    sigma: float = _setting(
         0.25,
-        ge=TINY,
-        le=1000,
-        title="σ₀",
-        description="Noise level of the base classifier and of uniform noise; the search for σ* starts here.",
+        "σ₀",
+        "Noise level of the base classifier and of uniform noise; the search for σ* starts here.",
+        TINY,
+        1000,
     )
-    keep: float = Field(
-        0.8,
-        ge=0.51,
-        le=0.99,
-        title="β, kept features",
-        description="Probability that a feature or label is kept (flips).",
+    keep: float = _setting(0.8, "β, kept features", "Probability that a feature or label is kept (flips).", 0.51, 0.99)
+    sigma_min: float = _setting(0.05, "Smallest σ*", "Lower end of the search for σ*.", TINY, 1000)
+    sigma_max: float = _setting(2.0, "Largest σ*", "Upper end of the search for σ*.", TINY, 1000)
+    candidates: int = _setting(
+        8, "Starting points", "Noise levels, on a log scale, tried before the ascent; 0: start at σ₀.", 0, 1000
     )
-    sigma_min: float = Field(0.05, ge=TINY, le=1000, title="Smallest σ*", description="Lower end of the search for σ*.")
-    sigma_max: float = Field(2.0, ge=TINY, le=1000, title="Largest σ*", description="Upper end of the search for σ*.")
-    candidates: int = Field(
-        8,
-        ge=0,
-        le=1000,
-        title="Starting points",
-        description="Noise levels, on a log scale, tried before the ascent; 0: start at σ₀.",
-    )
-    iterations: int = Field(8, ge=0, le=10_000, title="Ascent steps", description="Gradient steps towards σ*.")
-    step: float = Field(0.1, ge=TINY, le=10, title="Ascent step", description="Step size on log σ (Adam).")
-    draws: int = Field(
-        16, ge=1, le=4096, title="Noise draws per step", description="Noise draws per ascent step and starting point."
-    )
-    paths: int = Field(
-        64, ge=0, le=10_000, title="Ascent paths kept", description="Images per set whose way to σ* is stored."
-    )
+    iterations: int = _setting(8, "Ascent steps", "Gradient steps towards σ*.", 0, 10_000)
+    step: float = _setting(0.1, "Ascent step", "Step size on log σ (Adam).", TINY, 10)
+    draws: int = _setting(16, "Noise draws per step", "Noise draws per ascent step and starting point.", 1, 4096)
+    paths: int = _setting(64, "Ascent paths kept", "Images per set whose way to σ* is stored.", 0, 10_000)
 
     @property
     def level(self) -> float:
@@ -301,73 +260,47 @@ class NoiseConfig(Group):
 
 
 class TrainingConfig(Group):
-    """The ensemble and the two single models (base, undefended)."""
+    """The ensemble, and the base and undefended models."""
 
-    model: ModelName = Field(
-        "auto", title="Model", description="Network of the members; auto: the published one for the dataset."
+    model: ModelName = _setting("auto", "Model", "Network of the members; auto: the published one for the dataset.")
+    undefended_model: ModelName = _setting(
+        "auto", "Undefended model", "Network of the undefended model; auto: the same as the members'."
     )
-    undefended_model: ModelName = Field(
-        "auto",
-        title="Undefended model",
-        description="Network of the undefended model; auto: the same as the members'.",
-    )
-    members: int = Field(
-        200,
-        ge=1,
-        le=1_000_000,
-        title="Members M",
-        description="Number of models that vote, each with its own noise.",
-    )
-    sees: SeenName = Field(
+    members: int = _setting(200, "Members M", "Number of models that vote, each with its own noise.", 1, 1_000_000)
+    sees: SeenName = _setting(
         "share",
-        title="Data per member",
-        description=(
-            "Training images of a member: a share drawn from its seed (share), or the images whose content hash names "
-            "it (partition)."
-        ),
+        "Data per member",
+        "Training images of a member: a share drawn from its seed (share), or the images whose content hash names "
+        "it (partition).",
     )
-    share: float = Field(
-        1.0, ge=TINY, le=1, title="Share", description="Share of the training images that each member sees (share)."
-    )
-    epochs: int = Field(
-        2, ge=1, le=1000, title="Epochs", description="Epochs per member, over the images that it sees."
-    )
-    single_epochs: int = Field(
-        10, ge=1, le=1000, title="Single epochs", description="Epochs of the base and the undefended model."
-    )
-    batch_size: int = Field(256, ge=1, le=65_536, title="Batch size", description="Images per training step.")
-    learning_rate: float = Field(
-        3e-3, ge=TINY, le=10, title="Learning rate", description="Peak of the one-cycle schedule (Adam)."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", title="Device", description="auto: CUDA where present, else CPU."
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    share: float = _setting(1.0, "Share", "Share of the training images that each member sees (share).", TINY, 1)
+    epochs: int = _setting(2, "Epochs", "Epochs per member, over the images that it sees.", 1, 1000)
+    single_epochs: int = _setting(10, "Single epochs", "Epochs of the base and the undefended model.", 1, 1000)
+    batch_size: int = _setting(256, "Batch size", "Images per training step.", 1, 65_536)
+    learning_rate: float = _setting(3e-3, "Learning rate", "Peak of the one-cycle schedule (Adam).", TINY, 10)
+    device: Literal["auto", "cpu", "cuda"] = _setting("auto", "Device", "auto: CUDA where present, else CPU.")
+    precision: Literal["auto", "float32", "bfloat16"] = _setting(
         "auto",
-        title="Precision",
-        description="Arithmetic of training and of the search for σ*; auto: bfloat16 where the hardware has it.",
+        "Precision",
+        "Arithmetic of training and of the search for σ*; auto: bfloat16 where the hardware has it.",
     )
-    storage: Literal["float32", "bfloat16"] = Field(
-        "bfloat16",
-        title="Storage",
-        description="Number format of stored weights; members are rounded to it before they vote.",
+    storage: Literal["float32", "bfloat16"] = _setting(
+        "bfloat16", "Storage", "Number format of stored weights; members are rounded to it before they vote."
     )
-    shard_members: int = Field(50, ge=1, le=1024, title="Members per file", description="Members per shard file.")
-    workers: int | None = Field(
-        None, ge=1, le=256, title="Workers", description="Number of parallel tasks on the CPU; default: one per core."
+    shard_members: int = _setting(50, "Members per file", "Members per shard file.", 1, 1024)
+    workers: int | None = _setting(
+        None, "Workers", "Number of parallel tasks on the CPU; default: one per core.", 1, 256
     )
-    together: int | None = Field(
+    together: int | None = _setting(
         None,
-        ge=1,
-        le=4096,
-        title="Members per batch",
-        description="Members trained as one computation; default: 1 on the CPU, on a GPU as many as its memory holds.",
+        "Members per batch",
+        "Members trained as one computation; default: 1 on the CPU, on a GPU as many as its memory holds.",
+        1,
+        4096,
     )
-    engine: EngineName = Field(
-        "local", title="Engine", description="Where tasks run: on this machine, or on a Ray cluster."
-    )
-    address: str | None = Field(
-        None, title="Address", description="Address of the Ray cluster; default: RAY_ADDRESS, else one started here."
+    engine: EngineName = _setting("local", "Engine", "Where tasks run: on this machine, or on a Ray cluster.")
+    address: str | None = _setting(
+        None, "Address", "Address of the Ray cluster; default: RAY_ADDRESS, else one started here."
     )
 
     @property
@@ -384,16 +317,14 @@ class TrainingConfig(Group):
 class CertificationConfig(Group):
     """From votes to certificates, and the order in which the store sees them."""
 
-    certificate: CertificateName = Field("weighted-l2", title="Certificate", description="Kind of certificate.")
-    bound: BoundName = Field("clopper-pearson", title="Bound", description="Confidence bound on the vote shares.")
-    alpha: float = Field(
-        0.001, ge=1e-12, le=0.5, title="α", description="Failure probability: a certificate may be wrong this often."
+    certificate: CertificateName = _setting("weighted-l2", "Certificate", "Kind of certificate.")
+    bound: BoundName = _setting("clopper-pearson", "Bound", "Confidence bound on the vote shares.")
+    alpha: float = _setting(0.001, "α", "Failure probability: a certificate may be wrong this often.", 1e-12, 0.5)
+    radii: tuple[float, ...] = _setting(
+        (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), "Radii", "Radii at which accuracy is reported."
     )
-    radii: tuple[float, ...] = Field(
-        (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), title="Radii", description="Radii at which accuracy is reported."
-    )
-    store_order: Literal["clean-first", "triggered-first", "shuffled"] = Field(
-        "clean-first", title="Store order", description="Order in which certified inputs reach the store."
+    store_order: Literal["clean-first", "triggered-first", "shuffled"] = _setting(
+        "clean-first", "Store order", "Order in which certified inputs reach the store."
     )
 
     @model_validator(mode="after")
@@ -406,18 +337,16 @@ class CertificationConfig(Group):
 class RunConfig(Group):
     """Everything that determines a run. ``seed`` is the only source of randomness."""
 
-    title: str = Field("", max_length=200, title="Title", description="A line about this run.")
-    origin: Origin = Field(
-        "trained",
-        title="Origin",
-        description="Where the members come from; imported ones were not trained as the settings say.",
+    title: str = _setting("", "Title", "A line about this run.", max_length=200)
+    origin: Origin = _setting(
+        "trained", "Origin", "Where the members come from; imported ones were not trained as the settings say."
     )
     data: DataConfig = DataConfig()
     attack: AttackConfig = AttackConfig()
     noise: NoiseConfig = NoiseConfig()
     training: TrainingConfig = TrainingConfig()
     certification: CertificationConfig = CertificationConfig()
-    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Seed of everything random in the run.")
+    seed: int = _setting(0, "Seed", "Seed of everything random in the run.", 0, 2**31 - 1)
 
     @property
     def denoiser(self) -> str:

@@ -26,7 +26,7 @@ from certssb_core.results.votes import RunVotes
 from certssb_core.runs.inputs import SETS
 
 MODES = (*TEST_MAPS, published_release.MODE)
-"""How the votes of a run can become radii; one of them, labelled so, is no certificate."""
+"""All modes in which votes can be counted; the release's, labelled so, gives no certificate."""
 
 NO_JOINT_BUDGET = (
     "None: the members were imported. Their training noise was redrawn every epoch and its levels are not published, "
@@ -41,18 +41,18 @@ SOME_LEFT_OUT = (
 
 
 def no_joint_budget(run_votes: RunVotes) -> str:
-    """Why a run of balls has no joint budget."""
+    """Say why a run has no joint budget."""
     return SOME_LEFT_OUT.format(count=len(run_votes.left_out)) if run_votes.left_out else NO_JOINT_BUDGET
 
 
 def label(mode: str) -> str:
-    """What a mode is called wherever its numbers are shown."""
+    """The name of a mode wherever its numbers are shown."""
     return published_release.LABEL if mode == published_release.MODE else mode
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What the numbers of one mode promise, in words."""
+    """The promise of one mode's numbers, in words."""
 
     test_radius: str
     joint_budget: str
@@ -176,7 +176,7 @@ def conditions(config: RunConfig, condition: str) -> str:
 
 
 def promise(config: RunConfig, mode: str) -> Promise:
-    """What the numbers of ``mode`` promise, and under which condition (METHOD §5); of ``release``, nothing."""
+    """The promise of ``mode`` and its condition (METHOD §5); ``release`` promises nothing."""
     if mode == published_release.MODE:
         return Promise(
             test_radius=published_release.PROMISE,

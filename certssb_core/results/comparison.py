@@ -21,12 +21,12 @@ PUBLISHED_MNIST_ONE_PIXEL = pd.DataFrame({"radius": [0.0, 0.25, 0.5], "share": [
 
 @dataclass(frozen=True)
 class Series:
-    """Certificates to be compared with others.
+    """Certificates of one run and mode, to compare with others.
 
     Attributes:
         name: shown in the legend.
         certificates: columns ``set, label, prediction, radius`` at least.
-        attack: decides which triggered images count, and what the attacker wants of them.
+        attack: chooses the triggered images that count, and the class that the attacker wants.
         classes: number of classes.
     """
 
@@ -44,7 +44,7 @@ class Series:
 
 
 def published(config: RunConfig) -> pd.DataFrame | None:
-    """The release's points, where ``config`` is its setting: MNIST 0/1, one-pixel trigger."""
+    """The release's points if ``config`` is its setting (MNIST 0/1, one-pixel trigger), else None."""
     setting = (config.data.name, config.data.classes, config.attack.trigger)
     return PUBLISHED_MNIST_ONE_PIXEL if setting == ("mnist", ("0", "1"), "one-pixel") else None
 
@@ -59,37 +59,37 @@ def curves(series: list[Series], *, points: int = 121, whole: bool = False) -> p
         Columns ``series, set, radius, share, low, high, count, n``; ``low`` to ``high`` is Wilson's 95 %
         interval of the share.
     """
-    largest = max((one.certificates["radius"].max() for one in series if len(one.certificates)), default=0.0)
+    largest = max((entry.certificates["radius"].max() for entry in series if len(entry.certificates)), default=0.0)
     radii = np.arange(largest + 1) if whole else np.linspace(0, 1.05 * largest or 1.0, points)
     rows = []
-    for one in series:
+    for entry in series:
         for set_name in ("clean", "triggered"):
-            images = one.measured(set_name)
+            images = entry.measured(set_name)
             right = np.sort(images.loc[images["prediction"] == images["label"], "radius"])
             above = len(right) - np.searchsorted(right, radii, side="right")
             rows += [
-                {"series": one.name, "set": set_name, "radius": radius} | _estimate(int(count), len(images))
+                {"series": entry.name, "set": set_name, "radius": radius} | _estimate(int(count), len(images))
                 for radius, count in zip(radii, above, strict=True)
             ]
     return pd.DataFrame(rows)
 
 
 def rates(series: list[Series], *, radius: float) -> pd.DataFrame:
-    """The headline numbers of each series, each with its count and interval.
+    """The main rates of each series, each with its count and interval.
 
     Returns:
         Columns ``series, measure, share, low, high, count, n``.
     """
     rows = []
-    for one in series:
-        clean, triggered = one.measured("clean"), one.measured("triggered")
+    for entry in series:
+        clean, triggered = entry.measured("clean"), entry.measured("triggered")
         right_clean = clean["prediction"] == clean["label"]
         right = triggered["prediction"] == triggered["label"]
         wanted = attacked_label(
             triggered["label"].to_numpy(),
-            label_mode=one.attack.label_mode,
-            target=one.attack.target,
-            classes=one.classes,
+            label_mode=entry.attack.label_mode,
+            target=entry.attack.target,
+            classes=entry.classes,
         )
         for measure, hits in {
             "Clean accuracy": right_clean,
@@ -100,7 +100,7 @@ def rates(series: list[Series], *, radius: float) -> pd.DataFrame:
             "Empirical robust accuracy (ERA)": right,
             f"Certified robust accuracy (CRA) at r = {radius:g}": right & (triggered["radius"] > radius),
         }.items():
-            rows.append({"series": one.name, "measure": measure} | _estimate(int(hits.sum()), len(hits)))
+            rows.append({"series": entry.name, "measure": measure} | _estimate(int(hits.sum()), len(hits)))
     return pd.DataFrame(rows)
 
 
@@ -145,16 +145,16 @@ def budgets(series: list[Series], images: list[np.ndarray]) -> pd.DataFrame:
         Columns ``series, images, share, count, n``: n from 0 to one more than the largest certified, or of many only
         those at which a count falls, so that a count holds until the next row.
     """
-    kept = [_standing(one, certified) for one, certified in zip(series, images, strict=True)]
+    kept = [_standing(entry, certified) for entry, certified in zip(series, images, strict=True)]
     largest = max((int(values.max(initial=0)) for values in kept), default=0)
     every = np.arange(largest + 2)
     steps = every if len(every) <= 400 else np.unique(np.concatenate([[0], *(values + 1 for values in kept)]))
     return pd.concat(
         [
-            pd.DataFrame({"series": one.name, "images": steps})
+            pd.DataFrame({"series": entry.name, "images": steps})
             .assign(count=[int((values >= step).sum()) for step in steps], n=len(values))
             .assign(share=lambda table: table["count"] / table["n"].clip(lower=1))
-            for one, values in zip(series, kept, strict=True)
+            for entry, values in zip(series, kept, strict=True)
         ],
         ignore_index=True,
     )
@@ -163,9 +163,9 @@ def budgets(series: list[Series], images: list[np.ndarray]) -> pd.DataFrame:
 def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: int, norm: float) -> str:
     """Say for how many clean test images the right answer is certified with ``count`` images poisoned."""
     parts = []
-    for one, certified in zip(series, images, strict=True):
-        standing = _standing(one, certified)
-        parts.append(f"{one.name} **{int((standing >= count).sum()):,} of {len(standing):,}**")
+    for entry, certified in zip(series, images, strict=True):
+        standing = _standing(entry, certified)
+        parts.append(f"{entry.name} **{int((standing >= count).sum()):,} of {len(standing):,}**")
     return (
         f"Up to n = {count:,} training images, whichever they are, and the test input with them (unless it is taken as "
         f"given) change by at most τ = {norm:g} each: no other class can take the place of the right answer for "
@@ -175,7 +175,7 @@ def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: in
 
 
 def _standing(series: Series, images: np.ndarray) -> np.ndarray:
-    """``images`` of the clean test images, -1 where the answer is not right to begin with."""
+    """``images`` at the clean test images; -1 where the answer is wrong."""
     rows = series.certificates.assign(images=images)
     rows = rows[rows["set"] == "clean"]
     return np.where(rows["prediction"] == rows["label"], rows["images"], -1)

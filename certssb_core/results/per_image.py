@@ -1,4 +1,4 @@
-"""One row per image of a run: its σ*, whether it is poisoned, what it was certified for; how σ* was found."""
+"""One row per image of a run: its σ*, whether it is poisoned, its certificate; and the search for σ*."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUPINGS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Ascent:
-    """How σ* of one image was found; radii in L2 pixel units.
+    """The search for σ* of one image; radii in L2 pixel units.
 
     Attributes:
         sigma_star: where the ascent ended.
@@ -53,11 +53,11 @@ def samples(
     certificates: pd.DataFrame,
     classes: tuple[str, ...],
 ) -> pd.DataFrame:
-    """Join what the run's files say about each image.
+    """Join the run's files into one row per image.
 
     Args:
-        sigma: arrays of ``sigma.safetensors``; an imported run's say nothing of training images.
-        poison: arrays of ``poison.safetensors``; not read then.
+        sigma: arrays of ``sigma.safetensors``; an imported run's hold no training images.
+        poison: arrays of ``poison.safetensors``; not read for an imported run.
         certificates: rows of ``certificates.csv``.
         classes: names of the labels.
 
@@ -83,13 +83,13 @@ def samples(
 
 
 def groupings(table: pd.DataFrame) -> dict[str, str]:
-    """Those of ``GROUPINGS`` that a table of :func:`samples` can be split by."""
+    """The entries of ``GROUPINGS`` that a table of :func:`samples` can be split by."""
     known = "train" in set(table["set"])
     return {name: words for name, words in GROUPINGS.items() if known or name != "poisoned"}
 
 
 def grouped(table: pd.DataFrame, by: str, of: str = "clean") -> pd.DataFrame:
-    """The rows of the images to compare, with their ``group``.
+    """Choose the rows of the images to compare, and name their ``group``.
 
     Args:
         table: of :func:`samples`.
@@ -105,7 +105,7 @@ def grouped(table: pd.DataFrame, by: str, of: str = "clean") -> pd.DataFrame:
 
 
 def in_bar(shown: pd.DataFrame, bins: pd.DataFrame, bar: int, group: str = "") -> pd.DataFrame:
-    """Those rows of :func:`grouped` that bar number ``bar`` of its histogram counts, smallest σ* first.
+    """The rows of :func:`grouped` in bar number ``bar`` of its histogram, smallest σ* first.
 
     Args:
         shown: the rows that were binned.
@@ -139,7 +139,7 @@ def with_ascent(sigma: dict[str, np.ndarray], set_name: str) -> np.ndarray:
 
 
 def ascent(sigma: dict[str, np.ndarray], set_name: str, index: int) -> Ascent | None:
-    """How σ* of one image was found; None where the run did not keep it."""
+    """The search for σ* of one image; None where the run did not keep it."""
     rows = np.flatnonzero(sigma.get(f"path_index/{set_name}", np.empty(0, np.int64)) == index)
     if not len(rows):
         return None
@@ -157,10 +157,10 @@ def ascent(sigma: dict[str, np.ndarray], set_name: str, index: int) -> Ascent | 
     )
 
 
-def ascent_table(found: Ascent) -> pd.DataFrame:
+def ascent_table(search: Ascent) -> pd.DataFrame:
     """Columns ``kind`` (curve, ascent), ``step, sigma, radius``."""
-    curve = pd.DataFrame({"kind": "curve", "sigma": found.curve_sigma, "radius": found.curve_radius})
-    path = pd.DataFrame({"kind": "ascent", "sigma": found.path_sigma, "radius": found.path_radius})
+    curve = pd.DataFrame({"kind": "curve", "sigma": search.curve_sigma, "radius": search.curve_radius})
+    path = pd.DataFrame({"kind": "ascent", "sigma": search.path_sigma, "radius": search.path_radius})
     return pd.concat([path, curve]).rename_axis("step").reset_index()[["kind", "step", "sigma", "radius"]]
 
 
@@ -173,13 +173,13 @@ def regret(sigma: dict[str, np.ndarray]) -> pd.DataFrame:
     rows = []
     for name, words in SETS.items():
         kept = [ascent(sigma, name, int(index)) for index in with_ascent(sigma, name)]
-        if kept and (best := np.mean([one.best_radius for one in kept])) > 0:
-            uniform = np.mean([one.curve_radius for one in kept], axis=0)
+        if kept and (best := np.mean([search.best_radius for search in kept])) > 0:
+            uniform = np.mean([search.curve_radius for search in kept], axis=0)
             rows.append(
                 {
                     "set": words,
                     "images": len(kept),
-                    "regret": 1 - np.mean([one.radius_star for one in kept]) / best,
+                    "regret": 1 - np.mean([search.radius_star for search in kept]) / best,
                     "best_uniform_sigma": kept[0].curve_sigma[uniform.argmax()],
                     "best_uniform_regret": 1 - uniform.max() / best,
                 }

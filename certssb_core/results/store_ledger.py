@@ -14,7 +14,7 @@ from certssb_core.store.store import Balls, Entry
 
 @dataclass(frozen=True)
 class Pair:
-    """Two balls: rows of the ledger table, and what lies between them (L2 pixel units)."""
+    """Two balls: their rows of the ledger table, and the distance of their centres (L2 pixel units)."""
 
     first: pd.Series
     second: pd.Series
@@ -22,7 +22,7 @@ class Pair:
 
     @property
     def conflict_before(self) -> bool:
-        """Whether they intersected with different labels before the storage-update."""
+        """True if they intersected with different labels before the storage-update."""
         differ = self.first["prediction"] != self.second["prediction"]
         return bool(differ and self.distance < self.first["radius_before"] + self.second["radius_before"])
 
@@ -129,39 +129,39 @@ def most_telling(ledger: pd.DataFrame, before: Survey) -> int:
     return int(stored[before.first[0]]) if len(before.first) else 0
 
 
-def closest(found: Survey, ledger: pd.DataFrame) -> pd.DataFrame:
+def closest(pairs: Survey, ledger: pd.DataFrame) -> pd.DataFrame:
     """The listed pairs of a survey of the stored balls, by name, smallest gap first."""
     names = ledger.loc[ledger["stored"], "input"].to_numpy()
     return pd.DataFrame(
         {
-            "first": names[found.first],
-            "second": names[found.second],
-            "distance": found.distance,
-            "radius_sum": found.radius_sum,
-            "gap": found.distance - found.radius_sum,
+            "first": names[pairs.first],
+            "second": names[pairs.second],
+            "distance": pairs.distance,
+            "radius_sum": pairs.radius_sum,
+            "gap": pairs.distance - pairs.radius_sum,
         }
     )
 
 
-def verdict(found: Pair) -> str:
-    """What lies between the two balls, before and after, in one sentence."""
+def verdict(two: Pair) -> str:
+    """Say in one sentence how far the two balls are apart, before and after the storage-update."""
 
     def between(radii: float) -> str:
-        gap = found.distance - radii
+        gap = two.distance - radii
         return f"intersect by {-gap:.3f}" if gap < 0 else f"are {gap:.3f} apart"
 
-    before = between(found.first["radius_before"] + found.second["radius_before"])
-    after = between(found.first["radius_after"] + found.second["radius_after"])
-    kind = "a conflict" if found.conflict_before else "no conflict"
-    rows = (found.first, found.second)
+    before = between(two.first["radius_before"] + two.second["radius_before"])
+    after = between(two.first["radius_after"] + two.second["radius_after"])
+    kind = "a conflict" if two.conflict_before else "no conflict"
+    rows = (two.first, two.second)
     if all(row["radius_before"] == row["radius_after"] and row["label"] == row["prediction"] for row in rows):
         return f"The balls {before} ({kind}); the storage-update changed neither."
-    one_label = " with one label" if found.first["label"] == found.second["label"] else ""
+    one_label = " with one label" if two.first["label"] == two.second["label"] else ""
     return f"Before the storage-update the balls {before} ({kind}); after it they {after}{one_label}."
 
 
-def pair_table(found: Pair) -> pd.DataFrame:
+def pair_table(two: Pair) -> pd.DataFrame:
     """Both rows of the ledger, with their distance."""
-    table = pd.DataFrame([found.first, found.second])
+    table = pd.DataFrame([two.first, two.second])
     columns = ["position", "input", "case", "predicted", "answered", "radius_before", "radius_after"]
-    return table[columns].assign(distance=found.distance)
+    return table[columns].assign(distance=two.distance)

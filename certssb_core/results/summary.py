@@ -1,4 +1,4 @@
-"""Numbers about a finished run by name, for texts that quote them: what is written follows from what is on disk."""
+"""Numbers of a finished run by name, for texts that quote them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def facts(
     *,
     dimensions: int,
 ) -> dict[str, Fact]:
-    """All that a text may quote of a run.
+    """Name the numbers of a run that a text may quote.
 
     Args:
         config: its settings, quoted as ``attack.norm``, ``noise.sigma``, ``training.members`` …
@@ -34,7 +34,7 @@ def facts(
         dimensions: pixels times channels of an image.
 
     Returns:
-        ``{name: number or word}``; what the run does not know is not there.
+        ``{name: number or word}``, without those that the run does not know.
     """
     found: dict[str, Fact] = {}
     for key, value in {**flatten(config), **_flat(metrics)}.items():

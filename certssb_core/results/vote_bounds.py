@@ -15,7 +15,7 @@ from certssb_core.errors import RunError
 
 @dataclass(frozen=True)
 class BoundRule:
-    """How votes at one noise level become radii. Sound only where both maps are one and the count is true.
+    """A rule that turns votes at one noise level into radii; sound only if both maps are one and the count is true.
 
     Attributes:
         drawn: the noise map of the votes; scaled: the noise map whose σ scales the radius.

@@ -4,9 +4,9 @@ Every step is computed again by :mod:`.recompute` from the recorded step before 
 differs names the step that is wrong. Beside that, all files are hashed against the manifest.
 
 Notes:
-    What nothing else in a run follows from (a model's weights; in a capsule, the votes of the mode that was not
-    certified) is held by its hash alone. And no check can find a forgery that is consistent from the votes up:
-    for that, train members again from the config and the seed.
+    A model's weights, and in a capsule the votes of the mode that was not certified, are held by their hash alone:
+    nothing else in a run follows from them. No check can find a forgery that is consistent from the votes up; to find
+    one, train members again from the config and the seed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CAPSULE_CHECKS: dict[str, Callable[[Evidence], str]] = {
     "ledger as exported": store.as_exported,
     "checklist as exported": recorded_files.checklist,
 }
-"""What is checked besides of a run that came as a capsule."""
+"""Further checks of a run that came as a capsule."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Finding:
 
 
 def verify(run: Run) -> list[Finding]:
-    """Check everything that a finished run's files allow to check; reads only, and loads no model.
+    """Run every check that a finished run's files allow. It only reads, and loads no model.
 
     Raises:
         RunError: the run is not finished.

@@ -1,7 +1,7 @@
 """Every bound a second time, for verification only: from the tails in ``scipy.stats`` and root finding.
 
 It shares no code with :mod:`certssb_core.certify`, where the same limits come from the inverse beta function,
-bisection on the incomplete beta function, and its logarithms. What each bound promises, and why, is said there.
+bisection on the incomplete beta function, and its logarithms. The promise and proof of each bound stand there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PRECISE = {"xtol": 1e-15, "rtol": 1e-14}
 
 @dataclass(frozen=True, eq=False)
 class Ballots:
-    """What certifies ``n`` inputs: hard ``votes`` ``(M, n)`` in the order of the members, mean ``softmax`` ``(n, C)``
+    """Votes on ``n`` inputs: hard ``votes`` ``(M, n)`` in the order of the members, mean ``softmax`` ``(n, C)``
     of them where it was kept, and ``classes`` C."""
 
     votes: np.ndarray
@@ -107,7 +107,7 @@ def selection_split(ballots: Ballots, alpha: float) -> pd.DataFrame:
 
 
 def time_uniform(ballots: Ballots, alpha: float) -> pd.DataFrame:
-    """Where the beta mixture of likelihood ratios reaches 1/α; shares 0.9 and 0.1, or 0.6, 0.3 and 0.1."""
+    """Find where the beta mixture of likelihood ratios reaches 1/α; shares 0.9 and 0.1, or 0.6, 0.3 and 0.1."""
     members, classes = ballots.members, ballots.classes
     for_leader, for_runner_up, for_winner = np.array([0.9, 0.0, 0.1] if classes == 2 else [0.6, 0.3, 0.1]) * alpha
 
@@ -127,7 +127,7 @@ def time_uniform(ballots: Ballots, alpha: float) -> pd.DataFrame:
 
 
 def counted(ballots: Ballots, alpha: float) -> pd.DataFrame:
-    """Shares of the votes of fixed members, as they are; a tie goes to the lower class, which never abstains."""
+    """Shares of the votes of fixed members; a tie goes to the lower class, so nothing abstains."""
     ranked = np.sort(ballots.counts, axis=1)
     top = pd.DataFrame(ballots.counts).idxmax(axis=1).to_numpy()
     first, second = ranked[:, -1] / ballots.members, ranked[:, -2] / ballots.members

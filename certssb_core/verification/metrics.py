@@ -1,4 +1,4 @@
-"""Checks of metrics.json: every figure that is not a measurement, counted again."""
+"""Checks of metrics.json: every number but the measurements (seconds, memory) is counted again."""
 
 from __future__ import annotations
 

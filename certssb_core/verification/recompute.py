@@ -1,7 +1,7 @@
-"""What follows from the bounds a second time, for verification only: it shares no code with the first.
+"""Radii, store, budgets and metrics a second time, for verification only: it shares no code with the first.
 
 The storage-update comes from every distance computed in float64, budgets from sums written out, metrics from pandas.
-Slow and plain on purpose: what is fast in :mod:`certssb_core.certify` is compared with it.
+It is slow and plain on purpose; the fast code of :mod:`certssb_core.certify` is compared with it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def l0(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first_to_fall(p_a: float, p_b: float, keep: float) -> int:
-    """The fewest changes with which the leader may lose: A holds the outcomes of few flips up to mass p_A, B those of
+    """The fewest changes that may make the leader lose: A holds the outcomes of few flips up to mass p_A, B those of
     many up to p_B."""
     for changes in itertools.count():
         flips, attacked = binom(changes, 1 - keep), binom(changes, keep)
@@ -78,7 +78,7 @@ def _lead(table: pd.DataFrame) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Update:
-    """What the store makes of an input; ``edge`` is the signed distance to the edge of the ball that decided."""
+    """The store's decision on an input; ``edge`` is the signed distance to the edge of the ball that decided."""
 
     case: str
     label: int
@@ -117,7 +117,7 @@ def _update(prediction: int, radius: float, edges: np.ndarray, labels: np.ndarra
 
 
 def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np.ndarray, tau: float) -> np.ndarray:
-    """Most training images that may move by ``tau`` along with the test input (METHOD §5); -1 for not even that."""
+    """Most training images that may move by ``tau`` beside the test input (METHOD §5); -1 if it alone may not."""
     worst = np.cumsum([0.0, *sorted((tau**2 / sigma_train**2).tolist(), reverse=True)])
     allowed = margin**2 * (1 - TIE)  # of a tie, what rounding cannot turn into a claim
     return np.array(
@@ -128,7 +128,7 @@ def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np
 def attack(
     labels: pd.Series, classes: int, label_mode: str, target: int, victims: int = 0, first_victim: int = 0
 ) -> tuple[pd.Series, pd.Series]:
-    """What the attacker wants for triggered images of these classes, and which of them count (METHOD §1)."""
+    """The class that the attacker wants for each triggered image, and the images that count (METHOD §1)."""
     if label_mode == "all-to-all":
         return (labels + 1) % classes, labels >= 0
     counts = labels != target

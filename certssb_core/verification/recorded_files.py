@@ -1,4 +1,4 @@
-"""Checks of what everything else rests on: the files' hashes, the members' votes, the data, the noise levels."""
+"""Checks of the recorded files: their hashes, the members' votes, the data, the noise levels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def not_carried(evidence: Evidence) -> str:
 
 
 def checklist(evidence: Evidence) -> str:
-    """The inspector's findings, but for those that need the weights."""
+    """Compare the inspector's findings with the exported ones, except those that need the weights."""
     exported = json.loads((evidence.run.path / INSPECTION).read_text(encoding="utf-8"))
     found = [asdict(finding) for finding in inspect(evidence.run)]
     of_weights = "Batch independence"
@@ -106,9 +106,11 @@ def dataset(evidence: Evidence) -> str:
 def noise_levels(evidence: Evidence) -> str:
     noise, sigma = evidence.config.noise, evidence.sigma
     searches = {"train": noise.searches_train, **dict.fromkeys(SETS, noise.searches_test)}
-    for which, searched in ((which, searched) for which, searched in searches.items() if which in sigma):
+    for name, searched in searches.items():
+        if name not in sigma:
+            continue
         low, high = (noise.sigma_min, noise.sigma_max) if searched else (noise.level, noise.level)
-        rows = [f"{which} {index}" for index in range(len(sigma[which]))]
-        same("σ", sigma[which], np.clip(sigma[which], low, high), rows, tolerance=1e-6)
+        rows = [f"{name} {index}" for index in range(len(sigma[name]))]
+        same("σ", sigma[name], np.clip(sigma[name], low, high), rows, tolerance=1e-6)
     same("sigma", evidence.table["sigma"], np.concatenate([read.sigma for read in evidence.certifying]), evidence.rows)
     return "σ of every row is the one that was voted at; all lie in the config's range"

@@ -1,4 +1,4 @@
-"""Confidence bounds on one probability, and what a set of them says about the leading class."""
+"""Confidence bounds on one probability, and on the leading class against all others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.special import betaincinv
 
 @dataclass(frozen=True)
 class ClassBounds:
-    """What the votes say about ``n`` inputs; for each, both bounds hold with probability >= 1 - alpha.
+    """Bounds on the class probabilities of ``n`` inputs; for each, both hold with probability >= 1 - alpha.
 
     Attributes:
         prediction: ``(n,)`` int64, the leading class, or -1 where the answer is ABSTAIN.

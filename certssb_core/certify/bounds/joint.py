@@ -38,7 +38,7 @@ from scipy.special import bdtr, bdtrc
 from certssb_core.certify.bounds.intervals import ClassBounds, class_rows, clopper_pearson_lower, clopper_pearson_upper
 
 SHARES = (0.6, 0.3, 0.1)
-"""Of alpha, for C > 2: the leader's lower bound, the runner-up's upper bound, the wrong winner."""
+"""Shares of alpha for C > 2: the leader's lower bound, the runner-up's upper bound, the wrong winner."""
 
 
 def joint_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds:

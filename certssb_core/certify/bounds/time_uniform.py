@@ -28,7 +28,7 @@ from certssb_core.certify.bounds.intervals import ClassBounds, class_rows
 
 TWO_CLASS_SHARES = (0.9, 0.0, 0.1)
 SHARES = (0.6, 0.3, 0.1)
-"""Of alpha: the leader's lower bound, the runner-up's upper bound (two classes: 1 - the former), the wrong winner."""
+"""Shares of alpha: the leader's lower bound, the runner-up's upper bound (two classes: no share), the wrong winner."""
 
 
 @dataclass(frozen=True)
