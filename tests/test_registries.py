@@ -18,12 +18,13 @@ from certssb_core.data.datasets import DATASETS, load
 from certssb_core.data.poisoning import METHODS
 from certssb_core.data.triggers import TRIGGERS, apply_trigger
 from certssb_core.errors import ConfigError
-from certssb_core.results.certification import certify
+from certssb_core.results.certification import certify_votes
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS, GaussianNoise
 from certssb_core.tuning import ranges
 from certssb_core.verification import verify
+from ui.kit import pages
 from ui.lessons.lesson_views import CertifyView
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "digits"
@@ -109,6 +110,18 @@ def test_forms_studies_and_lessons_offer_it():
     assert CertifyView(bound="toy").bound == "toy"
 
 
+def test_a_page_is_in_the_navigation_and_on_home(monkeypatch, tmp_path):
+    """The real path of every page but the toy's, whose file lies elsewhere."""
+    file, known = tmp_path / "toy.py", pages.path
+    file.write_text("import streamlit as st\n\nst.title('A toy page')\n")
+    monkeypatch.setitem(pages.PAGES, "toy", pages.Page("Toy", "toys", "Is this a toy?", "a card for the toy"))
+    monkeypatch.setattr(pages, "path", lambda name: str(file) if name == "toy" else known(name))
+    app = AppTest.from_file(SHIPPED.parents[1] / "app.py", default_timeout=120).run()
+    assert not app.exception
+    assert "a card for the toy" in [caption.value for caption in app.caption]
+    assert app.switch_page(str(file)).run().title[0].value == "A toy page"
+
+
 @pytest.mark.usefixtures("toys")
 def test_its_properties_are_asked_and_not_its_name():
     config = override(RunConfig(), settings("noise.law") | {"noise.keep": "0.7", "attack.trigger": "toy"})
@@ -130,8 +143,8 @@ def test_data_and_trigger_are_used_by_their_name():
 def test_a_bound_certifies_at_once_and_its_re_verification_is_told_as_not_possible(tmp_path):
     """The shipped run, as if it had been certified with a bound that nobody implemented a second time."""
     votes = read_run_votes(Run(SHIPPED))
-    table = certify(votes, mode="uniform", bound="toy", alpha=0.001)
-    assert table.equals(certify(votes, mode="uniform", bound="clopper-pearson", alpha=0.001))
+    table = certify_votes(votes, mode="uniform", bound="toy", alpha=0.001)
+    assert table.equals(certify_votes(votes, mode="uniform", bound="clopper-pearson", alpha=0.001))
 
     folder = Path(shutil.copytree(SHIPPED, tmp_path / "toy"))
     config = json.loads((folder / "config.json").read_text())
