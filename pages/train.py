@@ -5,6 +5,7 @@ import streamlit as st
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.errors import RunError
 from certssb_core.jobs import queue
+from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs.run import Run
 from ui.kit import forms, headline, jobs, manage, run_files, text, view_as_code
 from ui.train import forecast
@@ -61,6 +62,11 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
     config = forms.validated(values, defaults)
     if config:
         forecast.show(config, runs)
+        if few := too_few_members(
+            config,
+            len(config.data.classes or run_files.class_names(config.data.name, config.data.root, config.data.size)),
+        ):
+            st.warning(few, icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="center"):
         words, icon = ("Queue", ":material/schedule:") if active else ("Start", ":material/play_arrow:")
         shut = config is None or run_files.read_only()

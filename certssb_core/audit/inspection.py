@@ -22,6 +22,7 @@ from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
 from certssb_core.results.attack_verdict import attack_caveats, success_in_words, undefended_metrics
 from certssb_core.results.certification import certify_votes, promise
+from certssb_core.results.enough_members import too_few_members
 from certssb_core.results.per_image import SETS as SET_NAMES
 from certssb_core.results.per_image import sigma_at_ends
 from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes
@@ -99,12 +100,25 @@ def inspect(
     evidence = Evidence(run, run_votes, mode, bound, config.certification.alpha if alpha is None else alpha, rule)
     more = RELEASE_CHECKS if evidence.imported else ()
     more += (_denoiser,) if evidence.config.noise.denoises else ()
-    return [check(evidence) for check in (*CHECKS, *more)]
+    found = [check(evidence) for check in (*CHECKS, *more)]
+    return found if evidence.is_release else [*found, *_too_few_members(evidence)]
 
 
 def counts(findings: list[Finding]) -> dict[str, int]:
     """How many findings there are of each colour, worst first."""
     return {colour: sum(one.colour == colour for one in findings) for colour in ("red", "amber", "green")}
+
+
+def _too_few_members(evidence: Evidence) -> list[Finding]:
+    """Red where so few members vote that nothing can be certified."""
+    config = evidence.config
+    counted = {
+        "noise": config.noise.model_copy(update={"test_map": evidence.mode}),
+        "training": config.training.model_copy(update={"members": evidence.run_votes.members}),
+        "certification": config.certification.model_copy(update={"bound": evidence.bound, "alpha": evidence.alpha}),
+    }
+    said = too_few_members(config.model_copy(update=counted), evidence.run_votes.classes)
+    return [Finding("red", "Number of members", said)] if said else []
 
 
 def _noise_in_the_radius(evidence: Evidence) -> Finding:

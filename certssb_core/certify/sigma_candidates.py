@@ -51,6 +51,11 @@ def choose_by_all_votes(votes: InputVotes, *, bound: Bound, alpha: float) -> Vot
     return take(at, largest_radius(at, _leading(votes))[0])
 
 
+def members_aside(members: int, share: float) -> int:
+    """How many of ``members`` are set aside: the nearest to ``share``, at least one, and not all."""
+    return min(max(1, round(share * members)), members - 1)
+
+
 def choose_by_members_set_aside(
     votes: InputVotes, *, bound: Bound, alpha: float, aside: float, kept: int
 ) -> VoteBounds:
@@ -68,7 +73,7 @@ def choose_by_members_set_aside(
     """
     if bound.vote == "softmax":
         raise RunError("set-aside needs a bound on hard votes: softmax is kept as a mean over all members")
-    first = min(max(1, round(aside * votes.members)), votes.members - 1)
+    first = members_aside(votes.members, aside)
     if first < 1:
         raise RunError("set-aside needs at least two members")
     choosing, certifying = votes.candidate_votes[:first], votes.candidate_votes[first:]  # (M', K, n)

@@ -18,6 +18,7 @@ from certssb_core.config import schema as configuration
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import ConfigError
 from certssb_core.results.attack_verdict import caveats
+from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs import integrity
 from certssb_core.runs.run import Run, Status
 
@@ -90,6 +91,12 @@ def placed(config: configuration.RunConfig, engine: str | None, address: str | N
     elif address is not None:
         raise ConfigError("--address belongs to --engine ray")
     return config
+
+
+def warn_of_too_few(config: configuration.RunConfig) -> None:
+    """Say that nothing can be certified with so few members, before any is trained."""
+    if warning := too_few_members(config):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from certssb_core.cli.common import FAILED, AsJson, RunsDir, Settings, Source, app, chosen_config, print_json
+from certssb_core.cli.common import (
+    FAILED,
+    AsJson,
+    RunsDir,
+    Settings,
+    Source,
+    app,
+    chosen_config,
+    print_json,
+    warn_of_too_few,
+)
 from certssb_core.config import schema as configuration
 from certssb_core.config.choices import choices
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
@@ -62,6 +72,7 @@ def forecast(
     from certssb_core.jobs import forecast as cost
 
     config, runs_dir = chosen_config(source, settings), runs_dir or default_runs_dir()
+    warn_of_too_few(config)
     if (measured := cost.read_calibration(config, runs_dir)) is None:
         with cost.timing(runs_dir):
             from certssb_core.jobs.timing import measure

@@ -26,6 +26,7 @@ from certssb_core.cli.common import (
     placed,
     print_json,
     print_metrics,
+    warn_of_too_few,
 )
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import flatten
@@ -47,6 +48,7 @@ def run(
 ) -> None:
     """Start a run and follow it to its end; prints its folder as the last line."""
     config = placed(chosen_config(source, settings), engine, address)
+    warn_of_too_few(config)
     stem = source if source in PRESETS else Path(source).stem
     _go(Run.create(config, name, runs_dir, stem=stem), queue)
 

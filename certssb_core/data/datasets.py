@@ -73,6 +73,8 @@ class DatasetSource:
     """Side in pixels unless another is asked for; None: it must be asked for."""
     loader: Callable[..., Split]
     """``(root, *, train, size, download)`` -> `Split`"""
+    class_count: int | None = 10
+    """None: as many as there are class folders."""
     files: tuple[str, ...] = ()
     """Patterns below the data folder that must all match something."""
     resizable: bool = False
@@ -326,6 +328,7 @@ DATASETS: dict[str, DatasetSource] = {
         channels=None,
         size=None,
         loader=read_image_folder,
+        class_count=None,
         files=("train/*/", "test/*/"),
         resizable=True,
     ),

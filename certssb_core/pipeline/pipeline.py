@@ -29,6 +29,7 @@ from certssb_core.pipeline.manifest import write_manifest
 from certssb_core.pipeline.resolve_auto import resolve_denoiser, resolve_device, resolve_model, resolve_together
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import undefended_metrics
+from certssb_core.results.enough_members import too_few_members
 from certssb_core.results.per_image import sigma_at_ends
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, files, integrity, server_limits
@@ -104,6 +105,8 @@ class Pipeline:
         resolve_denoiser(self.run, channels=channels, side=side)
         resolve_together(self.run, self.inputs.poisoned.images, len(self.inputs.dataset.classes))
         self._check_memory()
+        if warning := too_few_members(self.run.config, len(self.inputs.dataset.classes)):
+            self.run.log("message", message=warning)
         for folder in ("models", "members"):
             (self.run.path / folder).mkdir(exist_ok=True)
         context.write_scratch(self.run, self.inputs)

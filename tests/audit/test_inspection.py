@@ -147,3 +147,11 @@ def test_the_command_line_prints_every_finding(small_run):
     assert [line.split()[0].lower() for line in lines] == [one.colour for one in found]
     read = json.loads(CliRunner().invoke(app, ["inspect", str(small_run.path), "--json"]).output)
     assert read == [one.__dict__ for one in found]
+
+
+def test_members_too_few_for_any_certificate_are_red_with_the_number_that_would_do(small_run):
+    """Three classes at alpha 1e-6: log2(6e6) = 22.5, and 12 members voted."""
+    told = [one for one in inspect(small_run, alpha=1e-6) if one.title == "Number of members"]
+    assert [one.colour for one in told] == ["red"]
+    assert "at least 23 members" in told[0].reason
+    assert not [one for one in inspect(small_run) if one.title == "Number of members"]

@@ -10,6 +10,7 @@ Notes:
     makes no correction for selection. Here the count is always the number of members that voted.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -143,6 +144,29 @@ def largest_probability(bound: str, *, members: int, classes: int, alpha: float)
     """
     votes, softmax = np.zeros((members, 1), np.uint8), np.eye(1, classes)
     return float(BOUNDS[bound].from_votes(votes, classes=classes, alpha=alpha, softmax=softmax).p_a_lower[0])
+
+
+def fewest_members(bound: Bound, *, classes: int, alpha: float) -> int:
+    """The smallest M at which M votes that all agree establish their class; fewer can only abstain.
+
+    Clopper-Pearson needs (alpha / 2C)^(1/M) > 1/2 at C > 2 classes: 13 members at three classes and alpha 0.001.
+
+    Args:
+        classes: number of classes C >= 2.
+        alpha: failure probability per input, in (0, 1).
+    """
+
+    def enough(members: int) -> bool:
+        votes, softmax = np.zeros((members, 1), np.uint8), np.eye(1, classes)
+        try:
+            return bound.from_votes(votes, classes=classes, alpha=alpha, softmax=softmax).prediction[0] == 0
+        except ValueError:  # the bound reads no so few votes
+            return False
+
+    most = 1
+    while not enough(most):
+        most *= 2
+    return 1 + bisect_left(range(1, most), True, key=enough)
 
 
 def _class_bounds(values: np.ndarray, count: int, alpha: float, lower: Callable, upper: Callable) -> ClassBounds:
