@@ -64,7 +64,8 @@ def base_classifier(images: torch.Tensor, labels: torch.Tensor, epochs: int, pre
 @torch.no_grad()
 def released_update(network: torch.nn.Module, images: torch.Tensor, draws: int) -> torch.Tensor:
     """The public code's ascent: the network's output is detached, so dr/dσ is the bracket of r alone and σ cannot fall
-    while A leads: σ += 1e-4 · ½ [Φ⁻¹(p̄_A) − Φ⁻¹(p̄_B)], probabilities cut at 0.98, 1,100 times from σ₀ (METHOD §3)."""
+    while A leads: σ += 1e-4 · ½ [Φ⁻¹(p̄_A) − Φ⁻¹(p̄_B)], probabilities cut at 0.98, 1,100 times from σ₀
+    (docs/method.md §3)."""
     sigma = torch.full((len(images),), CONFIG.noise.sigma, dtype=torch.float64)
     for step in range(RELEASE_STEPS):
         noise = standard_normal(draws, tuple(images.shape[1:]), seed=0, purpose="released update", member=step)

@@ -1,4 +1,4 @@
-"""The budget translator: n poisoned training images at norm τ ↔ certified inputs, both ways (METHOD §5).
+"""The budget translator: n poisoned training images at norm τ ↔ certified inputs, both ways (docs/method.md §5).
 
 Whatever the training noise, the attacker chooses which images to poison, so the n smallest σ_i count; where all
 σ_i are equal this is RAB's radius over the whole training perturbation (arXiv 2003.08904).

@@ -3,7 +3,7 @@
 The training images carry the noise, the test input none: the squared distance to image i, in units of σ², is noncentral
 chi-squared and independent of all others. Which class holds the nearest image is then a sum over buckets of distances.
 The sum with the other classes' distances taken at either end of the bucket brackets the probability, so the certificate
-holds for sure; it is about changes of the training images (§5 of the weighted-norm theorem with 1/σ_x = 0).
+holds for sure; it is about changes of the training images (docs/method.md §5 with 1/σ_x = 0).
 
 Notes:
     The paper buckets the similarities and certifies the classifier that sees buckets. Here buckets only bracket the

@@ -1,4 +1,4 @@
-"""Choosing a test input's σ among finitely many candidates, on the smoothed classifier itself (METHOD §3).
+"""Choosing a test input's σ among finitely many candidates, on the smoothed classifier itself (docs/method.md §3).
 
 The members vote at every candidate σ_k, and each candidate has a smoothed classifier of its own. There are two ways
 to choose one of them per input and still hold with probability >= 1 - α:

@@ -92,7 +92,7 @@ class DataConfig(Group):
 
 
 class AttackConfig(Group):
-    """The backdoor that is planted: trigger, label mode, rate."""
+    """The backdoor that is planted: trigger, label mode, rate (docs/method.md §1)."""
 
     trigger: TriggerName = _setting("one-pixel", "Trigger", "Shape of the trigger.")
     norm: float = _setting(1.0, "Norm δ", "Size of the trigger (L2), for pixels in [0, 1].", TINY, 1000)

@@ -1,6 +1,6 @@
 """Networks, by name. Every one maps ``(n, C, H, W)`` pixels to ``(n, classes)`` logits, image by image.
 
-Predictions must not depend on batch mates (METHOD §2), so normalisation is by group, never by batch.
+Predictions must not depend on batch mates (docs/method.md §2), so normalisation is by group, never by batch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Attacking the store: hostile orders of arrival, hostile balls, and queries at the surfaces of balls.
 
-What is promised (METHOD's storage-update): no two balls of different label intersect, and a point inside a stored
+What is promised (docs/method.md §6): no two balls of different label intersect, and a point inside a stored
 ball gets that ball's label, for ever. The checks here share no code with the store: distances are SciPy's.
 """
 

@@ -56,7 +56,7 @@ def craft_poisons(config: RunConfig, inputs: Inputs) -> np.ndarray:
 
 
 def find_sigma(config: RunConfig, inputs: Inputs) -> dict[str, np.ndarray]:
-    """Find the noise level of every image: σ* by ascent on a base classifier, or one level for all (METHOD §3).
+    """Find the noise level of every image: σ* by ascent on a base classifier, or one level for all (docs/method.md §3).
 
     The base classifier is trained here, on the poisoned set at uniform σ₀; it never votes.
 
@@ -105,7 +105,7 @@ def train_ensemble(config: RunConfig, inputs: Inputs, sigma: Mapping[str, np.nda
 
 
 def collect_votes(ensemble: Ensemble) -> RunVotes:
-    """Let the members vote on the clean and the triggered test images, each under its own test noise (METHOD §2)."""
+    """Let members vote on the clean and the triggered test images, each under its test noise (docs/method.md §2)."""
     context, sigma = ensemble.context, ensemble.sigma
     levels = {which: torch.from_numpy(sigma[which]).to(context.device) for which in SETS}
     with _one_thread():

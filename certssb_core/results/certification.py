@@ -176,7 +176,7 @@ def conditions(config: RunConfig, condition: str) -> str:
 
 
 def promise(config: RunConfig, mode: str) -> Promise:
-    """The promise of ``mode`` and its condition (METHOD §5); ``release`` promises nothing."""
+    """The promise of ``mode`` and its condition (docs/method.md §5); ``release`` promises nothing."""
     if mode == published_release.MODE:
         return Promise(
             test_radius=published_release.PROMISE,

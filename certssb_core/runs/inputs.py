@@ -27,7 +27,7 @@ class Inputs:
         triggered: ``(n_test, C, H, W)`` float32, every test image with the trigger on it; as it is under an attack
             that needs none.
         attacked: ``(n_test,)`` int64, what the attacker wants predicted for it.
-        measures_attack: ``(n_test,)`` bool, whether it counts when the attack is measured (METHOD §1).
+        measures_attack: ``(n_test,)`` bool, whether it counts when the attack is measured (docs/method.md §1).
     """
 
     dataset: Dataset

@@ -1,4 +1,4 @@
-"""Noise laws: they draw a member's copy of the training set, and of a test input (METHOD §2).
+"""Noise laws: they draw a member's copy of the training set, and of a test input (docs/method.md §2).
 
 A law is one entry of :data:`NOISE_LAWS`. The certificate is about *one* noisy copy of the training set
 per member, so a law draws once per (member, image) and never again: every method is a pure function of

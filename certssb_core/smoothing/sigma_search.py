@@ -1,4 +1,7 @@
-"""Sample-specific noise: for every image the σ at which a smoothed base classifier certifies most (METHOD §3)."""
+"""Sample-specific noise: for every image the σ at which a smoothed base classifier certifies most.
+
+The equations are those of docs/method.md §3.
+"""
 
 from __future__ import annotations
 

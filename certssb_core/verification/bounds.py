@@ -38,7 +38,7 @@ class Ballots:
 
 
 def clopper_pearson(ballots: Ballots, alpha: float) -> pd.DataFrame:
-    """α split over both sides and all classes; of two classes only the two lower bounds share it (METHOD §4)."""
+    """α split over both sides and all classes; of two classes only two lower bounds share it (docs/method.md §4)."""
     members = ballots.members
 
     def low(votes: int, tail: float) -> float:

@@ -89,7 +89,7 @@ class Update:
 def storage_updates(
     point: np.ndarray, prediction: int, radius: float, centres: np.ndarray, labels: np.ndarray, radii: np.ndarray
 ) -> list[Update]:
-    """Storage-update certification (METHOD §6) of one input against all balls before it, by brute force.
+    """Storage-update certification (docs/method.md §6) of one input against all balls before it, by brute force.
 
     Args:
         point: ``(d,)`` float64; prediction: its class, -1 for ABSTAIN; radius: its test radius.
@@ -117,7 +117,7 @@ def _update(prediction: int, radius: float, edges: np.ndarray, labels: np.ndarra
 
 
 def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np.ndarray, tau: float) -> np.ndarray:
-    """Most training images that may move by ``tau`` beside the test input (METHOD §5); -1 if it alone may not."""
+    """Most training images that may move by ``tau`` beside the test input (docs/method.md §5); -1 if it alone may not."""
     worst = np.cumsum([0.0, *sorted((tau**2 / sigma_train**2).tolist(), reverse=True)])
     allowed = margin**2 * (1 - TIE)  # of a tie, what rounding cannot turn into a claim
     return np.array(
@@ -128,7 +128,7 @@ def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np
 def attack(
     labels: pd.Series, classes: int, label_mode: str, target: int, victims: int = 0, first_victim: int = 0
 ) -> tuple[pd.Series, pd.Series]:
-    """The class that the attacker wants for each triggered image, and the images that count (METHOD §1)."""
+    """The class that the attacker wants for each triggered image, and the images that count (docs/method.md §1)."""
     if label_mode == "all-to-all":
         return (labels + 1) % classes, labels >= 0
     counts = labels != target

@@ -25,7 +25,7 @@ def test_radius_is_what_the_public_code_computes():
 
 
 def test_unanimous_thousand_is_the_known_value():
-    """METHOD §4: 0.941230, Φ⁻¹ = 1.5652."""
+    """docs/method.md §4: 0.941230, Φ⁻¹ = 1.5652."""
     bounds = published_release.uncorrected_bounds([[0.0, 1.0]], published_release.COUNT, 0.001)
     assert bounds.p_a_lower[0] == pytest.approx(0.941230, abs=1e-6)
     assert norm.ppf(bounds.p_a_lower[0]) == pytest.approx(1.5652, abs=1e-4)

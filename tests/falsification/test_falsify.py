@@ -123,7 +123,7 @@ def test_too_few_votes_are_said_to_establish_nothing(small_run, monkeypatch):
 
 @pytest.mark.parametrize("number", range(len(STRATEGIES)))
 def test_a_world_stays_within_the_budget_of_those_it_is_held_against(run, claimed, one_world, number):
-    """Weighted norms recomputed from the planted images, with the points' own changes; METHOD §5."""
+    """Weighted norms recomputed from the planted images, with the points' own changes; docs/method.md §5."""
     world, sigma = one_world(number), run.arrays("sigma")["train"]
     train = load_inputs(run.config).poisoned.images[world.images].astype(np.float64)
     planted = (train.astype(np.float32) + world.changes).astype(np.float64)

@@ -142,7 +142,7 @@ def test_beta_moves_the_certified_number(page, runs_dir, keep, expected):
     page.run()
     page.slider(key="beta").set_value(keep).run()
     assert not page.exception
-    assert f"of 0.99 **{expected}**" in texts(page), "METHOD's check values"
+    assert f"of 0.99 **{expected}**" in texts(page), "the check values of docs/method.md §7"
 
 
 def test_clean_label_attacks_are_shown_undefended_first(page, runs_dir):

@@ -22,7 +22,7 @@ def insert(store, inputs, *, first=0):
 
 
 def brute_force(inputs):
-    """METHOD.md's cases taken literally: (case, answer, radius, partner) per input, and the balls."""
+    """The cases of docs/method.md §6 taken literally: (case, answer, radius, partner) per input, and the balls."""
     balls, results = [], []
     for position, (x, prediction, radius) in enumerate(inputs):
         edges = [(dist(x, centre) - r, ball, label) for ball, centre, label, r in balls]

@@ -20,7 +20,7 @@ def ballots(*counts: list[int]) -> Ballots:
 
 
 def test_clopper_pearson_has_the_methods_check_values():
-    """METHOD §4: 1000 of 1000 at one-sided 0.001 gives 0.993116, 990 of 1000 gives 0.976036."""
+    """docs/method.md §4: 1000 of 1000 at one-sided 0.001 gives 0.993116, 990 of 1000 gives 0.976036."""
     found = BOUNDS["clopper-pearson"](ballots([1000, 0], [10, 990], [500, 500]), 0.002)
     assert found["prediction"].tolist() == [0, 1, -1]
     assert found["p_a_lower"].tolist()[:2] == pytest.approx([0.993116, 0.976036], abs=1e-6)
