@@ -117,7 +117,7 @@ def _update(prediction: int, radius: float, edges: np.ndarray, labels: np.ndarra
 
 
 def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np.ndarray, tau: float) -> np.ndarray:
-    """Most training images that may move by ``tau`` beside the test input (docs/method.md §5); -1 if it alone may not."""
+    """Most training images that may move by ``tau`` beside the input (docs/method.md §5); -1 if it alone may not."""
     worst = np.cumsum([0.0, *sorted((tau**2 / sigma_train**2).tolist(), reverse=True)])
     allowed = margin**2 * (1 - TIE)  # of a tie, what rounding cannot turn into a claim
     return np.array(
