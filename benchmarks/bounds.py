@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from certssb_core.certify.bounds.registry import BOUNDS, ClassBounds
-from certssb_core.certify.bounds.time_uniform import stop_early
+from certssb_core.certify.bounds.time_uniform import time_uniform_bounds
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.run import Run
 
@@ -31,6 +33,46 @@ SECOND = {"ten classes, p_A ~ Beta(3, 2)": 2.0}
 MEMBERS = (100, 1000, 10_000)
 TARGET = 0.5
 """Early stopping: the margin at which an input needs no further vote."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Early certification: ``used`` ``(n,)`` int64 votes read per input, and the bounds that they establish."""
+
+    used: np.ndarray
+    bounds: ClassBounds
+
+
+def stop_early(votes: ArrayLike, *, classes: int, alpha: float, margin: float, every: int = 1) -> Stopped:
+    """Read votes in order, for every input until its margin is certified or there are no more.
+
+    Args:
+        votes: ``(M, n)`` integer classes in the order of the members.
+        classes: number of classes C >= 2.
+        alpha: failure probability per input, in (0, 1).
+        margin: the margin, in units of sigma, at which an input needs no further vote.
+        every: look after so many votes; looking costs no confidence.
+    """
+    votes = np.asarray(votes)
+    members, n = votes.shape
+    counts, running, used = np.zeros((n, classes), np.int64), np.ones(n, bool), np.full(n, members)
+    found = {name: np.zeros(n, kind) for name, kind in _COLUMNS.items()}
+    for start in range(0, members, every):
+        part = votes[start : start + every, running]
+        seen = start + len(part)
+        counts[running] += np.stack([(part == c).sum(axis=0) for c in range(classes)], axis=1)
+        bounds = time_uniform_bounds(counts[running], seen, alpha)
+        for name, column in found.items():
+            column[running] = getattr(bounds, name)
+        reached = (bounds.prediction >= 0) & (ndtri(bounds.p_a_lower) - ndtri(bounds.p_b_upper) >= 2 * margin)
+        done = np.flatnonzero(running)[reached]
+        used[done], running[done] = seen, False
+        if not running.any():
+            break
+    return Stopped(used=used, bounds=ClassBounds(**found))
+
+
+_COLUMNS = {"prediction": np.int64, "top": np.int64, "p_a_lower": np.float64, "p_b_upper": np.float64}
 
 
 def margins(bounds: ClassBounds, labels: np.ndarray) -> np.ndarray:

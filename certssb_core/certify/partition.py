@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from certssb_core.certify.bounds.intervals import ClassBounds, class_rows
+from certssb_core.certify.bounds.intervals import ClassBounds, class_rows, two_leaders
 from certssb_core.certify.bounds.registry import Bound
 
 
@@ -29,10 +29,8 @@ def changes_certified(counts: ArrayLike) -> np.ndarray:
 def _shares(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
     """Shares of the votes of fixed members. They estimate nothing, so ``alpha`` is not used."""
     values = class_rows(values, total=count)
-    rows, top = np.arange(len(values)), values.argmax(axis=1).astype(np.int64)
-    others = values.copy()
-    others[rows, top] = 0
-    return ClassBounds(top, top, values[rows, top] / count, others.max(axis=1) / count)
+    top, leader, runner_up = two_leaders(values)
+    return ClassBounds(top, top, leader / count, runner_up / count)
 
 
 COUNTED = Bound("Counted: the members are fixed, so there is nothing to estimate", "hard", _shares)

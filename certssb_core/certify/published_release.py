@@ -8,7 +8,8 @@ Notes:
 import numpy as np
 from numpy.typing import ArrayLike
 
-from certssb_core.certify.bounds.registry import Bound, ClassBounds, hoeffding_lower, hoeffding_upper
+from certssb_core.certify.bounds.intervals import ClassBounds, hoeffding_lower, hoeffding_upper, two_leaders
+from certssb_core.certify.bounds.registry import Bound
 
 MODE = "release"
 LABEL = "release, NOT A CERTIFICATE"
@@ -33,12 +34,8 @@ def uncorrected_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBoun
         alpha: failure probability of each bound, in (0, 1).
     """
     values = np.clip(np.asarray(values, dtype=np.float64), 0.0, 1.0)
-    rows = np.arange(len(values))
-    top = values.argmax(axis=1).astype(np.int64)
-    others = values.copy()
-    others[rows, top] = 0.0
-    p_a_lower = hoeffding_lower(values[rows, top], count, alpha)
-    p_b_upper = hoeffding_upper(others.max(axis=1), count, alpha)
+    top, leader, runner_up = two_leaders(values)
+    p_a_lower, p_b_upper = hoeffding_lower(leader, count, alpha), hoeffding_upper(runner_up, count, alpha)
     return ClassBounds.decide(top, p_a_lower, p_b_upper)
 
 

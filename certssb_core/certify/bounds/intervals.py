@@ -76,6 +76,13 @@ def class_rows(values: ArrayLike, *, total: float, tolerance: float = 0.0) -> np
     return values
 
 
+def two_leaders(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The leading class of every row ``(n, C)`` (the lowest on a tie), its value, and the largest other value."""
+    rows, top, others = np.arange(len(values)), values.argmax(axis=1).astype(np.int64), values.copy()
+    others[rows, top] = 0
+    return top, values[rows, top], others.max(axis=1)
+
+
 def _counts(successes: ArrayLike, trials: int, alpha: float) -> np.ndarray:
     return _checked("successes", successes, trials, trials, alpha)
 

@@ -35,7 +35,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr, bdtrc
 
-from certssb_core.certify.bounds.intervals import ClassBounds, class_rows, clopper_pearson_lower, clopper_pearson_upper
+from certssb_core.certify.bounds.intervals import (
+    ClassBounds,
+    class_rows,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    two_leaders,
+)
 
 SHARES = (0.6, 0.3, 0.1)
 """Shares of alpha for C > 2: the leader's lower bound, the runner-up's upper bound, the wrong winner."""
@@ -50,10 +56,7 @@ def joint_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
         alpha: failure probability per input, in (0, 1).
     """
     values = class_rows(values, total=count)
-    rows, top = np.arange(len(values)), values.argmax(axis=1).astype(np.int64)
-    leader, others = values[rows, top], values.copy()
-    others[rows, top] = 0
-    runner_up = others.max(axis=1)
+    top, leader, runner_up = two_leaders(values)
     if values.shape[1] == 2:
         p_a_lower = _two_class_lower(leader, count, alpha)
         p_b_upper = 1.0 - p_a_lower

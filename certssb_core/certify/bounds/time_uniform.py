@@ -18,25 +18,15 @@ the other class multiplies M(1/2) by a mean of 2 (1 - q) with q > 1/2, less than
 together, hence at any stopping time, chosen by the votes themselves or not.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincc, betaln, ndtri, xlog1py, xlogy
+from scipy.special import betaincc, betaln, xlog1py, xlogy
 
-from certssb_core.certify.bounds.intervals import ClassBounds, class_rows
+from certssb_core.certify.bounds.intervals import ClassBounds, class_rows, two_leaders
 
 TWO_CLASS_SHARES = (0.9, 0.0, 0.1)
 SHARES = (0.6, 0.3, 0.1)
 """Shares of alpha: the leader's lower bound, the runner-up's upper bound (two classes: no share), the wrong winner."""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """Early certification: ``used`` ``(n,)`` int64 votes read per input, and the bounds that they establish."""
-
-    used: np.ndarray
-    bounds: ClassBounds
 
 
 def time_uniform_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
@@ -50,12 +40,9 @@ def time_uniform_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBou
         alpha: failure probability per input, in (0, 1).
     """
     values = class_rows(values, total=count)
-    rows, classes = np.arange(len(values)), values.shape[1]
-    top = values.argmax(axis=1).astype(np.int64)
+    classes = values.shape[1]
     for_leader, for_runner_up, for_winner = (alpha * share for share in (TWO_CLASS_SHARES if classes == 2 else SHARES))
-    leader, others = values[rows, top], values.copy()
-    others[rows, top] = 0
-    runner_up = others.max(axis=1)
+    top, leader, runner_up = two_leaders(values)
     p_a_lower = lower_sequence(leader, count, for_leader)
     p_b_upper = 1.0 - p_a_lower
     if classes > 2:
@@ -81,38 +68,6 @@ def lower_sequence(successes: ArrayLike, trials: int, alpha: float) -> np.ndarra
         excluded = _log_mixture(counts, trials, middle) >= -np.log(alpha)
         low, high = np.where(excluded, middle, low), np.where(excluded, high, middle)
     return np.where(counts > 0, low, 0.0)[back].reshape(np.shape(successes))
-
-
-def stop_early(votes: ArrayLike, *, classes: int, alpha: float, margin: float, every: int = 1) -> Stopped:
-    """Read votes in order, for every input until its margin is certified or there are no more.
-
-    Args:
-        votes: ``(M, n)`` integer classes in the order of the members.
-        classes: number of classes C >= 2.
-        alpha: failure probability per input, in (0, 1).
-        margin: the margin, in units of sigma, at which an input needs no further vote.
-        every: look after so many votes; looking costs no confidence.
-    """
-    votes = np.asarray(votes)
-    members, n = votes.shape
-    counts, running, used = np.zeros((n, classes), np.int64), np.ones(n, bool), np.full(n, members)
-    found = {name: np.zeros(n, kind) for name, kind in _COLUMNS.items()}
-    for start in range(0, members, every):
-        part = votes[start : start + every, running]
-        seen = start + len(part)
-        counts[running] += np.stack([(part == c).sum(axis=0) for c in range(classes)], axis=1)
-        bounds = time_uniform_bounds(counts[running], seen, alpha)
-        for name, column in found.items():
-            column[running] = getattr(bounds, name)
-        reached = (bounds.prediction >= 0) & (ndtri(bounds.p_a_lower) - ndtri(bounds.p_b_upper) >= 2 * margin)
-        done = np.flatnonzero(running)[reached]
-        used[done], running[done] = seen, False
-        if not running.any():
-            break
-    return Stopped(used=used, bounds=ClassBounds(**found))
-
-
-_COLUMNS = {"prediction": np.int64, "top": np.int64, "p_a_lower": np.float64, "p_b_upper": np.float64}
 
 
 def _log_mixture(successes: ArrayLike, trials: ArrayLike, null: ArrayLike) -> np.ndarray:

@@ -6,7 +6,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import beta, norm
 
-from certssb_core.certify.bounds.time_uniform import lower_sequence, stop_early, time_uniform_bounds
+from certssb_core.certify.bounds.time_uniform import lower_sequence, time_uniform_bounds
 
 
 def mixture(successes, trials, null):
@@ -47,23 +47,6 @@ def test_each_vote_multiplies_the_mixture_by_one_on_average_at_its_own_null():
             now = mixture(successes, 10, null)
             after = p * mixture(successes + 1, 11, null) + (1 - p) * mixture(successes, 11, null)
             assert after == pytest.approx(now) if p == null else after < now
-
-
-def test_stopping_reads_only_what_it_needs_and_says_what_the_votes_so_far_say():
-    rng = np.random.default_rng(2)
-    votes = (rng.random((400, 12)) < np.linspace(0.01, 0.5, 12)).astype(np.uint8)
-    stopped = stop_early(votes, classes=2, alpha=0.01, margin=1.0, every=20)
-    for column, used in enumerate(stopped.used.tolist()):
-        at = [*range(20, 400, 20), 400]
-        margins = {}
-        for seen in at:
-            ones = int(votes[:seen, column].sum())
-            bounds = time_uniform_bounds([[seen - ones, ones]], seen, 0.01)
-            decided = bounds.prediction[0] >= 0
-            margins[seen] = (norm.ppf(bounds.p_a_lower[0]) - norm.ppf(bounds.p_b_upper[0])) / 2 if decided else 0
-        assert used == next((seen for seen in at if margins[seen] >= 1.0), 400)
-    assert stopped.used.min() < 100
-    assert stopped.used.max() == 400
 
 
 def test_the_other_classes_must_all_be_beaten():
