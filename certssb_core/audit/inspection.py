@@ -1,4 +1,4 @@
-"""The soundness inspector: what a run's certificates rest on, point by point, each with its reason in words.
+"""Inspect a run: check point by point what its certificates rest on, and give each finding its reason.
 
 What can be checked from the run's files is checked; what only the code that made the run can tell is said of
 that code, by name. Nothing is trained or voted, and torch is not needed.
@@ -49,8 +49,8 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """What the checks look at: a run's files, and the mode, bound and α its votes are counted in."""
+class Inspected:
+    """The files of a run, and the mode, bound and α in which its votes are counted."""
 
     run: Run
     run_votes: RunVotes
@@ -89,7 +89,7 @@ class Evidence:
 def inspect(
     run: Run, *, mode: str | None = None, bound: str | None = None, alpha: float | None = None
 ) -> list[Finding]:
-    """The checklist of a finished run, or of its votes counted in another mode, under another bound or α.
+    """Inspect a finished run, in its own mode, bound and α or in others.
 
     Raises:
         RunError: the run is not finished, a file is damaged, or it has no votes in this mode.
@@ -97,7 +97,7 @@ def inspect(
     config, run_votes = run.config, read_run_votes(run)
     mode, bound = mode or config.noise.test_map, bound or config.certification.bound
     rule = bound_rule(run_votes.sets[SETS[0]], config, mode=mode, bound=bound)
-    evidence = Evidence(run, run_votes, mode, bound, config.certification.alpha if alpha is None else alpha, rule)
+    evidence = Inspected(run, run_votes, mode, bound, config.certification.alpha if alpha is None else alpha, rule)
     more = RELEASE_CHECKS if evidence.imported else ()
     more += (_denoiser,) if evidence.config.noise.denoises else ()
     found = [check(evidence) for check in (*CHECKS, *more)]
@@ -105,11 +105,11 @@ def inspect(
 
 
 def counts(findings: list[Finding]) -> dict[str, int]:
-    """How many findings there are of each colour, worst first."""
+    """Count the findings of each colour, worst first."""
     return {colour: sum(one.colour == colour for one in findings) for colour in ("red", "amber", "green")}
 
 
-def _too_few_members(evidence: Evidence) -> list[Finding]:
+def _too_few_members(evidence: Inspected) -> list[Finding]:
     """Red where so few members vote that nothing can be certified."""
     config = evidence.config
     counted = {
@@ -121,7 +121,7 @@ def _too_few_members(evidence: Evidence) -> list[Finding]:
     return [Finding("red", "Number of members", said)] if said else []
 
 
-def _noise_in_the_radius(evidence: Evidence) -> Finding:
+def _noise_in_the_radius(evidence: Inspected) -> Finding:
     title, run_votes, stored = "Noise in the votes and in the radius", evidence.run_votes, evidence.stored
     if evidence.is_release:
         used = np.concatenate([votes.sigma[run_votes.own_map] for votes in run_votes.sets.values()])
@@ -157,7 +157,7 @@ def _noise_in_the_radius(evidence: Evidence) -> Finding:
     )
 
 
-def _training_noise(evidence: Evidence) -> Finding:
+def _training_noise(evidence: Inspected) -> Finding:
     title = "Training noise fixed across epochs"
     if evidence.imported:
         return Finding(
@@ -170,7 +170,7 @@ def _training_noise(evidence: Evidence) -> Finding:
     return Finding("green", title, NOISE_LAWS[evidence.config.noise.law].checklist)
 
 
-def _denoiser(evidence: Evidence) -> Finding:
+def _denoiser(evidence: Inspected) -> Finding:
     title = "Denoiser"
     try:
         used = evidence.run.denoiser
@@ -179,7 +179,7 @@ def _denoiser(evidence: Evidence) -> Finding:
     return Finding("amber", title, f"{used['name']}, sha256 of its weights {used['sha256'][:12]}…. {DENOISED}")
 
 
-def _count(evidence: Evidence) -> Finding:
+def _count(evidence: Inspected) -> Finding:
     title, members = "Count of votes in the bound", evidence.run_votes.members
     rule, settings = evidence.rule, evidence.config.certification
     if rule.count != members:
@@ -209,13 +209,13 @@ def _count(evidence: Evidence) -> Finding:
     return Finding("green", title, told)
 
 
-def _certifying(evidence: Evidence, mode: str, bound: str, alpha: float) -> int:
-    """How many members' votes certify in a mode."""
+def _certifying(evidence: Inspected, mode: str, bound: str, alpha: float) -> int:
+    """Count the members whose votes certify in a mode."""
     votes = evidence.run_votes.sets[SETS[0]]
     return bound_votes(votes, evidence.config, mode=mode, bound=bound, alpha=alpha).members
 
 
-def _selection(evidence: Evidence) -> Finding:
+def _selection(evidence: Inspected) -> Finding:
     title, noise = "Choice of the class", evidence.config.noise
     if evidence.is_release:
         return Finding("red", title, "The top class is chosen from the very votes that bound it, and α is not split.")
@@ -232,7 +232,7 @@ def _selection(evidence: Evidence) -> Finding:
     return Finding("green", title, paid + choosing.get(evidence.mode, ""))
 
 
-def _noise_map(evidence: Evidence) -> Finding:
+def _noise_map(evidence: Inspected) -> Finding:
     title, mode, train_map = "Noise map", evidence.mode, evidence.config.noise.train_map
     if evidence.is_release:
         return Finding("red", title, published_release.CONDITION)
@@ -244,7 +244,7 @@ def _noise_map(evidence: Evidence) -> Finding:
     return Finding("amber", title, condition)
 
 
-def _batch(evidence: Evidence) -> Finding:
+def _batch(evidence: Inspected) -> Finding:
     title, folder = "Batch independence", evidence.run.path / "members"
     shards = sorted(folder.glob("*.safetensors"))
     if not shards:
@@ -261,7 +261,7 @@ def _batch(evidence: Evidence) -> Finding:
     return Finding("green", title, "No layer normalises over a batch; members vote in evaluation mode, in float32.")
 
 
-def _seeds(evidence: Evidence) -> Finding:
+def _seeds(evidence: Inspected) -> Finding:
     title, seed, made = "Seeds", evidence.config.seed, evidence.run.manifest.get("seed")
     if made != seed:
         return Finding("red", title, f"The manifest says the run was made with seed {made}, its configuration {seed}.")
@@ -280,7 +280,7 @@ def _seeds(evidence: Evidence) -> Finding:
     )
 
 
-def _store_order(evidence: Evidence) -> Finding:
+def _store_order(evidence: Inspected) -> Finding:
     title, order = "Store", evidence.config.certification.store_order
     if not evidence.run_votes.kind.balls:
         return Finding("green", title, "None is needed: one noise level serves all inputs, so answers never conflict.")
@@ -303,7 +303,7 @@ def _store_order(evidence: Evidence) -> Finding:
     )
 
 
-def _base_classifier(evidence: Evidence) -> Finding:
+def _base_classifier(evidence: Inspected) -> Finding:
     title = "Base classifier not among the voters"
     if evidence.imported:
         return Finding("amber", title, "The release's base classifier is not among its files; nothing here can tell.")
@@ -318,15 +318,15 @@ def _base_classifier(evidence: Evidence) -> Finding:
     )
 
 
-def _attack(evidence: Evidence) -> Finding:
+def _attack(evidence: Inspected) -> Finding:
     title, undefended = "Attack", _undefended(evidence)
     if found := attack_caveats(undefended):
         return Finding("amber" if undefended is None else "red", title, found[0])
     return Finding("green", title, f"{success_in_words(undefended).capitalize()}.")
 
 
-def _undefended(evidence: Evidence) -> dict[str, Any] | None:
-    """Counted again where the run holds the model's answers: a run of an earlier version recorded no base rate."""
+def _undefended(evidence: Inspected) -> dict[str, Any] | None:
+    """Count again from the model's answers if they are there: an earlier version recorded no base rate."""
     if evidence.metrics["undefended"] is None or not (evidence.run.path / "undefended.safetensors").exists():
         return evidence.metrics["undefended"]
     run_votes = evidence.run_votes
@@ -339,8 +339,8 @@ def _undefended(evidence: Evidence) -> dict[str, Any] | None:
     )
 
 
-def _answers(evidence: Evidence) -> Finding:
-    """Of an ensemble that answers one class to everything, every certificate is true and worthless."""
+def _answers(evidence: Inspected) -> Finding:
+    """Check for a collapsed ensemble: its certificates are true and worthless."""
     title, clean = "Answers", evidence.stored[evidence.stored["set"] == SETS[0]]
     answers = clean["prediction"][clean["prediction"] >= 0].value_counts(normalize=True)
     if answers.empty:
@@ -354,7 +354,7 @@ def _answers(evidence: Evidence) -> Finding:
     )
 
 
-def _sigma_ends(evidence: Evidence) -> Finding:
+def _sigma_ends(evidence: Inspected) -> Finding:
     title, noise = "σ* within its range", evidence.config.noise
     shares = sigma_at_ends(evidence.run.arrays("sigma"), noise)
     if not shares:
@@ -369,7 +369,7 @@ def _sigma_ends(evidence: Evidence) -> Finding:
     )
 
 
-def _released_sigma(evidence: Evidence) -> Finding:
+def _released_sigma(evidence: Inspected) -> Finding:
     sigma = evidence.run_votes.sets[SETS[0]].sigma["sample-specific"]
     saturated = float(np.mean(np.isclose(sigma, sigma.max())))
     return Finding(
@@ -381,7 +381,7 @@ def _released_sigma(evidence: Evidence) -> Finding:
     )
 
 
-def _released_training_set(evidence: Evidence) -> Finding:
+def _released_training_set(evidence: Inspected) -> Finding:
     pattern = (
         " The release's blended pattern is not ours: the triggered images here do not carry the trigger it planted."
         if evidence.config.attack.trigger == "blended"
@@ -395,7 +395,7 @@ def _released_training_set(evidence: Evidence) -> Finding:
     )
 
 
-CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
+CHECKS: tuple[Callable[[Inspected], Finding], ...] = (
     _noise_in_the_radius,
     _training_noise,
     _count,
@@ -409,4 +409,4 @@ CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
     _answers,
     _attack,
 )
-RELEASE_CHECKS: tuple[Callable[[Evidence], Finding], ...] = (_released_sigma, _released_training_set)
+RELEASE_CHECKS: tuple[Callable[[Inspected], Finding], ...] = (_released_sigma, _released_training_set)

@@ -1,4 +1,4 @@
-"""The budget translator: n poisoned training images at norm τ ↔ certified inputs, both ways (docs/method.md §5).
+"""Translate joint budgets: n poisoned training images at norm τ to certified inputs, and back (docs/method.md §5).
 
 Whatever the training noise, the attacker chooses which images to poison, so the n smallest σ_i count; where all
 σ_i are equal this is RAB's radius over the whole training perturbation (arXiv 2003.08904).
@@ -33,7 +33,7 @@ class Translation:
         certified: how many of ``right`` stay certified under n images at norm τ.
         images_median, images_max: over ``right``, the largest n at norm τ (-1: not even the test input may move).
         norm_median, norm_max: over ``right``, the norm below which n images are certified.
-        promise: what all of this promises, and its condition, in words.
+        promise: in words, with its condition.
     """
 
     mode: str
@@ -56,10 +56,10 @@ def run_norm(run: Run) -> float:
 
 
 def translate(run_votes: RunVotes, *, images: int | None, norm: float) -> list[Translation]:
-    """The budget of ``images`` at ``norm`` in every mode that a run was voted in.
+    """Translate ``images`` at ``norm`` in every sound mode of a run.
 
     Args:
-        voted: the run's votes; they are certified by the bound and α of its config.
+        run_votes: the run's votes; they are certified by the bound and α of its config.
         images: n, from 0 to the number of training images; None: as published, 253, or all there are.
         norm: τ ≥ 0, L2 pixel units.
 

@@ -1,4 +1,4 @@
-"""From the public release's arithmetic to the sound one, a step at a time, on the same members."""
+"""Correct the public release's arithmetic one error at a time, on the same members."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from certssb_core.results.votes import RunVotes
 
 
 def attribution(run_votes: RunVotes, *, bound: str, alpha: float, radius: float = 0.25) -> pd.DataFrame:
-    """What each error of the release is worth: the arithmetic after each correction, and what it certifies.
+    """Measure each error of the release: the certified radii after each correction.
 
     Args:
         voted: a run's votes.

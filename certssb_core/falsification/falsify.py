@@ -1,4 +1,4 @@
-"""Trying to break what a run certified, within a stated budget of time; what was tried and found goes into its folder.
+"""Try to break the certificates of a run within a budget of time, and write what was tried and found into its folder.
 
 Three parts: the test radius (:mod:`.test_input`), the joint budget (:mod:`.training_set`), the store
 (:mod:`.store_orders`). A violation is a broken claim that the votes establish at the run's own
@@ -29,9 +29,9 @@ from certssb_core.runs.run import Run
 from certssb_core.smoothing.seeds import generator
 
 REPLAYS = 20
-"""Replays of the store."""
+"""Number of times that the store is filled again."""
 SHARES = {"store": 0.1, "test": 0.45, "joint": 0.97}
-"""When each part must be over, as a share of the whole time; what one leaves, the next has."""
+"""Share of the whole time at which each part must end; a part that ends early leaves its time to the next."""
 
 
 def falsify(
@@ -59,7 +59,7 @@ def falsify(
         announce: told of each part as it ends.
 
     Returns:
-        what falsification.json holds.
+        the content of falsification.json.
 
     Raises:
         RunError: the run is not finished, has no votes in this mode, or lacks its members.
@@ -121,7 +121,7 @@ def attack(
     address: str | None = None,
     announce: Callable[[Part], None] = lambda part: None,
 ) -> tuple[list[Part], float]:
-    """The three parts against ``claimed``, in order, and the seconds they took; the run's scratch must lie there."""
+    """Run the three parts against ``claimed`` in order; the run's scratch file must exist. Also returns the seconds."""
     started = time.monotonic()
     ends = {part: started + 60 * minutes * share for part, share in SHARES.items()}
     parts: list[Part] = []
@@ -157,7 +157,7 @@ def attack(
 
 
 def attack_store(claimed: Claims, *, deadline: float, seed: int) -> list[Part]:
-    """Replay the certified inputs through stores in hostile orders: does the invariant hold, do promises last?"""
+    """Fill stores with the certified inputs in hostile orders; check the invariant, and that answers last."""
     started = time.monotonic()
     centres = claimed.images.reshape(len(claimed), -1)
     replays: list[Replay] = []
@@ -206,7 +206,7 @@ def attack_store(claimed: Claims, *, deadline: float, seed: int) -> list[Part]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """A report as a table for people."""
+    """Write a report as a table for people."""
     level = f"{report['confidence']:.0%}"
     lines = [
         f"{report['run']}: {report['claims']} claims in mode {report['label']}, judged by {report['bound']} at "
@@ -225,7 +225,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _shortfall(part: dict[str, Any]) -> str:
-    """What a part could not do in its time, in words; empty if nothing."""
+    """Say what a part had no time for; empty if it did everything."""
     facts = part["facts"]
     if "asked" not in facts:
         return ""

@@ -1,4 +1,4 @@
-"""Attacking the store: hostile orders of arrival, hostile balls, and queries at the surfaces of balls.
+"""Attack the store: hostile orders of arrival, hostile balls, and queries at the surfaces of balls.
 
 What is promised (docs/method.md §6): no two balls of different label intersect, and a point inside a stored
 ball gets that ball's label, for ever. The checks here share no code with the store: distances are SciPy's.
@@ -21,16 +21,16 @@ ORDERS: dict[str, str] = {
 }
 
 LARGEST = 1500
-"""Certified inputs per replay; of more, a random choice: the checks look at every pair."""
+"""Most certified inputs per replay, chosen at random: the checks look at every pair."""
 QUERIED = 100
-"""Balls per replay whose surface is asked about."""
+"""Number of balls per replay that are asked about just inside their surface."""
 ROUNDING = 1e-12
 """Relative difference allowed between two float64 sums of the same distance."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What one replay checked and what it found broken.
+    """The checks of one replay, and how many failed.
 
     Attributes:
         order: a key of `ORDERS`.
@@ -93,7 +93,7 @@ def replay(
 
 
 def crossings(balls: Balls) -> tuple[int, int]:
-    """Number of pairs of balls of different label, and of those among them that intersect: ``d < r_i + r_j``."""
+    """Count the pairs of balls of different label, and those of them that intersect: ``d < r_i + r_j``."""
     centres = balls.centres.astype(np.float64)
     rivals = np.triu(balls.labels[:, None] != balls.labels, 1)
     reach = balls.radii[:, None] + balls.radii
@@ -109,7 +109,7 @@ def _insert(store: Store, centres: np.ndarray, labels: np.ndarray, radii: np.nda
 def _hostile(
     centres: np.ndarray, labels: np.ndarray, radii: np.ndarray, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Large balls of a wrong label, centred inside honest ones: one for every tenth certified input."""
+    """Make large balls of a wrong label, centred inside honest balls, one per ten certified inputs."""
     victims = generator.permutation(len(centres))[: max(1, len(centres) // 10)]
     directions = generator.standard_normal((len(victims), centres.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -120,7 +120,7 @@ def _hostile(
 
 
 def _surface_points(balls: Balls, generator: np.random.Generator) -> tuple[np.ndarray, list[int]]:
-    """Points just inside some balls, and their labels: one towards the nearest rival's edge, one anywhere."""
+    """Choose points just inside some balls, towards the nearest rival and anywhere, with their labels."""
     chosen = generator.permutation(len(balls.radii))[:QUERIED]
     centres = balls.centres.astype(np.float64)
     gaps = cdist(centres[chosen], centres) - balls.radii

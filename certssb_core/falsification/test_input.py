@@ -1,4 +1,4 @@
-"""Attack on the test radius: gradient searches for a change of the input inside its certified ball."""
+"""Attack the test radius: search by gradient for a change of the input inside its certified ball."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from certssb_core.runs.run import Run
 from certssb_core.smoothing.seeds import generator
 
 SEARCHERS = 40
-"""Members that steer the searches; at most a quarter of the ensemble. They do not judge what was found."""
+"""Most members that steer the searches, never more than a quarter of the ensemble. They do not judge the result."""
 STEPS = 20
 """Gradient steps per search."""
 CHUNK = 64
@@ -30,7 +30,7 @@ CHUNK = 64
 
 
 def until(deadline: float, tasks: Iterable[Task]) -> Iterator[Task]:
-    """The tasks that can still be started before ``deadline`` (of :func:`time.monotonic`)."""
+    """Yield tasks until ``deadline`` (of :func:`time.monotonic`)."""
     for task in tasks:
         if time.monotonic() >= deadline:
             return
@@ -38,14 +38,14 @@ def until(deadline: float, tasks: Iterable[Task]) -> Iterator[Task]:
 
 
 def searchers(members: int, *, seed: int) -> tuple[int, ...]:
-    """The members that steer: a random choice of the ensemble."""
+    """Choose the members that steer, at random."""
     count = min(SEARCHERS, max(1, members // 4))
     return tuple(sorted(generator(seed, "falsification searchers").permutation(members)[:count].tolist()))
 
 
 @lru_cache(maxsize=1)
 def networks(path: Path, members: tuple[int, ...]) -> list[nn.Module]:
-    """Stored members of a run, ready to be differentiated with respect to their input."""
+    """Load stored members of a run, ready for gradients with respect to their input."""
     context, wanted, loaded = open_context(path), set(members), []
     for member, weights in shards.iterate(path / "members", shards.WEIGHT):
         if member in wanted:
@@ -66,7 +66,7 @@ def search_points(
     lap: int,
     begin: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Task: the points that ``members`` find for some inputs, and the rival's lead there.
+    """Task: let ``members`` search a point for each input; return the points and the other class's lead there.
 
     The first ``lap`` starts at the inputs themselves, later ones on their spheres; ``begin`` names the chunk.
     """
@@ -94,14 +94,14 @@ def _logits(
 
 
 def ballot(context: RunContext, network: nn.Module, member: int, points: np.ndarray, sigma: np.ndarray) -> Poll:
-    """One member's votes on ``points`` ``(n, C, H, W)`` under its test noise at ``sigma`` ``(n,)``."""
+    """Let one member vote on ``points`` ``(n, C, H, W)`` under its test noise at ``sigma`` ``(n,)``."""
     points, sigma = (torch.from_numpy(array).to(context.device) for array in (points, sigma))
     answers = vote(network, context.test_inputs(points, sigma, member=member))
     return Poll.of(answers.hard.cpu().numpy(), answers.softmax.cpu().numpy())
 
 
 def poll_shard(path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray, sigma: np.ndarray) -> Poll | None:
-    """Task: the votes of a shard's members, without those in ``but``; None if none is left."""
+    """Task: let a shard's members vote, except those in ``but``; None if none is left."""
     context = open_context(path)
     network = context.network(0).eval()
     polls = []

@@ -1,4 +1,4 @@
-"""Attack on the joint budget: other worlds, in which an attacker moved training images and everybody trained anew.
+"""Attack the joint budget: move training images, and train all members anew (a *world*).
 
 A world moves some training images by a total weighted norm w = (Σ ‖δ_i‖²/σ_i²)^½. Every certificate of margin > w
 covers it, and what is left of its budget, (margin² − w²)^½ σ_x, may be spent on its test input. The ensemble of
@@ -32,18 +32,18 @@ from certssb_core.smoothing.seeds import generator, key
 
 TITLE = "joint budget: moved training images, retrained members"
 IMAGES = (1, 8, 64)
-"""Training images that a world moves."""
+"""Numbers of training images that a world may move."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75)
-"""Of the certified margins: the weighted norm a world spends on training images."""
+"""Quantiles of the certified margins: a world spends one of them, as weighted norm, on training images."""
 MATCHED = 8
-"""Stored members whose gradients are matched."""
+"""Number of stored members whose gradients are matched."""
 VICTIMS = 256
-"""At most so many certified inputs that the attacker aims at."""
+"""Most certified inputs that the attacker aims at."""
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What an attacker did, and the inputs whose certificate covers it.
+    """The attacker's changes, and the inputs whose certificates cover them.
 
     Attributes:
         number: of the world; seed: of everything random in it.
@@ -69,7 +69,7 @@ class World:
 def towards_trigger(
     context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
 ) -> np.ndarray:
-    """The run's own trigger, on images that carry the attacker's class."""
+    """Add the run's own trigger to images of the attacker's class."""
     blank = np.zeros((1, *context.tensors["train"].shape[1:]), np.float32)
     return np.repeat(apply_trigger(blank, **trigger_settings(context.config.attack)), len(images), axis=0)
 
@@ -77,14 +77,14 @@ def towards_trigger(
 def towards_victims(
     context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
 ) -> np.ndarray:
-    """To the mean of the inputs aimed at: their region gets the attacker's class."""
+    """Move to the mean of the inputs aimed at, so that their region gets the attacker's class."""
     return victims.mean(axis=0) - context.tensors["train"][images].cpu().numpy()
 
 
 def by_gradient(
     context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
 ) -> np.ndarray:
-    """The direction that makes training on the images do the attacker's work."""
+    """Match gradients: training on the images then pulls the victims to the attacker's class."""
     aim = torch.full((len(victims),), context.config.attack.target, device=context.device)
     direction = alignment(
         members()[:MATCHED],
@@ -266,7 +266,7 @@ def attack_training(
 
 
 def enough(claims: Claims, members: int) -> int:
-    """The least number of votes, up to ``members``, among which nine in ten establish a flip."""
+    """The smallest number of votes, up to ``members``, of which nine in ten for another class establish a flip."""
     for heard in range(1, members):
         needed = votes_needed(claims, heard)
         if needed is not None and needed <= 0.9 * heard:
@@ -275,7 +275,7 @@ def enough(claims: Claims, members: int) -> int:
 
 
 def rota(worlds: Sequence[World], members: int, *, first: int) -> Iterator[tuple[World, int]]:
-    """Who is trained when: ``first`` members world by world, as fewer could establish nothing; then all in turn."""
+    """Order the training: ``first`` members world by world, as fewer establish nothing; then one per world in turn."""
     yield from ((world, member) for world in worlds for member in range(first))
     yield from ((world, member) for member in range(first, members) for world in worlds)
 

@@ -1,4 +1,4 @@
-"""The claims of a run about its inputs, votes cast elsewhere, and when these votes break a claim."""
+"""Claims about inputs, votes cast elsewhere, and the rule by which these votes break a claim."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Poll:
 
     @classmethod
     def of(cls, hard: np.ndarray, softmax: np.ndarray) -> Poll:
-        """One member's ballot."""
+        """Make a poll of one member's ballot."""
         return cls(np.eye(softmax.shape[1], dtype=np.int64)[hard], softmax.astype(np.float64), 1)
 
     def __add__(self, other: Poll) -> Poll:
@@ -156,7 +156,7 @@ def claims(run_votes: RunVotes, inputs: Inputs, *, mode: str) -> Claims:
 
 
 def judge(poll: Poll, claims: Claims, prediction: np.ndarray) -> Verdict:
-    """What the votes say about the claim that ``prediction`` ``(n,)`` is the answer.
+    """Judge by the votes the claim that ``prediction`` ``(n,)`` is the answer.
 
     Broken means that the run's own bound, with its correction for choosing the class, would certify another class
     on these votes: at confidence 1 − α the smoothed prediction is not the claimed one.
@@ -169,7 +169,7 @@ def judge(poll: Poll, claims: Claims, prediction: np.ndarray) -> Verdict:
 
 
 def votes_needed(claims: Claims, members: int) -> int | None:
-    """How many of ``members`` votes for another class establish a flip (all others for the claimed one).
+    """The smallest number of ``members`` votes for another class that establish a flip.
 
     None where not even unanimous votes do: then nothing could be found, whatever the claims are worth.
     """
@@ -183,7 +183,7 @@ def votes_needed(claims: Claims, members: int) -> int | None:
 
 
 def power(needed: int | None, members: int) -> str:
-    """How strong a flip must be for the votes to establish it, in words."""
+    """Say how strong a flip must be for the votes to establish it."""
     if needed is None:
         return "none: too few votes to establish any flip"
     chance = betaincinv(needed, members - needed + 1, CHANCE)
@@ -200,7 +200,7 @@ def units(part: dict[str, Any]) -> str:
 
 
 def examples(rows: Iterable[dict[str, Any]], most: int = 20) -> list[dict[str, Any]]:
-    """At most so many of the violations, as plain numbers."""
+    """The first ``most`` violations, as plain numbers."""
     plain = [
         {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows
     ]

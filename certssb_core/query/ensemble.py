@@ -34,7 +34,7 @@ from certssb_core.store.answer import Answer
 from certssb_core.store.store import Store
 
 HELD_BYTES = 2 * 2**30
-"""Members that fit in here as float32 are kept in memory between two questions; larger ones are read at each."""
+"""Largest size of all members, as float32, that are kept in memory; larger ones are read at every question."""
 
 VOTING_PIXELS = 2**24
 """Pixels of noisy images that vote in one computation: it bounds the memory, not the result."""
@@ -44,7 +44,7 @@ Group = tuple[list[int], dict[str, torch.Tensor]]
 
 
 class LoadedEnsemble:
-    """The members of a finished run, and what it takes to ask them again and again.
+    """The members of a finished run, loaded once for many questions.
 
     Raises:
         RunError: the run is not finished, or its members are not there.
@@ -68,7 +68,7 @@ class LoadedEnsemble:
         self._held = [*self._read_groups()] if fits else None
 
     def ask(self, image: np.ndarray, *, insert: bool = False) -> Reply:
-        """The answer to one image, by a stored ball or the members.
+        """Answer one image, by a stored ball or the members.
 
         Args:
             image: ``(C, H, W)`` float32 in [0, 1].
@@ -137,8 +137,7 @@ class LoadedEnsemble:
         )
 
     def _insert(self, image: np.ndarray, certified: Certificates) -> Answer:
-        """Store the certificate behind the run's own balls and all queries before it; a copy of the run's store takes
-        them up, so that its results stay what they are."""
+        """Store the certificate after the run's own balls and all earlier queries, in a copy of the run's store."""
         server_limits.check_writable()
         path = self.run.answered_path
         with filelock.FileLock(path.with_suffix(".lock")):
@@ -150,7 +149,7 @@ class LoadedEnsemble:
             return store.answer(image.ravel())
 
     def _vote(self, x: torch.Tensor, levels: list[torch.Tensor]) -> Ballot:
-        """Every member's answers to ``x`` ``(1, C, H, W)`` at every level: ``(M, L)`` and ``(M, L, C)``."""
+        """Let every member answer ``x`` ``(1, C, H, W)`` at every level: ``(M, L)`` and ``(M, L, C)``."""
         law, seed = NOISE_LAWS[self.config.noise.law], self.config.seed
         ballots = []
         for members, weights in self._held or self._read_groups():
@@ -204,7 +203,7 @@ class LoadedEnsemble:
         return network.to(self.device)
 
     def _read_groups(self) -> Iterator[Group]:
-        """The members in their order, so many at once as may vote together, their weights as float32."""
+        """Read the members in order, in groups that vote together, weights as float32."""
         size = max(1, VOTING_PIXELS // int(np.prod(self.shape)))
         for members, path in ((members, path) for members, path in shards.shards(self.run.path / "members") if members):
             stacked = shards.read(path, (shards.WEIGHT,))

@@ -66,7 +66,7 @@ def promise(certificate: str, *, in_a_ball: bool, own_level: bool) -> str:
 
 
 def check_can_answer(run: Run) -> None:
-    """See that the members of a run can vote on a new image.
+    """Check that the members of a run can vote on a new image.
 
     Raises:
         RunError: the run is not finished, or what that takes is not there.

@@ -52,7 +52,7 @@ class PlaneClassifier:
 
 
 def fit(points: np.ndarray, labels: np.ndarray, *, neighbours: int) -> PlaneClassifier:
-    """The majority of the nearest training points, cell by cell; ``neighbours`` is odd, labels are 0 and 1."""
+    """Label every cell by the majority of its nearest training points; ``neighbours`` is odd, labels are 0 and 1."""
     low, high = points.min(axis=0), points.max(axis=0)
     margin = _MARGIN * max(float((high - low).max()), 0.5)
     x, y = (np.linspace(low[axis] - margin, high[axis] + margin, CELLS + 1) for axis in (0, 1))
@@ -96,7 +96,7 @@ def best_sigma(
 def certificates(
     classifier: PlaneClassifier, points: np.ndarray, sigma: np.ndarray, *, members: int, alpha: float, seed: int
 ) -> Certificates:
-    """Certificates by ``members`` votes at noise ``sigma`` ``(n,)``, with Clopper–Pearson bounds."""
+    """Certify by ``members`` votes at noise ``sigma`` ``(n,)``, with Clopper–Pearson bounds."""
     votes = classifier.votes(points, sigma, members=members, seed=seed)
     bounds = BOUNDS["clopper-pearson"].from_votes(votes, classes=2, alpha=alpha)
     return certify(bounds, sigma, training_map="uniform", test_map="sample-specific")

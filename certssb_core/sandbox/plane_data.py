@@ -15,11 +15,11 @@ from certssb_core.errors import DataError
 
 LABELS = ("round", "square")
 KINDS = (*LABELS, "attacker")
-"""What a point of one's own may be: an honest one of either label, or the place of the attacker's backdoor."""
+"""Kinds of points that a user may add: honest ones of either label, and places of a backdoor."""
 
 TRAINED, POISONED = 240, 20
 LARGEST, FARTHEST = 60, 10.0
-"""Points of one's own: at most so many, none farther out."""
+"""Most points that a user may add, and the largest coordinate."""
 _SPREAD = 0.06  # of the poisoned training points about the backdoor's place
 
 
@@ -46,7 +46,7 @@ class PlaneData:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of one's own; ``kind`` is one of :data:`KINDS`."""
+    """A point that a user added; ``kind`` is one of :data:`KINDS`."""
 
     x: float
     y: float
@@ -76,7 +76,7 @@ DATASETS: dict[str, Callable[[int, int], PlaneData]] = {"moons": moons, "blobs":
 
 
 def parse(text: str) -> list[Point]:
-    """Points written as ``x y kind``, separated by semicolons or lines.
+    """Read points written as ``x y kind``, separated by semicolons or lines.
 
     Raises:
         DataError: something else was written; the message quotes it.
@@ -98,7 +98,7 @@ def parse(text: str) -> list[Point]:
 
 
 def own(points: Sequence[Point], seed: int) -> PlaneData:
-    """The points are both the training set and the inputs; at each attacker's point a backdoor is planted.
+    """Use the points as training set and as inputs, and plant a backdoor at each attacker's point.
 
     Raises:
         DataError: one of the labels has no honest point.

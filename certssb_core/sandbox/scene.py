@@ -50,7 +50,7 @@ class Certified:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Inputs in order of arrival, and what the store made of each.
+    """Inputs in order of arrival, with the store's entry for each.
 
     Attributes:
         points: ``(m, 2)``; labels: ``(m,)`` true ones; attacker: ``(m,)`` bool; sigma: ``(m,)``.
@@ -67,12 +67,12 @@ class Scene:
 
     @property
     def changed(self) -> int:
-        """Inputs whose radius or answer the store changed."""
+        """Number of inputs whose radius or answer the store changed."""
         return sum(entry.case in ("trimmed", "aligned") for entry in self.entries)
 
     @property
     def wrong(self) -> int:
-        """Honest inputs that the store answers with another label than their true one."""
+        """Number of honest inputs that the store answers wrongly."""
         answers = np.array([entry.label for entry in self.entries])
         return int(((answers >= 0) & (answers != self.labels) & ~self.attacker).sum())
 
@@ -175,7 +175,7 @@ def scene(inputs: Certified, *, order: str = "given", shuffle: int = 0) -> Scene
 
 
 def over_orders(inputs: Certified, *, shuffles: int = SHUFFLES) -> list[dict[str, str | float]]:
-    """The same inputs in every order: one row per order and shuffle.
+    """Send the same inputs in every order; one row per order and shuffle.
 
     Returns:
         ``order`` (in words), ``shuffle``, the number of inputs in each case, ``wrong`` and ``answered``, the area.
@@ -194,8 +194,8 @@ def over_orders(inputs: Certified, *, shuffles: int = SHUFFLES) -> list[dict[str
 
 
 @dataclass(frozen=True)
-class Reply:
-    """Who answers at a point, and why; radii and distances in units of the plane.
+class PlaneAnswer:
+    """The answer at a point, and the ball or vote behind it; lengths in units of the plane.
 
     Attributes:
         label: the answer, -1 for ABSTAIN.
@@ -215,8 +215,8 @@ class Reply:
     probability: float
 
 
-def ask(inputs: Certified, found: Scene, point: tuple[float, float], *, sigma: float, spread: float) -> Reply:
-    """The store's answer at ``point``, or where no ball holds it the members', certified like any other input."""
+def ask(inputs: Certified, found: Scene, point: tuple[float, float], *, sigma: float, spread: float) -> PlaneAnswer:
+    """Answer at ``point`` by the ball that holds it, else by the members, who certify it like any other input."""
     here = np.array([point], np.float64)
     chosen = _chosen_sigma(inputs.classifier, here, sigma=sigma, spread=spread)
     voted = plane_classifier.certificates(
@@ -230,7 +230,7 @@ def ask(inputs: Certified, found: Scene, point: tuple[float, float], *, sigma: f
     )
     distances = np.linalg.norm(balls.centres.astype(np.float64) - here, axis=1)
     holds = None if given.ball is None else int(np.searchsorted(balls.ids, given.ball))
-    return Reply(
+    return PlaneAnswer(
         label=given.label,
         radius=given.radius,
         ball=given.ball,

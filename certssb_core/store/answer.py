@@ -1,4 +1,4 @@
-"""The answer at a point, and how far it is promised: the store's balls come first, the members' vote second.
+"""Answer at a point: a stored ball answers first, else the members.
 
 A radius is only worth stating if nothing inside it is answered otherwise. A ball of another label that begins nearer
 than the members' own radius would answer its points differently, so every radius ends there at the latest.
@@ -35,7 +35,7 @@ class Answer:
 
 
 def answer(index: BallIndex, point: np.ndarray, *, prediction: int = -1, radius: float = 0.0) -> Answer:
-    """The deepest ball around ``point`` answers, else the members.
+    """Answer by the ball in which ``point`` lies deepest, else by the members.
 
     Args:
         index: the stored balls.
@@ -57,7 +57,7 @@ def answer(index: BallIndex, point: np.ndarray, *, prediction: int = -1, radius:
 
 
 def _distance(index: BallIndex, point: np.ndarray, row: int) -> tuple[Fraction, Fraction]:
-    """The distance to a ball's centre, rounded down and up to whole multiples of 2^-149, as every float32 is one."""
+    """Bracket the distance to a ball's centre by two multiples of 2^-149; every float32 is such a multiple."""
     differences = _whole(index.centre(row)) - _whole(point)
     square = int((differences * differences).sum())
     down = math.isqrt(square)
@@ -65,7 +65,7 @@ def _distance(index: BallIndex, point: np.ndarray, row: int) -> tuple[Fraction, 
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
-    """As Python integers, in multiples of 2^-149; a power of two changes no digit."""
+    """Convert to Python integers, in multiples of 2^-149; scaling by a power of two is exact."""
     return np.array([int(value) for value in (values.astype(np.float64) * float(_UNITS)).tolist()], dtype=object)
 
 

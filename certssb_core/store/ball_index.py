@@ -1,4 +1,4 @@
-"""Exact nearest balls: which ball's edge is closest to a point, or encloses it deepest.
+"""Find nearest balls exactly: the ball whose edge is closest to a point, or that holds it deepest.
 
 The *gap* from a point to ball ``j`` is ``d_j - r_j``, the distance to its edge, negative inside. Matrix products only
 rule out balls that provably do not come close enough to matter, first by a few numbers per ball; what remains is
@@ -68,11 +68,11 @@ class Near:
 
     @property
     def labels(self) -> np.ndarray:
-        """Of these balls."""
+        """Labels of these balls."""
         return self._index.labels[self._rows]
 
     def within(self, radius: float) -> Near:
-        """The same for another radius."""
+        """The balls that come within another radius of the same point."""
         return self if radius <= self._radius else self._index.near(self._point, radius)
 
     def nearest(self, which: np.ndarray | slice = slice(None)) -> Nearest | None:
@@ -104,8 +104,8 @@ class Near:
         )
 
     def tied(self, which: np.ndarray, tolerance: float) -> list[int]:
-        """Rows of the index: the nearest of a choice of these balls, and those that come as close within a relative
-        ``tolerance`` of the distances."""
+        """Rows of the nearest among a choice of these balls, and of all whose gap equals its own within a relative
+        ``tolerance``."""
         rows = self._rows[which]
         if not len(rows):
             return []
@@ -114,7 +114,7 @@ class Near:
         return rows[gaps <= gaps.min() + tolerance * (1 + distances)].tolist()
 
     def add(self, row: int, power: float) -> None:
-        """One more ball, that has just arrived."""
+        """Add a ball that has just arrived."""
         self._rows, self._power = np.append(self._rows, row), np.append(self._power, power)
 
 
@@ -179,7 +179,7 @@ class BallIndex:
         return self._search(point[None], np.array([radius]))[0]
 
     def scan(self, points: np.ndarray, radii: np.ndarray) -> Iterator[Near]:
-        """For each of the ``(n, dim)`` float32 points the balls that come within its radius.
+        """Yield, for each of the ``(n, dim)`` float32 points, the balls that come within its radius.
 
         What is yielded is good until the next one is drawn. Meanwhile the point itself, and no other, may be
         appended as a ball; later points see it.
@@ -203,7 +203,7 @@ class BallIndex:
         return np.sqrt(np.sum(differences**2, axis=1))
 
     def _search(self, points: np.ndarray, radii: np.ndarray) -> list[Near]:
-        """What comes near each of the points, block of balls by block of balls."""
+        """Find the balls near each point, one block of balls after the other."""
         self._lift()
         rows = point_rows(self._sketch(points), radii)
         found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
@@ -227,7 +227,7 @@ class BallIndex:
         return [Near(self, *each) for each in columns]
 
     def _lift(self) -> None:
-        """Give every ball its row for the matrix products, anew where a better sketch is due."""
+        """Make the rows of the matrix products for new balls, or for all after a new sketch."""
         if self._count >= max(_FEWEST, _RESKETCHED * self._sketched):
             self._sketch, self._sketched = Sketch.of(self._at(sample(self._count, self.dim))), self._count
             self._lifted, self._lifted_count = [], 0

@@ -1,4 +1,4 @@
-"""Pairs of balls: how far apart their centres are, against the sum of their radii.
+"""Compare pairs of balls: the distance of their centres and the sum of their radii.
 
 Two open balls intersect when their distance is below r₁ + r₂. Between balls of different label that is a
 *conflict*, the thing the storage-update removes; between balls of one label it does no harm.
@@ -16,7 +16,7 @@ _FILTER_TOLERANCE = 1e-4  # far above the error of the matrix product, so that n
 
 @dataclass(frozen=True)
 class Survey:
-    """Every pair counted; those of different label that come closest, conflicts above all, are listed.
+    """Counts of all pairs, and a list of the closest pairs of different label, conflicts first.
 
     Attributes:
         pairs: n (n − 1) / 2.

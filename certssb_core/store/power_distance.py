@@ -1,4 +1,4 @@
-"""Which balls a ball around a point may intersect, by one matrix product in float32 that never misses one.
+"""Find the balls that a ball around a point may intersect, by one float32 matrix product that never misses one.
 
 Point ``(x, r)`` and ball ``(c, R)`` intersect where the *power* ``‖x − c‖² − (r + R)²`` is negative. It is the product
 of a row per point and a row per ball, ``(−2x, 1, ‖x‖² − r², −2r) · (c, ‖c‖² − R², 1, R)``. Everything here is a lower
@@ -46,7 +46,7 @@ def squares(points: np.ndarray) -> np.ndarray:
 
 
 def _constant(square: np.ndarray, radii: np.ndarray, error: float) -> np.ndarray:
-    """One side's part of the power that the other has no say in, less its share of what rounding can do.
+    """The terms of the power that depend on one side only, less its share of the rounding error.
 
     NaN, which may intersect anything, where float32 cannot tell.
     """

@@ -1,4 +1,4 @@
-"""A few numbers per point that bound distances from below: most balls are ruled out without looking at all pixels."""
+"""Bound distances from below by a few numbers per point, to rule out most balls without reading all pixels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sketch:
 
     @classmethod
     def of(cls, points: np.ndarray) -> Self:
-        """The sketch whose plane lies best among ``points`` ``(n, d)``; of none, the distance to 0 alone."""
+        """Fit the plane to ``points`` ``(n, d)``; without points, the sketch is the distance to 0."""
         if not len(points):
             return cls(np.zeros(points.shape[1]), np.empty((points.shape[1], 0)))
         origin = points.mean(axis=0, dtype=np.float64)
@@ -57,5 +57,5 @@ class Sketch:
 
 
 def sample(count: int, dim: int) -> np.ndarray:
-    """Which of ``count`` points a sketch is made of, evenly spread: fewer where points are large."""
+    """Choose points, evenly spread, to fit a sketch to: fewer where points are large."""
     return np.linspace(0, count - 1, min(count, _SAMPLE, max(8 * _NUMBERS // dim, 16))).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Storage-update certification: what a new certificate becomes beside the balls already stored.
+"""Storage-update certification: store, trim or align a new certificate (docs/method.md §6).
 
 Open balls of different label may not intersect (Cert-SSBD, arXiv 2504.21730; memory of arXiv 2012.04351).
 With the gap ``d_j - r_j`` from a new input of radius ``r`` to the edge of ball ``j``, the cases are
@@ -22,7 +22,7 @@ CASES = ("disjoint", "same_label", "trimmed", "aligned", "none")
 
 
 class Key(NamedTuple):
-    """Where an input comes from: the name of its set and its index there."""
+    """Origin of an input: the name of its set and its index there."""
 
     set: str
     index: int
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """What happened to one input; the ledger lists them in order of arrival.
+    """One line of the ledger, which lists all inputs in order of arrival.
 
     Attributes:
         position: place in the order of arrival, from 0; also the id of its ball.
@@ -87,7 +87,7 @@ def update(
 
 
 def decide(position: int, key: Key, prediction: int, radius: float, near: Near) -> Entry:
-    """The case of one input, by the gap to the nearest ball of another label.
+    """Decide the case of one input by the gap to the nearest ball of another label.
 
     Args:
         position: the input's place in the order of arrival.

@@ -138,13 +138,13 @@ class Store:
         return entries
 
     def query(self, x: ArrayLike) -> Answer | None:
-        """The answer at ``x``, ``(d,)``, by the ball it lies deepest in; None outside all balls."""
+        """Answer at ``x``, ``(d,)``, by the ball it lies deepest in; None outside all balls."""
         found = self.answer(x)
         return None if found.ball is None else found
 
     def answer(self, x: ArrayLike, *, prediction: int = -1, radius: float = 0.0) -> Answer:
-        """The answer at ``x``, ``(d,)``: the deepest ball's, else ``prediction`` with as much of ``radius`` as balls
-        of another label leave (:mod:`certssb_core.store.answer`)."""
+        """Answer at ``x``, ``(d,)``, by the ball it lies deepest in, else by ``prediction``; its ``radius`` ends where
+        a ball of another label begins (:mod:`certssb_core.store.answer`)."""
         point = _points(np.asarray(x)[None])
         self._catch_up()
         index = BallIndex(point.shape[1]) if self._index is None else self._index_for(point)
@@ -168,7 +168,7 @@ class Store:
         )
 
     def ledger(self) -> list[Entry]:
-        """What happened to every input, in order of arrival."""
+        """One entry per input, in order of arrival."""
         rows = self._rows(
             "SELECT position, set_name, set_index, case_name, prediction, label, "
             "radius_before, radius_after, partner, distance FROM ledger ORDER BY position"
@@ -201,7 +201,7 @@ class Store:
                 self._rows(f"PRAGMA user_version = {_VERSION}")
 
     def _check(self) -> None:
-        """See that the file is a whole store."""
+        """Check that the file is a whole store."""
         [[application]] = self._rows("PRAGMA application_id")
         [[version]] = self._rows("PRAGMA user_version")
         if application != _APPLICATION:
@@ -255,7 +255,7 @@ class Store:
         return list(self._stream(statement))
 
     def _stream(self, statement: str) -> Iterator[tuple]:
-        """Row by row: all centres at once would lie in memory twice."""
+        """Read row by row: all centres at once would lie in memory twice."""
         with self._plainly():
             yield from self._connection.execute(statement)
 
