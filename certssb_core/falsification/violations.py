@@ -159,9 +159,12 @@ def judge(poll: Poll, claims: Claims, prediction: np.ndarray) -> Verdict:
     """Judge by the votes the claim that ``prediction`` ``(n,)`` is the answer.
 
     Broken means that the run's own bound, with its correction for choosing the class, would certify another class
-    on these votes: at confidence 1 − α the smoothed prediction is not the claimed one.
+    on these votes: at confidence 1 − α the smoothed prediction is not the claimed one. A bound that needs the order of
+    the votes is replaced by Clopper–Pearson.
     """
     bound = BOUNDS[claims.bound]
+    if bound.vote == "sequence":  # it needs the order of the votes, which a poll does not keep
+        bound = BOUNDS["clopper-pearson"]
     values = poll.counts if bound.vote == "hard" else poll.softmax / poll.members
     bounds = bound.class_bounds(values, poll.members, claims.alpha)
     broken = (bounds.prediction >= 0) & (bounds.prediction != prediction)

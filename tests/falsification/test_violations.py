@@ -1,9 +1,12 @@
 """When votes establish a flip, and what a part reports, against SciPy's own intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.falsification.violations import Claims, Part, Poll, claims, judge, power, votes_needed
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.inputs import load_inputs
@@ -30,6 +33,14 @@ def test_a_flip_is_broken_exactly_when_the_intervals_are_apart(alpha):
     assert verdict.broken.tolist() == [established(row, 0, alpha=alpha) for row in counts]
     assert 0 < verdict.broken.sum() < 60
     assert (verdict.flipped == (counts.argmax(axis=1) != 0)).all()
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_every_bound_judges_unanimous_polls(bound):
+    """All of 150 votes for class 1: broken where 0 was claimed, and not where 1 was."""
+    counts = np.array([[0, 150, 0], [0, 150, 0]])
+    poll, asked = Poll(counts, counts.astype(float), 150), replace(made_up(3, 0.05), bound=bound)
+    assert judge(poll, asked, np.array([0, 1])).broken.tolist() == [True, False]
 
 
 def test_votes_needed_is_the_first_count_that_establishes():
