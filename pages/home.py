@@ -7,6 +7,7 @@ import streamlit as st
 
 from certssb_core.config.presets import DEFAULT_PRESET
 from certssb_core.data.datasets import DATASETS, availability
+from certssb_core.plain_text import markdown_text
 from ui.kit import headline, jobs, run_files, text
 from ui.kit.pages import PAGES, link
 
@@ -38,7 +39,7 @@ finished = [run for run in runs if run.status().state == "done"]
 shipped = next((run for run in finished if run.name == DEFAULT_PRESET), next(iter(finished), None))
 st.subheader("What it has found", anchor=False)
 if shipped:
-    st.caption(f"Run **{shipped.name}**: {shipped.config.title}")
+    st.caption(f"Run **{shipped.name}**: {markdown_text(shipped.config.title)}")
     with text.plain_errors():
         headline.show(shipped)
 else:

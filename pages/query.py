@@ -4,6 +4,7 @@ import streamlit as st
 
 from certssb_core.figures import votes
 from certssb_core.figures.images import picture, png
+from certssb_core.plain_text import markdown_text
 from certssb_core.query import edit_image as core
 from certssb_core.query.reply import Reply
 from certssb_core.runs.run import Run
@@ -41,7 +42,7 @@ def answer(reply: Reply) -> None:
     for column, (label, value, context, explanation) in zip(
         st.columns(4),
         (
-            ("Answer", reply.answer, f"by {by}", "The store is asked first."),
+            ("Answer", markdown_text(reply.answer), f"by {by}", "The store is asked first."),
             ("Certified radius", f"{reply.radius:.3f}", edge, "L2 distance in pixel units, by whoever answered."),
             ("Members' margin", f"{max(reply.margin, 0):.3f}", certified, f"Votes cast at σ* {reply.sigma:.3f}."),
             ("p_A at least", f"{reply.p_a_lower:.3f}", f"p_B at most {reply.p_b_upper:.3f}", "From the votes, at α."),
@@ -59,7 +60,7 @@ def members(run: Run, asked: image_source.Question, before: Reply, after: Reply)
     st.subheader("How the members vote", anchor=False)
     names = tables.class_names(run)
     table = votes.table(after.votes, names, before.votes if asked.moved else None)
-    leading = names[table["asked"].argmax()]
+    leading = markdown_text(names[table["asked"].argmax()])
     certified = "which is certified" if after.prediction >= 0 else "too few to certify: they ABSTAIN"
     charts.show(
         votes.bars(table, names={"picked": "the picked image", "asked": "as it is now"}),
@@ -81,7 +82,8 @@ def store(run: Run, asked: image_source.Question) -> None:
         st.markdown("The image lies in no stored ball, so the members answer.")
     else:
         st.markdown(
-            f"The image lies in the ball of **{deepest['input']}**, which answers **{deepest['answer']}**, for ever."
+            f"The image lies in the ball of **{deepest['input']}**, which answers "
+            f"**{markdown_text(deepest['answer'])}**, for ever."
         )
     table["picture"] = [picture(balls.centres[row].reshape(asked.asked.shape), side=64) for row in table["row"]]
     st.dataframe(table, hide_index=True, column_order=COLUMNS, column_config=COLUMNS, row_height=56)
@@ -98,7 +100,7 @@ if (run := run_files.pick_run(balls=True)) and (chosen := image_source.choose(ru
     store(run, asked)  # at once; the members may still have to be loaded
     with members_say:
         if reason := answers.unable(run):
-            text.empty(f"{reason}. The store still answers.")
+            text.empty(f"{markdown_text(reason)}. The store still answers.")
         else:
             before, after = answers.ask(run, asked.picked), answers.ask(run, asked.asked)
             if asked.moved:

@@ -5,6 +5,7 @@ import streamlit as st
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.errors import RunError
 from certssb_core.jobs import queue
+from certssb_core.plain_text import markdown_text
 from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs.run import Run
 from ui.kit import forms, headline, jobs, manage, run_files, text, view_as_code
@@ -41,7 +42,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
         on_change=lambda: forms.reset(PRESETS[st.session_state.preset]),
     )
     defaults = PRESETS[preset]
-    st.caption(defaults.title)
+    st.caption(markdown_text(defaults.title))
     values = forms.fields(forms.BASIC, defaults)
     with st.expander("All other settings", icon=":material/tune:"):
         groups = forms.groups()

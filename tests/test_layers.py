@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("errors",),
+    ("errors", "plain_text"),
     ("data", "store", "smoothing"),
     ("certify", "ensemble", "attacks"),
     ("sandbox", "config"),

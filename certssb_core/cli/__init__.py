@@ -6,7 +6,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 data missing or 
 import sys
 
 from certssb_core.cli import runs, certificates, measurements, audit, tuning, denoisers, machine  # isort: skip (in the order of the help)
-from certssb_core.cli.common import DATA, FAILED, MISUSED, STOPPED, app, fail, speak_every_encoding
+from certssb_core.cli.common import DATA, FAILED, MISUSED, STOPPED, app, fail, say, speak_every_encoding
 from certssb_core.errors import ConfigError, DataError, EngineError, PoisonError, RunError, ShardError, StoreError
 from certssb_core.runs import server_limits
 
@@ -33,7 +33,7 @@ def main() -> None:
     """Run the command line; expected errors become one plain line and an exit code."""
     speak_every_encoding()
     for sentence in server_limits.misspelt():
-        print(f"warning: {sentence}", file=sys.stderr)
+        say(f"warning: {sentence}", file=sys.stderr)
     try:
         app()
     except (ConfigError, RunError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,7 @@ from certssb_core.cli.common import (
     fail,
     placed,
     print_json,
+    say,
 )
 from certssb_core.runs.run import Run
 
@@ -42,7 +42,7 @@ def inspect(
         print_json([finding.__dict__ for finding in findings])
         return
     for finding in findings:
-        print(f"{finding.colour.upper():6} {finding.title}: {finding.reason}")
+        say(f"{finding.colour.upper():6} {finding.title}: {finding.reason}")
 
 
 @app.command()
@@ -74,9 +74,9 @@ def falsify(
         mode=mode,
         engine=place.engine,
         address=place.address,
-        announce=lambda part: print(f"{part.title}: {part.seconds:.0f} s", file=sys.stderr),
+        announce=lambda part: say(f"{part.title}: {part.seconds:.0f} s", file=sys.stderr),
     )
-    print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else falsification.table(report))
+    print_json(report) if as_json else say(falsification.table(report))
     if any(part["violations"] and not part["within"] for part in report["parts"]):
         raise typer.Exit(FAILED)
 
@@ -91,7 +91,7 @@ def export(
     from certssb_core import capsule
 
     found = Run.open(run, runs_dir)
-    print(capsule.export(found, output or Path(f"{found.name}.capsule")))
+    say(capsule.export(found, output or Path(f"{found.name}.capsule")))
 
 
 @app.command("import")
@@ -103,7 +103,7 @@ def import_run(
     """Make a run of a capsule, to look at and to verify; prints its folder."""
     from certssb_core import capsule
 
-    print(capsule.import_capsule(file, name, runs_dir).path)
+    say(capsule.import_capsule(file, name, runs_dir).path)
 
 
 @app.command()
@@ -124,6 +124,6 @@ def verify(
         print_json([finding.__dict__ for finding in findings])
     else:
         for finding in findings:
-            print(f"{finding.outcome:14}{finding.check:24}{finding.detail}")
+            say(f"{finding.outcome:14}{finding.check:24}{finding.detail}")
     if failed := [finding for finding in findings if finding.outcome == "failed"]:
         fail(f"{source} does not verify: {failed[0].detail}", FAILED)

@@ -22,6 +22,7 @@ from certssb_core.cli.common import (
     intact,
     print_json,
     print_metrics,
+    say,
 )
 from certssb_core.config import schema as configuration
 from certssb_core.results.votes import read_run_votes
@@ -63,12 +64,12 @@ def certify(
         attributed = {} if steps is None else {"attribution": steps.to_dict("records")}
         print_json(chosen | metrics | {"promise": promise.__dict__} | attributed)
         return
-    print("  ".join(f"{key} {value}" for key, value in chosen.items()))
+    say("  ".join(f"{key} {value}" for key, value in chosen.items()))
     print_metrics(metrics)
-    print(f"Promise: {promise.test_radius}\nCondition: {promise.condition}")
+    say(f"Promise: {promise.test_radius}\nCondition: {promise.condition}")
     if steps is not None:
-        print("From the release's arithmetic to a certificate, which only the last two rows are:")
-        print(steps.round(4).to_string(index=False))
+        say("From the release's arithmetic to a certificate, which only the last two rows are:")
+        say(steps.round(4).to_string(index=False))
 
 
 @app.command()
@@ -89,11 +90,11 @@ def budget(
         print_json([one.__dict__ | {"promise": one.promise.__dict__} for one in budgets])
         return
     for one in budgets:
-        print(f"test noise {one.mode}, training noise {one.train_map}; {one.right} of {one.inputs} clean inputs right")
-        print(f"  {one.images} images at norm {one.norm:g}: {one.certified} inputs certified")
-        print(f"  at norm {one.norm:g}: up to {one.images_max} images (median {one.images_median}; -1: no move at all)")
-        print(f"  {one.images} images: below norm {one.norm_max:.4g} (median {one.norm_median:.4g})")
-        print(f"  Promise: {one.promise.joint_budget}\n  Condition: {one.promise.condition}")
+        say(f"test noise {one.mode}, training noise {one.train_map}; {one.right} of {one.inputs} clean inputs right")
+        say(f"  {one.images} images at norm {one.norm:g}: {one.certified} inputs certified")
+        say(f"  at norm {one.norm:g}: up to {one.images_max} images (median {one.images_median}; -1: no move at all)")
+        say(f"  {one.images} images: below norm {one.norm_max:.4g} (median {one.norm_median:.4g})")
+        say(f"  Promise: {one.promise.joint_budget}\n  Condition: {one.promise.condition}")
 
 
 @app.command()
@@ -115,11 +116,11 @@ def query(
     if as_json:
         print_json(reply.__dict__)
         return
-    print(f"answered by {reply.answered_by}: {reply.answer}, certified below {reply.radius:.4g} {reply.unit}")
-    print(f"votes {reply.votes} at σ {reply.sigma:.4g}; prediction {reply.prediction}; margin {reply.margin:.4g}")
+    say(f"answered by {reply.answered_by}: {reply.answer}, certified below {reply.radius:.4g} {reply.unit}")
+    say(f"votes {reply.votes} at σ {reply.sigma:.4g}; prediction {reply.prediction}; margin {reply.margin:.4g}")
     if reply.ball is not None:
-        print(f"ball {reply.ball}, in order of arrival{', stored just now' * reply.inserted}")
-    print(f"Promise: {reply.promise}\nCondition: {reply.condition}")
+        say(f"ball {reply.ball}, in order of arrival{', stored just now' * reply.inserted}")
+    say(f"Promise: {reply.promise}\nCondition: {reply.condition}")
 
 
 @app.command()
@@ -144,4 +145,4 @@ def report(
         files.write_atomically(output, lambda partial: partial.write_text(page, encoding="utf-8"))
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}", FAILED)
-    print(output)
+    say(output)

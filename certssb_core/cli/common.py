@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import sys
 import unicodedata
 from pathlib import Path
@@ -17,6 +16,7 @@ from certssb_core.certify.certificate import TEST_MAPS
 from certssb_core.config import schema as configuration
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import ConfigError
+from certssb_core.plain_text import terminal_json, terminal_text
 from certssb_core.results.attack_verdict import caveats
 from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs import integrity
@@ -96,7 +96,7 @@ def placed(config: configuration.RunConfig, engine: str | None, address: str | N
 def warn_of_too_few(config: configuration.RunConfig) -> None:
     """Say that nothing can be certified with so few members, before any is trained."""
     if warning := too_few_members(config):
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", file=sys.stderr)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -117,9 +117,14 @@ def intact(name: str, runs_dir: Path | None) -> Run:
     return found
 
 
+def say(*parts: object, **options: Any) -> None:
+    """Print text, some of which may come from others: :func:`print` without control characters."""
+    print(*(terminal_text(part) for part in parts), **options)
+
+
 def print_json(value: Any) -> None:
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")  # else an escape that JSON does not know
-    print(json.dumps(value, indent=2, ensure_ascii=plain, default=str))
+    print(terminal_json(value, plain=plain))
 
 
 def speak_every_encoding() -> None:
@@ -146,18 +151,18 @@ _SPELT = {"≥": ">=", "≤": "<=", "≈": "~", "→": "->", "–": "-", "—": 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
     clean, triggered = metrics["clean"], metrics["triggered"]
-    print(
+    say(
         f"clean      n {clean['n']}  accuracy {clean['accuracy']:.4f}  abstained {clean['abstained']:.4f}  ",
         end="",
     )
     unit = metrics.get("unit", "L2 pixel units")
-    print(f"average certified radius {clean['average_certified_radius']:.3f} ({unit})")
-    print(f"triggered  n {triggered['n']}  attack success {triggered['attack_success_rate']:.4f}  ", end="")
-    print(f"empirical robust accuracy {triggered['empirical_robust_accuracy']:.4f}")
+    say(f"average certified radius {clean['average_certified_radius']:.3f} ({unit})")
+    say(f"triggered  n {triggered['n']}  attack success {triggered['attack_success_rate']:.4f}  ", end="")
+    say(f"empirical robust accuracy {triggered['empirical_robust_accuracy']:.4f}")
     if left_out := metrics.get("left_out"):
-        print(f"left out   {len(left_out)} members that diverged: {', '.join(map(str, left_out))}")
+        say(f"left out   {len(left_out)} members that diverged: {', '.join(map(str, left_out))}")
     if after := metrics.get("after_store"):
-        print(
+        say(
             f"by store   accuracy {after['clean']['accuracy']:.4f}  average certified radius "
             f"{after['clean']['average_certified_radius']:.3f}  attack success "
             f"{after['triggered']['attack_success_rate']:.4f}"
@@ -165,22 +170,22 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     if undefended := metrics.get("undefended"):
         base = f"  without trigger {undefended['base_rate']:.4f}" if "base_rate" in undefended else ""
         success = f"attack success {undefended['attack_success_rate']:.4f}{base}"
-        print(f"undefended accuracy {undefended['clean_accuracy']:.4f}  {success}")
+        say(f"undefended accuracy {undefended['clean_accuracy']:.4f}  {success}")
     if "undefended" in metrics:
         for caveat in caveats(metrics):
-            print(f"caution    {caveat}")
+            say(f"caution    {caveat}")
     for name, ends in metrics.get("sigma_at_ends", {}).items():
-        print(f"σ* at ends {name}: {ends['low']:.1%} at the least, {ends['high']:.1%} at the largest level")
-    print(f"radius     {'  '.join(f'{float(radius):>6.2f}' for radius in clean['certified_accuracy'])}")
+        say(f"σ* at ends {name}: {ends['low']:.1%} at the least, {ends['high']:.1%} at the largest level")
+    say(f"radius     {'  '.join(f'{float(radius):>6.2f}' for radius in clean['certified_accuracy'])}")
     for title, curve in (
         ("clean", clean["certified_accuracy"]),
         ("triggered", triggered["certified_robust_accuracy"]),
     ):
-        print(f"{title:10} {'  '.join(f'{share:>6.4f}' for share in curve.values())}")
+        say(f"{title:10} {'  '.join(f'{share:>6.4f}' for share in curve.values())}")
     if store := metrics.get("store"):
-        print("store      " + "  ".join(f"{name} {count}" for name, count in store.items()))
+        say("store      " + "  ".join(f"{name} {count}" for name, count in store.items()))
     if seconds := metrics.get("seconds"):
-        print("seconds    " + "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items()))
+        say("seconds    " + "  ".join(f"{stage} {value:.1f}" for stage, value in seconds.items()))
 
 
 def ended(status: Status, *, again: str) -> None:
@@ -188,10 +193,10 @@ def ended(status: Status, *, again: str) -> None:
     if status.state == "failed":
         fail(status.message, DATA if status.cause == "data" else FAILED)
     if status.state == "stopped":
-        print(f"{status.message}: `python -m certssb_core {again}`", file=sys.stderr)
+        say(f"{status.message}: `python -m certssb_core {again}`", file=sys.stderr)
         raise typer.Exit(STOPPED)
 
 
 def fail(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}", file=sys.stderr)
     sys.exit(code)

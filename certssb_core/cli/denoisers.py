@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from certssb_core.cli.common import app
+from certssb_core.cli.common import app, say
 
 denoiser = typer.Typer(no_args_is_help=True, help="Denoisers for noise.preprocessing=denoise.")
 app.add_typer(denoiser, name="denoiser")
@@ -41,11 +41,11 @@ def train(
 
     def announce(step: int, loss: float) -> None:
         seconds = time.monotonic() - started
-        print(f"step {step} of {steps}, error {loss:.4f}, {seconds:.0f} s", file=sys.stderr)
+        say(f"step {step} of {steps}, error {loss:.4f}, {seconds:.0f} s", file=sys.stderr)
 
     network = small_denoiser.train(images, steps=steps, seed=seed, announce=announce)
     path = output or shipped_path(dataset)
     _, channels, side, _ = images.shape
     about = f"{len(images)} clean training images of {dataset}"
     small_denoiser.save(network, path, channels=channels, side=side, trained_on=about)
-    print(path)
+    say(path)

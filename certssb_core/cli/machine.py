@@ -17,6 +17,7 @@ from certssb_core.cli.common import (
     app,
     chosen_config,
     print_json,
+    say,
     warn_of_too_few,
 )
 from certssb_core.config import schema as configuration
@@ -32,7 +33,7 @@ def presets(as_json: AsJson = False) -> None:
         print_json({name: preset.model_dump(mode="json") for name, preset in PRESETS.items()})
         return
     for name, preset in PRESETS.items():
-        print(f"{name:32} {preset.title}")
+        say(f"{name:32} {preset.title}")
 
 
 @app.command()
@@ -48,7 +49,7 @@ def settings(
         return
     for key, field in known.items():
         accepts = "  ".join(f"{name} {value}" for name, value in _accepts(field).items())
-        print(f"{key}  {accepts}\n    {field.title}: {field.description}")
+        say(f"{key}  {accepts}\n    {field.title}: {field.description}")
 
 
 def _accepts(field: FieldInfo) -> dict[str, Any]:
@@ -83,10 +84,8 @@ def forecast(
     if as_json:
         print_json(found.__dict__)
         return
-    print(f"{found.seconds:.0f} s ({found.low:.0f} to {found.high:.0f}), ", end="")
-    print(
-        f"{found.peak_memory_bytes / 2**30:.1f} GiB of memory, {found.disk_bytes / 1e6:.1f} MB on disk: {found.basis}"
-    )
+    say(f"{found.seconds:.0f} s ({found.low:.0f} to {found.high:.0f}), ", end="")
+    say(f"{found.peak_memory_bytes / 2**30:.1f} GiB of memory, {found.disk_bytes / 1e6:.1f} MB on disk: {found.basis}")
 
 
 @app.command()
@@ -99,7 +98,7 @@ def doctor(as_json: AsJson = False) -> None:
         print_json([finding.__dict__ for finding in findings])
         return
     for finding in findings:
-        print(f"{'ok' if finding.present else '--'}  {finding.name:28} {finding.message}")
+        say(f"{'ok' if finding.present else '--'}  {finding.name:28} {finding.message}")
 
 
 @app.command(hidden=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from certssb_core.cli.common import MISUSED, AsJson, RunsDir, app, ended, fail, print_json
+from certssb_core.cli.common import MISUSED, AsJson, RunsDir, app, ended, fail, print_json, say
 from certssb_core.comparisons import backdoor_smoothing as measuring
 from certssb_core.comparisons import clean_label, defences
 from certssb_core.comparisons.measurement import KINDS, Measurement
@@ -62,12 +62,12 @@ def smoothness(
         print_json(result)
         return
     for measure, words in measuring.MEASURES.items():
-        print(f"{words}; AUC: a low value tells a triggered input from a clean or control one")
+        say(f"{words}; AUC: a low value tells a triggered input from a clean or control one")
         for scale in measuring.SCALES:
-            print(f"  s = {scale:g}")
+            say(f"  s = {scale:g}")
             shown = measuring.table(result, measure=measure, scale=scale)
-            print(shown[["rate", "attack_success", *measuring.GROUPS, *AUCS]].round(3).to_string(index=False))
-    print(path)
+            say(shown[["rate", "attack_success", *measuring.GROUPS, *AUCS]].round(3).to_string(index=False))
+    say(path)
 
 
 def _measured(
@@ -85,5 +85,5 @@ def _print(result: dict[str, Any], table: pd.DataFrame, path: Path, as_json: boo
     if as_json:
         print_json(result)
         return
-    print(table.to_string(index=False))
-    print(path)
+    say(table.to_string(index=False))
+    say(path)

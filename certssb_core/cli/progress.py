@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from certssb_core.cli.common import say
 from certssb_core.comparisons.measurement import Measurement
 from certssb_core.errors import RunError
 from certssb_core.jobs.launch import start
@@ -38,7 +39,7 @@ def attend(job: Job, look: Callable[[], None]) -> Status:
             pass
         except KeyboardInterrupt:
             job.request_stop()
-            print("stopping after the members in hand …", file=sys.stderr)
+            say("stopping after the members in hand …", file=sys.stderr)
             continue
         look()
     status = job.status()

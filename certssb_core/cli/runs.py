@@ -26,6 +26,7 @@ from certssb_core.cli.common import (
     placed,
     print_json,
     print_metrics,
+    say,
     warn_of_too_few,
 )
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
@@ -82,7 +83,7 @@ def withdraw(run: RunName, runs_dir: RunsDir = None) -> None:
 @app.command()
 def rename(run: RunName, name: Annotated[str, typer.Argument(metavar="NAME")], runs_dir: RunsDir = None) -> None:
     """Give a run another name; prints its folder."""
-    print(Run.open(run, runs_dir).rename(name).path)
+    say(Run.open(run, runs_dir).rename(name).path)
 
 
 @app.command()
@@ -108,7 +109,7 @@ def list_runs(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
     for found, status in runs:
         progress = f"{status.stage} {status.done}/{status.total}"
         told = caution(found) if status.state == "done" else progress
-        print(f"{found.name:40} {status.state:8} {told:24} {_title(found)}")
+        say(f"{found.name:40} {status.state:8} {told:24} {_title(found)}")
 
 
 @app.command()
@@ -123,9 +124,9 @@ def show(run: RunName, as_json: AsJson = False, runs_dir: RunsDir = None) -> Non
             | {"config": found.config.model_dump(mode="json"), "metrics": metrics}
         )
         return
-    print(f"{found.name}: {status.state}  {status.silence or status.message}")
+    say(f"{found.name}: {status.state}  {status.silence or status.message}")
     for key, value in flatten(found.config).items():
-        print(f"  {key:32} {value}")
+        say(f"  {key:32} {value}")
     if status.state == "done":
         print_metrics(intact(run, runs_dir).metrics)
 
@@ -155,8 +156,8 @@ def _go(run: Run, queue: bool) -> None:
         _follow(run)
         return
     waiting.submit(run)
-    print(f"{run.name} is {run.status().state}", file=sys.stderr)
-    print(run.path)
+    say(f"{run.name} is {run.status().state}", file=sys.stderr)
+    say(run.path)
 
 
 def _follow(run: Run) -> None:
@@ -164,7 +165,7 @@ def _follow(run: Run) -> None:
 
     ended(apply_rule(run), again=f"resume {run.path}")
     print_metrics(run.metrics)
-    print(run.path)
+    say(run.path)
 
 
 def _title(run: Run) -> str:

@@ -18,6 +18,7 @@ from certssb_core.cli.common import (
     ended,
     placed,
     print_json,
+    say,
 )
 from certssb_core.config.presets import DEFAULT_PRESET
 from certssb_core.errors import ConfigError
@@ -79,7 +80,7 @@ def show_study(
     if name is None:
         for found in Study.all(runs_dir):
             status = found.status()
-            print(f"{found.name:40} {status.state:8} {status.done} of {status.total} trials")
+            say(f"{found.name:40} {status.state:8} {status.done} of {status.total} trials")
         return
     study = Study.open(name, runs_dir)
     if not as_json:
@@ -125,7 +126,7 @@ def _follow(study: Study) -> None:
         events = study.events()
         for event in events[said:]:
             if event["kind"] in ("trial", "told"):
-                print(_line(event, study), file=sys.stderr)
+                say(_line(event, study), file=sys.stderr)
         said = len(events)
 
     ended(attend(study, say), again=f"tune {study.name} --continue")
@@ -141,10 +142,10 @@ def _line(event: dict, study: Study) -> str:
 
 def _print(study: Study) -> None:
     status = study.status()
-    print(f"{study.name}: {status.state}, {status.done} of {status.total} trials  {status.message}")
+    say(f"{study.name}: {status.state}, {status.done} of {status.total} trials  {status.message}")
     made = table(study, study.trials())
     if made.empty:
         return
-    print(made.drop(columns="trial").to_string(index=False, float_format="{:.4g}".format, na_rep=""))
+    say(made.drop(columns="trial").to_string(index=False, float_format="{:.4g}".format, na_rep=""))
     front = made[made["front"]].sort_values(study.config.objectives[0], ascending=False)
-    print(f"Pareto front: {', '.join(front['run']) or 'no finished trial yet'}")
+    say(f"Pareto front: {', '.join(front['run']) or 'no finished trial yet'}")

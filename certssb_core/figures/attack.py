@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from certssb_core.figures.theme import COLOURS, FONT_SIZE, INK, class_colour, styled, translucent
+from certssb_core.plain_text import chart_text
 
 
 def norm_histogram(norms: np.ndarray, *, nominal: float | None) -> go.Figure:
@@ -57,7 +58,7 @@ def label_map(original_labels: np.ndarray, labels: np.ndarray, *, classes: tuple
         go.Sankey(
             arrangement="snap",
             node={
-                "label": [classes[position] for position in nodes],
+                "label": [chart_text(classes[position]) for position in nodes],
                 "color": [class_colour(position) for position in nodes],
                 "pad": 10,
                 "thickness": 22,

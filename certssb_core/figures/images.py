@@ -11,6 +11,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from certssb_core.figures.theme import FONT_SIZE, styled
+from certssb_core.plain_text import chart_text
 
 
 def picture(image: np.ndarray, *, side: int = 224) -> str:
@@ -62,7 +63,11 @@ def gallery(rows: dict[str, np.ndarray], *, titles: list[str], height: int = 520
         rows: by heading, ``(n, C, H, W)`` in [0, 1]; titles: n headings of the columns.
     """
     figure = make_subplots(
-        len(rows), len(titles), column_titles=titles, horizontal_spacing=0.012, vertical_spacing=0.02
+        len(rows),
+        len(titles),
+        column_titles=[chart_text(title) for title in titles],
+        horizontal_spacing=0.012,
+        vertical_spacing=0.02,
     )
     for row, images in enumerate(rows.values(), start=1):
         for column, image in enumerate(images, start=1):

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from certssb_core.figures import theme
+from certssb_core.plain_text import chart_text
 
 _SIGMA = "σ* (pixel units)"
 _NAMED_TICKS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
@@ -77,7 +78,7 @@ def histogram(
         figure.add_vrect(edges[chosen], edges[chosen + 1], line_width=2, line_color=theme.INK, fillcolor=theme.GRID)
     if in_rows:
         theme.styled(figure, x=_SIGMA, y="group, each to its own scale", height=130 + 38 * len(groups), legend=False)
-        names = [str(name) for name in groups[::-1]]
+        names = [chart_text(name) for name in groups[::-1]]
         figure.update_yaxes(tickvals=np.arange(len(groups)) + 0.3, ticktext=names, showgrid=False)
     else:
         theme.styled(figure, x=_SIGMA, y="share of the group (%)")
@@ -96,7 +97,7 @@ def _bars(rows: pd.DataFrame, edges: np.ndarray, *, name: str, colour: str) -> g
             ["bar", bar, str(name), int(row.count_), f"{row.low:.3f} to {row.high:.3f}", row.share]
             for bar, row in enumerate(rows.rename(columns={"count": "count_"}).itertuples())
         ],
-        name=f"{name} (n = {rows['count'].sum():,})",
+        name=f"{chart_text(name)} (n = {rows['count'].sum():,})",
         marker={"color": theme.translucent(colour, 0.35), "line": {"color": colour, "width": 1.5}},
         unselected={"marker": {"opacity": 1.0}},
         hovertemplate="σ* from %{customdata[4]}: %{customdata[3]:,} images (%{customdata[5]:.1%})",
@@ -116,7 +117,7 @@ def beside(table: pd.DataFrame, *, ours: str, theirs: str) -> go.Figure:
         scatter(
             x=table["ours"],
             y=table["theirs"],
-            customdata=table[["set", "index", "name"]],
+            customdata=table[["set", "index"]].assign(name=table["name"].map(chart_text)),
             name=f"one of {len(table):,} test images",
             mode="markers",
             marker={"size": 7, "opacity": 0.6, "color": theme.SKY},
@@ -155,7 +156,7 @@ def against(
                 scatter(
                     x=rows["sigma"],
                     y=rows[value],
-                    customdata=rows[["set", "index", "name"]],
+                    customdata=rows[["set", "index"]].assign(name=rows["name"].map(chart_text)),
                     name=f"{name}, {'right' if right else 'not'} ({len(rows):,})",
                     mode="markers",
                     marker={"size": 8, "opacity": opacity, "color": colours[name], "symbol": symbol},

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from certssb_core.figures import theme
+from certssb_core.plain_text import chart_text
 
 _TITLE_WIDTH = 14
 FRONT, OTHERS = "on the Pareto front", "beaten by another trial"
@@ -121,7 +122,7 @@ def parallel(table: pd.DataFrame, *, axes: Sequence[str], titles: dict[str, str]
                 marker={"symbol": look["symbol"], "size": 8},
                 opacity=1 if name == FRONT else 0.55,
                 customdata=[row["run"]] * len(places),
-                hovertemplate=f"<b>{row['run']}</b><br>{row['about']}<extra></extra>",
+                hovertemplate=f"<b>{row['run']}</b><br>{chart_text(row['about'])}<extra></extra>",
             )
             shown = False
     theme.styled(figure, height=460)

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from certssb_core.figures import theme
+from certssb_core.plain_text import chart_text
 
 _COLOURS = {"picked": theme.GREY, "asked": theme.SKY}
 
@@ -23,7 +24,7 @@ def bars(votes: pd.DataFrame, *, names: dict[str, str]) -> go.Figure:
     figure = go.Figure()
     for column in votes.columns[1:]:
         figure.add_bar(
-            x=votes["class"],
+            x=votes["class"].map(chart_text),
             y=votes[column],
             name=names[column],
             marker_color=_COLOURS[column],

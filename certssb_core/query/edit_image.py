@@ -11,6 +11,7 @@ import pandas as pd
 from certssb_core.config.schema import AttackConfig
 from certssb_core.data.triggers import TRIGGERS, actual_norms, apply_trigger
 from certssb_core.errors import DataError
+from certssb_core.plain_text import markdown_text
 from certssb_core.query.reply import Reply
 from certssb_core.runs.inputs import trigger_settings
 from certssb_core.store.store import Balls
@@ -57,13 +58,14 @@ def verdict(before: Reply, after: Reply, moved: float) -> str:
     """What the certificate of the picked image says about a copy moved by ``moved``, in words."""
     if before.label < 0:
         return f"Moved by **{moved:.2f}**. The picked image has no certificate: the members abstain."
+    answer = markdown_text(after.answer)
     became = "is still" if after.label == before.label else "has become"
     if moved >= before.radius:
         return (
             f"Moved by **{moved:.2f}**, beyond the **{before.radius:.2f}** certified: nothing is promised any more. "
-            f"The answer {became} **{after.answer}**."
+            f"The answer {became} **{answer}**."
         )
-    words = f"Moved by **{moved:.2f} of {before.radius:.2f}** certified: the answer {became} **{after.answer}**"
+    words = f"Moved by **{moved:.2f} of {before.radius:.2f}** certified: the answer {became} **{answer}**"
     if after.label == before.label:
         return words + ", as promised."
     return words + (

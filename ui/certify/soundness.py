@@ -9,6 +9,7 @@ import streamlit as st
 from certssb_core.audit.inspection import counts
 from certssb_core.certify import published_release
 from certssb_core.falsification.violations import units
+from certssb_core.plain_text import markdown_text
 from ui.kit import charts, run_files, tables, text
 
 MARKS = {
@@ -38,8 +39,7 @@ def checklist(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
             for colour, mark in MARKS.items():
                 for finding in findings:
                     if finding.colour == colour:
-                        words = f"**{finding.title}.** {finding.reason}"
-                        st.markdown(f"{mark} {words.replace('σ*', 'σ&ast;')}")
+                        st.markdown(f"{mark} **{markdown_text(finding.title)}.** {markdown_text(finding.reason)}")
 
 
 def attacks(chosen: list[tables.Choice]) -> None:

@@ -18,6 +18,7 @@ from certssb_core.config.choices import choices
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import Group, RunConfig, flatten, parse, setting
 from certssb_core.errors import ConfigError
+from certssb_core.plain_text import markdown_text
 from ui.kit import run_files
 
 # What a first-time reader needs to choose; everything else has a sensible value.
@@ -84,7 +85,7 @@ def field(key: str, default: Any, *, brief: bool = False) -> Any:
     else:
         value = st.text_input(label(key), default or "", **common) or (None if default is None else "")
     if message := _problem(info, value):
-        st.caption(f":red[:material/error: {message}]")
+        st.caption(f":red[:material/error: {markdown_text(message)}]")
     return value
 
 
@@ -144,7 +145,7 @@ def validated(values: dict[str, Any], defaults: RunConfig) -> RunConfig | None:
     try:
         return parse(nested)
     except ConfigError as error:
-        st.error("\n".join(f"- {line}" for line in str(error).splitlines()), icon=":material/error:")
+        st.error("\n".join(f"- {markdown_text(line)}" for line in str(error).splitlines()), icon=":material/error:")
         return None
 
 

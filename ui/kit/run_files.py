@@ -23,6 +23,7 @@ from certssb_core.config.schema import DataConfig, RunConfig
 from certssb_core.data.datasets import file_state, load
 from certssb_core.errors import ConfigError, DataError, RunError
 from certssb_core.jobs import launch
+from certssb_core.plain_text import markdown_text
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, integrity, server_limits
 from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
@@ -94,7 +95,7 @@ def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bo
     )
     run = found[name]
     if run.config.title:
-        st.caption(run.config.title)
+        st.caption(markdown_text(run.config.title))
     return run
 
 

@@ -16,6 +16,7 @@ from certssb_core.audit import release_corrections as steps
 from certssb_core.certify import published_release
 from certssb_core.errors import DataError
 from certssb_core.figures import falsification, sigma
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import certification
 from certssb_core.results import per_image as sampling
 from certssb_core.results import store_ledger as ledgers
@@ -160,5 +161,5 @@ def picture_of(run: Run, set_name: str, index: int) -> Any:
     try:
         return sampling.images(run_files.inputs(run), set_name)[index]
     except DataError as error:
-        st.caption(f":material/hide_image: The image itself cannot be shown: {error}")
+        st.caption(f":material/hide_image: The image itself cannot be shown: {markdown_text(error)}")
         return None

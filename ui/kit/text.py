@@ -12,6 +12,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from certssb_core.data.poisoning import METHODS
 from certssb_core.errors import ConfigError, DataError, PoisonError, RunError, StoreError
+from certssb_core.plain_text import markdown_text
 from certssb_core.runs.server_limits import READ_ONLY
 from ui.kit import glossary, pages
 
@@ -85,8 +86,14 @@ def looking_only() -> None:
 
 
 def failed(reason: str, remedy: str = "") -> None:
-    """Something could not be done: why, and what to do."""
-    st.error(f"{reason}  \n{remedy}".rstrip(), icon=":material/error:")
+    """Say why something could not be done, and what to do.
+
+    Args:
+        reason: plain text, line by line.
+        remedy: Markdown.
+    """
+    lines = [markdown_text(line) for line in reason.splitlines()]
+    st.error("  \n".join([*lines, remedy]).rstrip(), icon=":material/error:")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import streamlit as st
 
 from certssb_core.figures import sigma as figures
 from certssb_core.figures.images import picture
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import per_image as core
 from certssb_core.runs.run import Run
 from ui.kit import charts, controls, run_files, tables, text
@@ -57,7 +58,11 @@ def view(run: Run, name: str, index: int, sigma: float) -> None:
     """The image as it is, with noise at its σ* and at ``sigma``, and its r(x, σ)."""
     table = tables.samples(run)
     row = table[(table["set"] == name) & (table["index"] == index)].iloc[0]
-    facts = [f"**{SET_NAMES[name]} image {index}**", f"label {row['name']}", f"σ\\* **{row['sigma']:.3f}**"]
+    facts = [
+        f"**{SET_NAMES[name]} image {index}**",
+        f"label {markdown_text(row['name'])}",
+        f"σ\\* **{row['sigma']:.3f}**",
+    ]
     facts += ["poisoned"] if row["poisoned"] else []
     facts += [] if name == "train" else [f"margin {row['margin']:.3f}", f"radius **{row['radius']:.3f}**"]
     st.markdown(" · ".join(facts))

@@ -9,6 +9,7 @@ from certssb_core.errors import DataError
 from certssb_core.figures import sigma as figures
 from certssb_core.figures import theme
 from certssb_core.figures.images import picture
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import per_image as core
 from certssb_core.runs.run import Run
 from ui.kit import charts, controls, run_files, tables
@@ -40,7 +41,7 @@ def spread(run: Run, by: str, of: str, bar: int | None = None, *, clickable: boo
         figures.histogram(bins, colours=colours, start=run.config.noise.sigma, chosen=bar),
         key="sigma-histogram",
         summary="Median σ\\*: "
-        + ", ".join(f"{name} **{value:.3f}**" for name, value in medians.items())
+        + ", ".join(f"{markdown_text(name)} **{value:.3f}**" for name, value in medians.items())
         + "."
         + (" Click a bar to see the images behind it." if clickable else ""),
         table=bins,
@@ -55,7 +56,7 @@ def behind_a_bar(run: Run, by: str, of: str) -> int | None:
         The number of the open bar.
     """
     bins = tables.sigma_bins(run, by, of)
-    groups = {"": "all", **{str(name): str(name) for name in bins["group"].unique()}}
+    groups = {"": "all", **{str(name): markdown_text(name) for name in bins["group"].unique()}}
     if click := charts.clicked("sigma-histogram"):
         st.session_state["bar"], st.session_state["group"], st.session_state["rows"] = int(click[1]), click[2], 0
     count = bins["low"].nunique()
@@ -80,8 +81,8 @@ def images_of(run: Run, by: str, of: str, bar: int) -> None:
     pages = max(1, -(-len(rows) // ROWS))
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.markdown(
-        f"**{len(rows):,}** images{f' of {group}' if group else ''} have σ\\* from **{edges['low']:.4f}** to "
-        f"**{edges['high']:.4f}**. Tick one to open it below."
+        f"**{len(rows):,}** images{f' of {markdown_text(group)}' if group else ''} have σ\\* from "
+        f"**{edges['low']:.4f}** to **{edges['high']:.4f}**. Tick one to open it below."
     )
     with right:
         page = controls.position(f"Page (0 to {pages - 1:,})", pages, key="rows")

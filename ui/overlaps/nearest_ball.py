@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from certssb_core.figures.images import picture
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import store_ledger as core
 from certssb_core.runs.run import Run
 from ui.kit import controls, run_files, tables
@@ -40,9 +41,10 @@ def section(run: Run) -> None:
         if len(nearest) and nearest["gap"].iloc[0] < 0:
             first = nearest.iloc[0]
             st.markdown(
-                f"**Ball {first['position']} answers: {first['answered']}.** It was certified around {first['input']}; "
-                f"the image lies {first['distance']:.3f} from its centre, {-first['gap']:.3f} inside its edge. Nobody "
-                "votes any more: within the ball this is the answer for ever."
+                f"**Ball {first['position']} answers: {markdown_text(first['answered'])}.** "
+                f"It was certified around {first['input']}; the image lies {first['distance']:.3f} from its centre, "
+                f"{-first['gap']:.3f} inside its edge. "
+                "Nobody votes any more: within the ball this is the answer for ever."
             )
             ball = int(first["position"])
             st.button(f"Open ball {ball} below", on_click=one_pair.show, args=(ball,), icon=":material/join_inner:")

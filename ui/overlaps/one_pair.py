@@ -6,6 +6,7 @@ import streamlit as st
 
 from certssb_core.figures import ball_pair, pairs, theme
 from certssb_core.figures.images import picture
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import store_ledger as core
 from certssb_core.runs.run import Run
 from ui.kit import charts, controls, run_files, tables, text
@@ -56,9 +57,9 @@ def view(run: Run, ball: int, other: int | None = None) -> None:
         theme.SKY if found.first["prediction"] == found.second["prediction"] else theme.VERMILION,
     )
     for column, row in zip(st.columns(2), (found.first, found.second), strict=True):
-        changed = "" if row["label"] == row["prediction"] else f", answered {row['answered']}"
+        changed = "" if row["label"] == row["prediction"] else f", answered {markdown_text(row['answered'])}"
         column.markdown(
-            f"**{row['input']}**, predicted {row['predicted']}{changed} · {pairs.CASES[row['case']]} · "
+            f"**{row['input']}**, predicted {markdown_text(row['predicted'])}{changed} · {pairs.CASES[row['case']]} · "
             f"r {row['radius_before']:.3f} → **{row['radius_after']:.3f}**"
         )
         pixels = tables.picture_of(run, row["set"], row["index"])

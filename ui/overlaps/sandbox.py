@@ -11,6 +11,7 @@ import streamlit as st
 from certssb_core.errors import DataError
 from certssb_core.figures import orders, pairs
 from certssb_core.figures import sandbox as discs
+from certssb_core.plain_text import markdown_text
 from certssb_core.sandbox import plane_data
 from certssb_core.sandbox import scene as core
 from certssb_core.sandbox.scene import Certified, Scene
@@ -53,7 +54,7 @@ def section() -> None:
     try:
         inputs, scene = scene_of(setting)
     except DataError as error:
-        text.empty(f"{error}.")
+        text.empty(f"{markdown_text(error)}.")
         _place_first_points(setting)
         return
     play(setting)

@@ -13,6 +13,7 @@ from certssb_core.config.schema import RunConfig, flatten
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.figures import tuning as figures
 from certssb_core.jobs import forecast
+from certssb_core.plain_text import markdown_text
 from certssb_core.runs.run import Run, State
 from certssb_core.tuning import ranges
 from certssb_core.tuning.study import OBJECTIVES, Study, StudyConfig, describe, pareto, table
@@ -149,7 +150,7 @@ def _validated(*, ranges: dict[str, Any], **values: Any) -> StudyConfig | None:
             return describe(ranges=ranges, **values)
         except ConfigError as error:
             message = str(error)
-    st.error("\n".join(f"- {line}" for line in message.splitlines()), icon=":material/error:")
+    st.error("\n".join(f"- {markdown_text(line)}" for line in message.splitlines()), icon=":material/error:")
     return None
 
 
