@@ -1,4 +1,1 @@
-"""Images in, poisoned images out.
-
-Datasets and their readers, triggers, poisoning: NumPy alone.
-"""
+"""Load datasets and poison them: readers, picture files, triggers and poisoning, with NumPy and Pillow alone."""

@@ -1,4 +1,4 @@
-"""Poisoning: which training images get the trigger, and what the attacker wants in return."""
+"""Poison a training set: put the trigger on some of its images and give them the label that the attacker wants."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -89,13 +89,13 @@ def poison(
         labels: ``(n,)`` in [0, classes).
         classes: number of classes.
         trigger: a key of `TRIGGERS`; norm, patch_size, patch_value and pattern_seed: see `apply_trigger`.
-        rate: share of the whole training set to poison, in [0, 1].
+        rate: share of the training set to poison, in [0, 1].
         label_mode: a key of `LABEL_MODES`. Eligible are the images of other classes (all-to-one), all images
             (all-to-all), or the images of the target class (clean-label).
         target: the class the attacker wants; unused by all-to-all.
         seed: which eligible images are chosen.
-        method: a key of `METHODS`; crafted: ``(k, C, H, W)``, what a method other than ``stamp`` made of the chosen
-            images. Without it they stay as they are.
+        method: a key of `METHODS`.
+        crafted: ``(k, C, H, W)``, the chosen images as a method other than ``stamp`` changed them; None: unchanged.
 
     Raises:
         PoisonError: a setting outside its range, or more images wanted than are eligible.
@@ -143,11 +143,13 @@ def attacked_label(labels: np.ndarray, *, label_mode: str, target: int, classes:
 def counts_for_attack(
     labels: np.ndarray, *, label_mode: str, target: int, victims: int = 0, first_victim: int = 0
 ) -> np.ndarray:
-    """Which triggered test images measure the attack: ``(n,)`` true classes -> ``(n,)`` bool.
+    """Mark the triggered test images that measure the attack: ``(n,)`` true classes -> ``(n,)`` bool.
 
-    An image already of the target class says nothing about the attack; under all-to-all every image counts. Of the
-    others, where an attack has ``victims``, so many, spread evenly over the order of the test set, all of them moved on
-    by ``first_victim`` images (from the last to the first).
+    Images of the target class are left out, as they say nothing about the attack; under all-to-all every image counts.
+
+    Args:
+        victims: mark only this many of them, spread evenly over the order of the test set; 0: all.
+        first_victim: shift the victims by this many images, from the last on to the first.
     """
     counts = np.ones(len(labels), dtype=bool) if label_mode == "all-to-all" else np.asarray(labels) != target
     if victims:

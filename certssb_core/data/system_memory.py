@@ -1,4 +1,4 @@
-"""How much memory there is: asked before it is taken, where a setting or a file decides how much that is."""
+"""Total memory of the machine or container, to refuse a request before it fills the memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 def memory() -> float:
-    """Bytes that this machine, or the container around this process, has in all; infinity where nobody says."""
+    """Total bytes of this machine or of the container around this process; infinity if unknown."""
     limits = [float("inf")]
     with suppress(AttributeError, ValueError, OSError):  # not on Windows
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -1,8 +1,7 @@
-"""Triggers: the small changes to an image that a backdoor listens for.
+"""Triggers: small changes of an image that a backdoored model answers with the attacker's label.
 
 Pixels are in [0, 1] and every norm is L2 over all pixels and channels. The pixel triggers spread their norm
-evenly over their pixels and all channels, at the positions published for 28, 32 and 224 pixels (RAB,
-2003.08904).
+evenly over their pixels and all channels, at the positions published for 28, 32 and 224 pixels (RAB, 2003.08904).
 """
 
 from collections.abc import Callable
@@ -85,14 +84,15 @@ def apply_controls(
     patch_value: float = 1.0,
     pattern_seed: int = 0,
 ) -> np.ndarray:
-    """Stamp patterns that nobody was trained on: the trigger's own change, its pixels moved to random places.
+    """Stamp control patterns that no model was trained on: the trigger's change with its pixels at random places.
 
-    The places are not the trigger's own where there are others enough. Image i gets pattern i modulo ``patterns``.
+    The trigger's own places are avoided if enough others are left. Image i gets pattern i modulo ``patterns``.
 
     Args:
         images: ``(n, C, H, W)`` in [0, 1]; left untouched.
         trigger: as in `apply_trigger`, and so are norm, patch_size, patch_value and pattern_seed.
-        patterns: how many there are; seed: where their pixels go.
+        patterns: number of patterns.
+        seed: chooses the places of their pixels.
 
     Returns:
         ``(n, C, H, W)`` float32 in [0, 1].
@@ -115,19 +115,19 @@ def apply_controls(
 
 
 def actual_norms(clean: np.ndarray, triggered: np.ndarray) -> np.ndarray:
-    """L2 norm of each image's change as it is, after clamping: ``(n, C, H, W)`` twice -> ``(n,)`` float64."""
+    """L2 norm of each image's change, after clamping: ``(n, C, H, W)`` twice -> ``(n,)`` float64."""
     change = np.subtract(triggered, clean, dtype=np.float64)
     return np.sqrt(np.square(change).sum(axis=(1, 2, 3)))
 
 
 def _scaled(anchors: dict[int, int], size: int) -> int:
-    """Coordinate of an anchor on any size, scaled from the published size nearest in ratio."""
+    """Scale a coordinate to any image size, from the published size that is nearest in ratio."""
     published = min(anchors, key=lambda known: abs(log(known / size)))
     return anchors[published] * size // published
 
 
 def _pixels(anchors: dict[int, int], offsets: tuple[tuple[int, int], ...]) -> Callable[..., np.ndarray]:
-    """Stamp that adds ``norm / sqrt(pixels * channels)`` to each of a few pixels in every channel."""
+    """Make a stamp that adds ``norm / sqrt(pixels * channels)`` to each of a few pixels in every channel."""
 
     def stamp(images: np.ndarray, *, norm: float, **_) -> np.ndarray:
         channels, *sides = images.shape[1:]

@@ -1,4 +1,4 @@
-"""An image to ask a run about: painted on, moved by a trigger, and where it lies among the stored balls."""
+"""Change an image before asking a run about it, and find the stored balls nearest to it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from certssb_core.store.store import Balls
 
 
 def painted(image: np.ndarray, strokes: Any) -> np.ndarray:
-    """``image`` ``(C, H, W)`` with some pixels painted over.
+    """Paint over some pixels of ``image`` ``(C, H, W)``.
 
     Args:
         strokes: rows ``[position, value, …]``: a pixel, row by row, and its C values of 0 to 255.
 
     Raises:
-        DataError: the strokes are none of this image's; they come from a browser and may be anything.
+        DataError: the strokes do not fit the image; they come from a browser and may be anything.
     """
     channels, height, width = image.shape
     try:
@@ -40,7 +40,7 @@ def painted(image: np.ndarray, strokes: Any) -> np.ndarray:
 
 
 def triggered(image: np.ndarray, attack: AttackConfig, trigger: str, strength: float) -> np.ndarray:
-    """``image`` under ``trigger`` at L2 norm ``strength``; a patch has no norm, so it is its pixels' value there."""
+    """Stamp ``trigger`` on ``image`` at L2 norm ``strength``; for a patch, ``strength`` is its pixels' value."""
     if not strength:
         return image
     settings = trigger_settings(attack) | {"trigger": trigger, "norm": strength}
@@ -55,15 +55,15 @@ def distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def verdict(before: Reply, after: Reply, moved: float) -> str:
-    """What the certificate of the picked image says about a copy moved by ``moved``, in words."""
+    """Compare a copy moved by ``moved`` with the certificate of the picked image, in Markdown."""
     if before.label < 0:
         return f"Moved by **{moved:.2f}**. The picked image has no certificate: the members abstain."
     answer = markdown_text(after.answer)
     became = "is still" if after.label == before.label else "has become"
     if moved >= before.radius:
         return (
-            f"Moved by **{moved:.2f}**, beyond the **{before.radius:.2f}** certified: nothing is promised any more. "
-            f"The answer {became} **{answer}**."
+            f"Moved by **{moved:.2f}**, beyond the **{before.radius:.2f}** certified: the original promise no longer "
+            f"covers it; the changed image has its own. The answer {became} **{answer}**."
         )
     words = f"Moved by **{moved:.2f} of {before.radius:.2f}** certified: the answer {became} **{answer}**"
     if after.label == before.label:

@@ -1,4 +1,4 @@
-"""A run's images: the poisoned training set and its clean and triggered test inputs, from the config alone."""
+"""Load a run's images: the poisoned training set, and the clean and triggered test inputs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SETS = ("clean", "triggered")
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What the pipeline starts from.
+    """Images and labels of a run, after the attack.
 
     Attributes:
         dataset: the clean data.
         poisoned: the poisoned training set.
-        triggered: ``(n_test, C, H, W)`` float32, every test image with the trigger on it; as it is under an attack
-            that needs none.
-        attacked: ``(n_test,)`` int64, what the attacker wants predicted for it.
-        measures_attack: ``(n_test,)`` bool, whether it counts when the attack is measured (docs/method.md §1).
+        triggered: ``(n_test, C, H, W)`` float32, the test images with the trigger; unchanged under an attack that
+            needs no trigger.
+        attacked: ``(n_test,)`` int64, the predictions that the attacker wants.
+        measures_attack: ``(n_test,)`` bool, the test images that count when the attack is measured (docs/method.md §1).
     """
 
     dataset: Dataset
@@ -42,13 +42,12 @@ class Inputs:
 
 
 def trigger_settings(attack: AttackConfig) -> dict:
-    """The keyword arguments of :func:`apply_trigger` that a config's attack stands for."""
+    """Keyword arguments of :func:`apply_trigger` for a config's attack."""
     return attack.model_dump(include={"trigger", "norm", "patch_size", "patch_value", "pattern_seed"})
 
 
 def crafted_images(run: Run) -> np.ndarray | None:
-    """``(k, C, H, W)`` what a clean-label attack made of the poisoned images; None where the trigger is stamped on, or
-    nothing has been made yet."""
+    """Read the images that a clean-label attack crafted, ``(k, C, H, W)``; None for other attacks, or before that."""
     if not run.config.attack.crafted or not (run.path / "poison.safetensors").exists():
         return None
     return run.arrays("poison").get("images")

@@ -1,8 +1,8 @@
-"""Noise laws: they draw a member's copy of the training set, and of a test input (docs/method.md §2).
+"""Noise laws: draw each member's noisy copy of the training set and of a test input (docs/method.md §2).
 
-A law is one entry of :data:`NOISE_LAWS`. The certificate is about *one* noisy copy of the training set
-per member, so a law draws once per (member, image) and never again: every method is a pure function of
-its arguments. Torch is loaded when noise is drawn: the config reads the laws' properties without it.
+A law is one entry of :data:`NOISE_LAWS`. The certificate covers *one* noisy copy of the training set per member, so a
+law draws once per (member, image): every method is a pure function of its arguments. Torch is loaded when noise is
+drawn: the config reads the laws' properties without it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TrainingSet:
 
 
 class NoiseLaw:
-    """How one member's copy of the data is drawn. ``sigma`` is the law's level, one number per image.
+    """Draws one member's copy of the data; ``sigma`` ``(n,)`` is the law's level for each image.
 
     Attributes:
         title: for people.
@@ -55,7 +55,7 @@ class NoiseLaw:
 
 
 class GaussianNoise(NoiseLaw):
-    """x + σ z with z ~ N(0, I), unclamped: the clamp would leave the theorem's Gaussian (2003.08904, 2504.21730)."""
+    """x + σ z with z ~ N(0, I), not clamped, because the theorem needs the Gaussian (2003.08904, 2504.21730)."""
 
     title = "Gaussian noise on training images and test input"
     one_level = False
@@ -85,7 +85,7 @@ class GaussianNoise(NoiseLaw):
 
 
 class TrainingNoise(GaussianNoise):
-    """Gaussian noise on the training images alone: the test input is seen as it is (2403.11981)."""
+    """Gaussian noise on the training images only; test inputs have none (2403.11981)."""
 
     title = "Gaussian noise on training images only"
     one_level = True
@@ -98,10 +98,9 @@ class Flips(NoiseLaw):
     """Each binary feature and each label is kept with probability β, else flipped (2002.11750); the level is β.
 
     Notes:
-        With C > 2 classes a label is kept with probability β / (β + (C-1)(1-β)), else it becomes any other class, each
-        with probability (1-β) / (β + (C-1)(1-β)): two labels are told apart by the same ratio β / (1-β) as two
-        values of a feature, or not at all. So a changed label tells no more than a changed feature, and the
-        certificate counts it as one.
+        With C > 2 classes a label is kept with probability β / (β + (C-1)(1-β)), else it becomes each other class with
+        probability (1-β) / (β + (C-1)(1-β)). The likelihood ratio of two labels is then β / (1-β) or 1, as for two
+        values of a feature, so the certificate counts a changed label as one changed feature.
     """
 
     title = "Flipped features and labels"
@@ -133,7 +132,7 @@ class Flips(NoiseLaw):
 
 
 class NoNoise(NoiseLaw):
-    """The data as they are: members differ in the images that they see (2006.14768)."""
+    """No noise: members differ in the images that they see (2006.14768)."""
 
     title = "No noise"
     level_setting = None
@@ -155,7 +154,7 @@ def _normal(count: int, shape: tuple[int, ...], **stream: Any) -> torch.Tensor:
 
 
 def _flipped(images: torch.Tensor, draws: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """Features 0 and 1 exchanged where a standard normal draw lies above Φ⁻¹(β)."""
+    """Exchange 0 and 1 where a standard normal draw lies above Φ⁻¹(β)."""
     import torch
 
     return torch.where(draws > _per_image(torch.special.ndtri(keep.double()), images), 1 - images, images)

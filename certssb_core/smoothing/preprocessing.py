@@ -1,4 +1,4 @@
-"""Preprocessing of noisy training images: post-processing of the noise, so certificates stay as they are."""
+"""Preprocess noisy training images. This is post-processing of the noise, so certificates do not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Randomness as a pure function of the run's seed and of what it is for.
+"""Random streams as pure functions of a run's seed and a purpose.
 
 On the CPU every stream is NumPy's counter-based Philox under a 128-bit key made from
 ``(seed, purpose, *numbers)``; torch's own CPU generator keeps only 32 bits of a seed, in which the
@@ -17,7 +17,7 @@ BLOCK = 1024
 
 
 def key(seed: int, purpose: str, *numbers: int) -> bytes:
-    """16 bytes that name one stream."""
+    """Key of one stream, 16 bytes."""
     return hashlib.blake2b(repr((seed, purpose, *numbers)).encode(), digest_size=16).digest()
 
 

@@ -1,7 +1,4 @@
-"""Sample-specific noise: for every image the σ at which a smoothed base classifier certifies most.
-
-The equations are those of docs/method.md §3.
-"""
+"""Search for σ*: for every image the σ at which a smoothed base classifier certifies most (docs/method.md §3)."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from certssb_core.smoothing.seeds import standard_normal
 
 @dataclass(frozen=True)
 class Ascent:
-    """σ* of n images, and the way there.
+    """σ* of n images, and the path of the search.
 
     Attributes:
         sigma: ``(n,)`` float64, within [sigma_min, sigma_max].

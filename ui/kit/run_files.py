@@ -216,18 +216,22 @@ def class_names(name: str, root: str | None = None, size: int | None = None) -> 
 
 
 def run_with_attack(config: RunConfig) -> Run | None:
-    """The newest finished run with the data and the attack of ``config``."""
-    return next(
-        (
-            run
-            for run in runs()
-            if run.config.attack == config.attack
-            and run.config.origin == config.origin
-            and run.config.data.model_copy(update={"root": None}) == config.data.model_copy(update={"root": None})
-            and run.status().state == "done"
-        ),
-        None,
+    """Find the newest finished run with the data, as far as it is recorded, and the attack of ``config``."""
+    alike = (
+        run
+        for run in runs()
+        if run.config.attack == config.attack
+        and run.config.origin == config.origin
+        and run.config.data.model_copy(update={"root": None}) == config.data.model_copy(update={"root": None})
+        and run.status().state == "done"
     )
+    return next((run for run in alike if _made_from(run, config)), None)
+
+
+def _made_from(run: Run, config: RunConfig) -> bool:
+    """Compare the data that a run recorded with the data that is here; True where nothing was recorded."""
+    recorded = data_record.recorded(run)
+    return recorded is None or recorded == inputs_of(config).dataset.fingerprint
 
 
 def run_of_other_origin(run: Run) -> Run | None:

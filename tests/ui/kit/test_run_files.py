@@ -133,3 +133,17 @@ def test_a_link_to_a_run_that_is_not_here_says_so_and_keeps_its_address(tmp_path
     test.selectbox[0].set_value("one").run()
     assert test.markdown[0].value == "shows one"
     assert not test.error
+
+
+def test_an_attack_is_not_read_from_a_run_on_other_images_of_the_same_shape(folder):
+    for root, level in (("one", 10), ("other", 200)):
+        for name in ("train/a", "train/b", "test/a", "test/b"):
+            (folder / root / name).mkdir(parents=True)
+            Image.new("L", (8, 8), level + len(name)).save(folder / root / name / "0.png")
+    settings = {"data.name": "image-folder", "data.size": "8"}
+    run = finished(folder, "run", **settings, **{"data.root": str(folder / "one")})
+    data_record.record(run, load_dataset(run.config))
+    run.log("finished")
+    other = override(run.config, {"data.root": str(folder / "other")})
+    assert run_files.run_with_attack(run.config).name == "run"
+    assert run_files.run_with_attack(other) is None
