@@ -16,7 +16,7 @@ def attribution(run_votes: RunVotes, *, bound: str, alpha: float, radius: float 
     """Measure each error of the release: the certified radii after each correction.
 
     Args:
-        voted: a run's votes.
+        run_votes: the votes of a run.
         bound: the bound of the last step, a key of ``BOUNDS``.
         alpha: failure probability per certificate.
         radius: where accuracy is read, L2 pixel units.

@@ -47,7 +47,7 @@ def clean_metrics(
 
 
 def collapsed(prediction: ArrayLike, labels: ArrayLike) -> bool:
-    """Whether all answers ``(n,)`` but ABSTAIN are one class although the images are of several."""
+    """True if all answers ``(n,)`` but ABSTAIN are one class although the images are of several."""
     prediction = np.asarray(prediction)
     return len(np.unique(prediction[prediction >= 0])) == 1 and len(np.unique(labels)) > 1
 

@@ -52,7 +52,7 @@ def choose_by_all_votes(votes: InputVotes, *, bound: Bound, alpha: float) -> Vot
 
 
 def members_aside(members: int, share: float) -> int:
-    """How many of ``members`` are set aside: the nearest to ``share``, at least one, and not all."""
+    """The number of ``members`` to set aside: the nearest to ``share``, at least one, and not all."""
     return min(max(1, round(share * members)), members - 1)
 
 

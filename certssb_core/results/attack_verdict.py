@@ -1,4 +1,4 @@
-"""Whether the planted attack works at all, and whether the models learned anything: a certificate is worth no more.
+"""The planted attack's success, and a check that the models learned anything: a certificate is worth no more.
 
 The attack's success on a model without defence is compared with its base rate: how often the same model gives the
 attacker's answer to images without the trigger. A model that always answers the target class reaches 100 % of both.
@@ -53,7 +53,7 @@ def undefended_metrics(
 
 
 def caveats(metrics: dict[str, Any]) -> list[str]:
-    """What a reader of a run's metrics.json must know first, in words; nothing where the attack works.
+    """The first thing that a reader of a run's metrics.json must know, in words; nothing where the attack works.
 
     A run of an earlier version does not record base rates, and none is compared then.
     """

@@ -1,4 +1,4 @@
-"""Whether there are members enough to certify anything: with too few, votes that all agree still say too little."""
+"""The smallest number of members that can certify anything: below it, even unanimous votes say too little."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def too_few_members(config: RunConfig, classes: int | None = None) -> str:
     """A sentence on a config that can certify nothing, with the number of members that would do; else empty.
 
     Args:
-        classes: how many there are, where it is known; two need the fewest members.
+        classes: number of classes if known; two classes need the fewest members.
     """
     classes = classes or len(config.data.classes or ()) or DATASETS[config.data.name].class_count or 2
     needed, members = fewest(config, classes), config.training.members
