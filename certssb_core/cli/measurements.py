@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +30,7 @@ def compare(
     suite: Annotated[str, _suite("compare")] = "digits", as_json: AsJson = False, runs_dir: RunsDir = None
 ) -> None:
     """Every system of the field on one dataset and attack, each in its own budget; takes up runs made before."""
-    result, path = _measured("compare", suite, runs_dir)
-    _print(result, defences.table(result).round(4), path, as_json)
+    _measure_and_print("compare", suite, lambda result: defences.table(result).round(4), as_json, runs_dir)
 
 
 @app.command()
@@ -38,8 +38,7 @@ def attacks(
     suite: Annotated[str, _suite("attacks")] = "digits", as_json: AsJson = False, runs_dir: RunsDir = None
 ) -> None:
     """Clean-label attacks, each undefended and against diffusion denoising; takes up runs made before."""
-    result, path = _measured("attacks", suite, runs_dir)
-    _print(result, clean_label.table(result).round(3), path, as_json)
+    _measure_and_print("attacks", suite, lambda result: clean_label.table(result).round(3), as_json, runs_dir)
 
 
 @app.command()
@@ -74,16 +73,19 @@ def _measured(
     kind: str, name: str, runs_dir: Path | None, runs: dict[str, RunConfig] | None = None
 ) -> tuple[dict[str, Any], Path]:
     """The result of a measurement that was followed to its end, and where it lies."""
-    from certssb_core.cli.progress import apply_rule
+    from certssb_core.cli.progress import follow
 
     measurement = Measurement.prepare(kind, name, runs_dir, runs)
-    ended(apply_rule(measurement), again=" ".join(sys.argv[1:]))
+    ended(follow(measurement), again=" ".join(sys.argv[1:]))
     return measurement.result(), measurement.result_path
 
 
-def _print(result: dict[str, Any], table: pd.DataFrame, path: Path, as_json: bool) -> None:
+def _measure_and_print(
+    kind: str, suite: str, table: Callable[[dict[str, Any]], pd.DataFrame], as_json: bool, runs_dir: Path | None
+) -> None:
+    result, path = _measured(kind, suite, runs_dir)
     if as_json:
         print_json(result)
         return
-    say(table.to_string(index=False))
+    say(table(result).to_string(index=False))
     say(path)

@@ -43,13 +43,13 @@ def attend(job: Job, look: Callable[[], None]) -> Status:
             continue
         look()
     status = job.status()
-    if status.state in ("new", "running") or (status.state == "stopped" and code < 0):
+    if status.state in ("new", "running"):
         raise RunError(f"the worker of {job.name} ended with code {code}; see {job.path / 'worker.log'}, then resume")
     return status
 
 
-def apply_rule(job: Run | Measurement) -> Status:
-    """:func:`attend` with a bar for every stage of the run, or of the run that the measurement is at."""
+def follow(job: Run | Measurement) -> Status:
+    """Attend to a job with one bar per stage of its run, or of the run that the measurement is at."""
     columns = (
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=40),
@@ -63,14 +63,14 @@ def apply_rule(job: Run | Measurement) -> Status:
 
 @dataclass
 class Bars:
-    """The bars of one run after the other."""
+    """The bars of the stages of one run; cleared when a measurement goes on to the next."""
 
     progress: Progress
     run: str = ""
     known: dict[str, TaskID] = field(default_factory=dict)
 
     def draw_current(self, measurement: Measurement) -> None:
-        """The run that a measurement is at."""
+        """Draw the run that a measurement is at."""
         status = measurement.status()
         run = Run(measurement.runs_dir / status.stage)
         if status.stage not in ("", self.run):

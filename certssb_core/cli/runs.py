@@ -161,9 +161,9 @@ def _go(run: Run, queue: bool) -> None:
 
 
 def _follow(run: Run) -> None:
-    from certssb_core.cli.progress import apply_rule
+    from certssb_core.cli.progress import follow
 
-    ended(apply_rule(run), again=f"resume {run.path}")
+    ended(follow(run), again=f"resume {run.path}")
     print_metrics(run.metrics)
     say(run.path)
 

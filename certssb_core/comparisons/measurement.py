@@ -24,9 +24,8 @@ from certssb_core.config.schema import Group, RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.runs import files
 from certssb_core.runs.job import Job, Status
+from certssb_core.runs.makers import MEASUREMENTS
 from certssb_core.runs.run import Run, default_runs_dir, place
-
-FOLDER = ".measurements"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Measurement(Job):
             RunError: there is no such suite, a worker is on it, or its folder cannot be written.
         """
         config = MeasurementConfig(kind=kind, name=name, runs=runs or KINDS[kind].plan(name))
-        found = cls(place(f"{kind}-{name}", (runs_dir or default_runs_dir()) / FOLDER))
+        found = cls(place(f"{kind}-{name}", (runs_dir or default_runs_dir()) / MEASUREMENTS))
         with files.writing(found.path):
             found.path.mkdir(parents=True, exist_ok=True)
             with found.lock():
@@ -111,7 +110,7 @@ class Measurement(Job):
     @classmethod
     def all(cls, kind: str, runs_dir: Path | None = None) -> list[Measurement]:
         """All measurements of a kind in a folder of runs."""
-        found = sorted(((runs_dir or default_runs_dir()) / FOLDER).glob(f"{kind}-*/measurement.json"))
+        found = sorted(((runs_dir or default_runs_dir()) / MEASUREMENTS).glob(f"{kind}-*/measurement.json"))
         return [cls(path.parent) for path in found]
 
     @property

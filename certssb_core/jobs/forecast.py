@@ -1,4 +1,4 @@
-"""What a run will cost on this machine: from a calibration made here, else scaled from a finished run."""
+"""Forecast the time, memory and disk of a run: from a timing of this machine, else scaled from a finished run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from certssb_core.config.schema import RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.pipeline.engines.local import available_cores
 from certssb_core.runs import files, locks
+from certssb_core.runs.makers import makers
 from certssb_core.runs.run import Run
 
 NOT_MEASURED = (0.8, 1.3)
-"""What a calibration of seconds can miss of minutes: the range is the spread of its timings, widened by this."""
+"""The forecast's range is the spread of the timings times these: a timing of seconds can be so far off for minutes."""
 CURVE_POINTS, CURVE_DRAWS = 32, 64  # of the r(x, σ) curves that a run keeps
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A forecast: seconds from start to end between ``low`` and ``high``, bytes, and in words how it was reached."""
+    """A forecast: seconds, most likely between ``low`` and ``high``; bytes; and a sentence on what it is based on."""
 
     seconds: float
     low: float
@@ -35,7 +36,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured on this machine, with as many processes at work as a run has.
+    """Timings of this machine, with as many processes at work as a run has.
 
     Attributes:
         workers: processes; train_images, test_images, pixels (of one image), weights (of one network): sizes.
@@ -64,14 +65,14 @@ class Calibration:
 
 
 def forecast(config: RunConfig, runs: Iterable[Run], calibration: Calibration | None) -> Cost | None:
-    """Time, memory and disk of ``config``; None where nothing comparable was measured."""
+    """Forecast ``config``; None where nothing comparable was measured."""
     if calibration is not None:
         return from_calibration(config, calibration)
     return from_finished_run(config, runs)
 
 
 def total(wanted: Mapping[RunConfig, int], runs_dir: Path) -> Cost | None:
-    """Of several runs one after the other, how many of each config; None where what one of them takes is not known."""
+    """Total cost of the runs in sequence, so many of each config; None if any is unknown."""
     runs, costs = Run.all(runs_dir), []
     for config, count in wanted.items():
         if (one := forecast(config, runs, read_calibration(config, runs_dir))) is None:
@@ -88,7 +89,7 @@ def total(wanted: Mapping[RunConfig, int], runs_dir: Path) -> Cost | None:
 
 
 def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
-    """The work of every stage times what a unit of it took here, shared among the processes."""
+    """Multiply the work of every stage by the time of a unit of it, and share it among the processes."""
     noise, training = config.noise, config.training
     searched = {"train": noise.searches_train, "test": noise.searches_test}
     sizes = [measured.train_images] * searched["train"] + 2 * [measured.test_images] * searched["test"]
@@ -115,25 +116,25 @@ def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
 
 
 def member_seconds(config: RunConfig, measured: Calibration) -> float:
-    """Seconds of one process until a member is trained and has voted."""
+    """Seconds that one process needs to train a member and let it vote."""
     training = config.training
     voting = 2 * measured.test_images * config.noise.votes_per_input * measured.forward
     return training.seen * _fit_seconds(measured, training.epochs) + voting
 
 
 def _fit_seconds(measured: Calibration, epochs: int) -> float:
-    """Of a training that sees all images."""
+    """Seconds of a training on all images."""
     return measured.train_images * (measured.fit + epochs * measured.step)
 
 
 def _memory(measured: Calibration) -> int:
-    """What was measured on a sample, and in every process the rest: the images, a noisy copy, one laid out anew."""
+    """Peak memory: as measured on a sample, plus the missing images three times per process (noisy copies)."""
     missing = 3 * (measured.train_images - measured.sample) * 4 * measured.pixels
     return measured.peak_memory_bytes + measured.workers * missing
 
 
 def _disk(config: RunConfig, measured: Calibration) -> int:
-    """Counted, not measured: weights, votes (in the shards and gathered), two single models, balls and ledger."""
+    """Bytes on disk, counted: weights, votes (in the shards and gathered), two single models, balls and ledger."""
     weight = {"float32": 4, "bfloat16": 2}[config.training.storage]
     inputs = 2 * measured.test_images
     members = config.training.members * (weight * measured.weights + 2 * inputs * config.noise.votes_per_input)
@@ -141,14 +142,18 @@ def _disk(config: RunConfig, measured: Calibration) -> int:
 
 
 def from_finished_run(config: RunConfig, runs: Iterable[Run]) -> Cost | None:
-    """Scaled from the first of ``runs`` that is finished and on the same images, network and batch size.
+    """Scale the cost of the first of ``runs`` that is finished, and on the same images, network and batch size.
+
+    Runs that a study or a measurement made are passed over.
 
     Each stage is taken to cost in proportion to its work: single models to their epochs, σ* to steps × draws, members
     to members × epochs, votes to members. The run may have been made on another machine.
     """
     for run in runs:
         try:
-            if run.status().state != "done" or not _comparable(config, run.config):
+            if not _comparable(config, run.config) or run.status().state != "done":
+                continue
+            if run.name in makers(run.runs_dir):  # cut down to a few members: it says little about a whole run
                 continue
             metrics = run.metrics
         except (ConfigError, RunError):
@@ -204,7 +209,7 @@ def calibration_path(runs_dir: Path) -> Path:
 
 
 def read_calibration(config: RunConfig, runs_dir: Path) -> Calibration | None:
-    """What was measured for this machine, network and images; None where nothing was, or the file is damaged."""
+    """Read the timing of this machine, network and images; None where there is none, or the file is damaged."""
     try:
         entry = _entries(runs_dir)[_key(config)]
         found = Calibration(**entry | {"spread": tuple(entry["spread"])})
@@ -217,7 +222,7 @@ def read_calibration(config: RunConfig, runs_dir: Path) -> Calibration | None:
 
 @contextmanager
 def timing(runs_dir: Path) -> Iterator[None]:
-    """Time this machine alone: two at once would measure each other, and many would be an attack.
+    """Hold the right to time this machine: two timings at once would disturb each other.
 
     Raises:
         RunError: someone is timing it, or this process may read only.
@@ -244,7 +249,7 @@ def _entries(runs_dir: Path) -> dict[str, dict]:
 
 
 def _key(config: RunConfig) -> str:
-    """What a timing depends on: the machine, the images, the network and how it is trained."""
+    """Everything that a timing depends on: the machine, the images, the network and its training."""
     machine = {"machine": platform.node(), "cores": available_cores()}
     data = config.data.model_dump(mode="json", exclude={"root"})
     training = config.training.model_dump(include={"model", "batch_size", "device", "precision", "workers"})

@@ -1,4 +1,4 @@
-"""Starting the worker of a run, a study or a measurement: one way for the command line and the dashboard."""
+"""Start the worker of a run, a study or a measurement, from the command line or the dashboard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def program(*arguments: str) -> list[str]:
-    """The command line in a process of its own."""
+    """The arguments that start the command line in a process of its own."""
     return [sys.executable, "-m", "certssb_core", *arguments]
 
 
@@ -68,7 +68,7 @@ def run_experiment(config: RunConfig, name: str, runs_dir: Path | None = None) -
 
 
 def check_affordable(job: Job) -> None:
-    """See whether this server allows what the runs that are left to a job are forecast to take.
+    """Check the forecast cost of a job's remaining runs against the server's limits.
 
     Raises:
         RunError: it does not, or allows only so much and what this takes is not known.

@@ -1,4 +1,4 @@
-"""The queue of a folder's runs: who waits, in which order, and who starts the next one.
+"""The queue of a folder's runs.
 
 A run that waits has a file ``queued`` with the time it was put there. The queue is nothing but these files: it
 survives every restart, and the dashboard and the command line see the same one. The worker that ends starts the
@@ -55,7 +55,7 @@ def withdraw(run: Run) -> None:
 
 
 def settled(run: Run) -> Status:
-    """Where ``run`` stands, seen at no moment between the queue and its worker's lock."""
+    """The status of ``run``, read while nobody is starting a run of its folder."""
     status = run.status()
     if status.state in ("running", "queued", "done") or not run.path.exists():
         return status

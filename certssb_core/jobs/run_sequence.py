@@ -1,4 +1,4 @@
-"""Making runs one after the other, for a job that needs several: a study, or a measurement.
+"""Make runs one after the other, for a job that needs several: a study, or a measurement.
 
 Its runs go through the queue of their folder, so a job takes its turn with whoever else is at work there.
 """

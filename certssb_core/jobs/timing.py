@@ -26,7 +26,7 @@ from certssb_core.runs.run import Run
 from certssb_core.smoothing.sigma_search import leading_class, radius_curve, smoothed_radius
 
 SAMPLE_PIXELS = 2**19
-"""Training images that are timed: so many pixels of them, at least one batch."""
+"""Pixels of the training images that are timed; at least one batch."""
 PASS_IMAGES = 64  # as many as a σ* task holds
 EPOCHS = 4  # of the longer fit, whose difference to one epoch is what an epoch takes
 LONG_SECONDS = 1.5  # a fit that takes so long is not timed twice
@@ -87,7 +87,7 @@ def measure(config: RunConfig) -> Calibration:
 
 
 def _lay_out(run: Run, inputs: Inputs) -> int:
-    """Write the scratch file of a sample of the images; how many training images are in it."""
+    """Write the scratch file of a sample of the images, and return its number of training images."""
     images, labels = inputs.poisoned.images, inputs.poisoned.labels
     sample = min(len(images), max(run.config.training.batch_size, SAMPLE_PIXELS // images[0].size))
     arrays = {"train": images[:sample], "labels": labels[:sample], "classes": np.array(len(inputs.dataset.classes))}

@@ -1,4 +1,4 @@
-"""What the tasks of one run share: its images and noise levels, read once per process, and how members are trained."""
+"""The images, noise levels and networks of one run, read once per process, and the training of its members."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def scratch_path(run: Run) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """What the tasks of one run share: its config and its tensors, on its device.
+    """One run as its tasks see it: config, tensors on the device, and seed.
 
-    The world of a run is its images and its seed: another world is a copy with other ones.
+    Falsification changes a copy: other training images or another seed, everything else the same.
     """
 
     config: RunConfig
@@ -126,7 +126,7 @@ class RunContext:
         return self.config.training.model_dump(include={"batch_size", "learning_rate", "precision"})
 
     def _copy(self, sigma: torch.Tensor | None, member: int, rows: torch.Tensor | None) -> TrainingSet:
-        """What a member is trained on."""
+        """The noisy copy of the training set that a member is trained on."""
         images, labels = self.tensors["train"] if sigma is None else self.before_noise["train"], self.tensors["labels"]
         if rows is not None:
             images, labels, sigma = images[rows], labels[rows], sigma[rows]
@@ -152,8 +152,8 @@ class RunContext:
         randomness: members stay independent of each other, and the theorem covers them as it covers one attempt.
 
         Args:
-            before: attempts made already.
-            tell: hears of every attempt that diverged.
+            before: number of attempts made already.
+            tell: called with a sentence for every attempt that diverged.
 
         Raises:
             Diverged: every attempt did.
@@ -171,7 +171,7 @@ class RunContext:
         raise failure
 
     def trained_together(self, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
-        """The first attempt of several members as one computation; of any, a weight may be no number.
+        """Make the first attempt of several members in one computation; weights of a member that diverged are NaN.
 
         Members that see unequal numbers of images cannot be stacked: they are trained one after the other.
         """
@@ -192,7 +192,7 @@ class RunContext:
         return networks
 
     def rounded(self, network: nn.Module) -> nn.Module:
-        """The same network, its weights rounded to what is stored: members vote so."""
+        """Round the network's weights to the stored precision, which is the one that votes."""
         stored = STORAGE[self.config.training.storage]
         network.load_state_dict({name: weight.to(stored) for name, weight in network.state_dict().items()})
         return network

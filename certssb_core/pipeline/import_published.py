@@ -1,7 +1,7 @@
 """The public Cert-SSBD release as a run like any other: its members vote here, everything after is the pipeline's.
 
-What the release does not hold is absent, not guessed: which training images were poisoned and how, the noise
-levels of the training images, the base classifier, an undefended model.
+The release does not say which training images were poisoned and how, nor the noise levels of the training images, and
+holds no base classifier and no undefended model. These stay absent.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def create(
 
 
 def _config(trigger: str, sigma: float, members: int, data_root: str | None) -> RunConfig:
-    """What is known of the release's setting; no search of σ* was made here, and no epoch trained."""
+    """The config of an imported run: the release's setting as far as it is known; nothing is searched or trained."""
     return RunConfig(
         title=f"Public release: MNIST 0/1, {trigger}, σ {sigma:g}, {members:,} of its members",
         origin="cert-ssbd-release",
@@ -102,7 +102,7 @@ def import_members(path: Path, *members: int) -> list[tasks.Trained]:
 
 
 class ReleaseImport(Pipeline):
-    """The pipeline with what the release brings in place of what would be trained or searched."""
+    """The pipeline with the release's members and σ* in place of training and search."""
 
     members_task = staticmethod(import_members)
 

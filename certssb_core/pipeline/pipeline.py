@@ -41,10 +41,10 @@ PROGRESS_SECONDS = 0.3
 
 
 class Pipeline:
-    """One run on its way through the stages."""
+    """Takes one run through the stages."""
 
     members_task = staticmethod(tasks.train_members)
-    """What makes members and lets them vote."""
+    """The task that trains members and lets them vote."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -161,8 +161,7 @@ class Pipeline:
         self._gather()
 
     def _groups(self, there: Collection[int]) -> Iterator[Task]:
-        """Members that are trained together, but groups that are there. Which go together follows from the config
-        alone, so that a run that was stopped ends as it would have without."""
+        """Groups still to train. They follow from the config alone, so a stopped run ends with the same votes."""
         training = self.run.config.training
         for start in range(0, training.members, training.together):
             group = range(start, min(start + training.together, training.members))
@@ -222,7 +221,7 @@ class Pipeline:
         self._write("votes", **arrays | {"labels": self.inputs.dataset.test_labels})
 
     def _check_quorum(self, held: list[int], left_out: list[int]) -> None:
-        """See that those who vote can certify something."""
+        """Check that enough members are left for the kind of certificate."""
         advice = "start a run with a lower training.learning_rate"
         if not held:
             raise RunError(f"every member diverged: {advice}")

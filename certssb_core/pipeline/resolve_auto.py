@@ -113,13 +113,13 @@ def with_together(config: RunConfig, images: np.ndarray, classes: int) -> RunCon
 
 
 def group_size(members: int, memory: int, each: int) -> int:
-    """Members per group: no more than the memory holds at ``each`` bytes, and in the last group few less."""
+    """Members per group: at most what the memory holds at ``each`` bytes, the groups as equal as possible."""
     groups = ceil(members / min(max(memory // each, 1), MOST_TOGETHER))
     return ceil(members / groups)
 
 
 def resolve_denoiser(run: Run, *, channels: int, side: int) -> None:
-    """See that there is a denoiser where one is asked for, and write beside the config which one it is, by its weights.
+    """Check the denoiser that the config names, and record the sha256 of its weights in ``denoiser.json``.
 
     Raises:
         RunError: there is none, it does not know such images or so much noise, or it is not the one the run began with.

@@ -48,7 +48,7 @@ SURROGATES = (-3, -4)
 """Member numbers that seed the attacker's own models, on clean data."""
 
 AIMED = 256
-"""At most so many triggered training images that crafted poisons work on."""
+"""Maximum number of triggered training images that poisons are crafted against."""
 
 SEARCH_PIXELS = 64 * 28 * 28
 """Pixels of the images that the σ* search holds at once (times its draws): 64 of MNIST, one at 224×224."""
@@ -168,8 +168,8 @@ def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[flo
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of a member: its ``accuracy`` on clean test images under the run's test noise, None where it is
-    left out; and in words every attempt that ``diverged``."""
+    """The outcome of training a member: its ``accuracy`` on clean test images under the run's test noise, None where
+    it is left out; and a sentence for every attempt that ``diverged``."""
 
     accuracy: float | None
     diverged: tuple[str, ...] = ()
@@ -289,7 +289,7 @@ def cast_votes(
 
 
 def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, sigma: torch.Tensor) -> dict[int, Ballot]:
-    """What every member answers about a test set under its own noise of level ``sigma`` ``(n,)``."""
+    """Let every member vote on a test set under its own noise of level ``sigma`` ``(n,)``."""
     images = context.before_noise[which]
 
     def seen(member: int) -> torch.Tensor:
@@ -313,7 +313,7 @@ def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, si
 
 
 def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The noise at which test inputs are voted on: always one level for all, and σ*_x where the run has it."""
+    """The noise levels at which members vote on test inputs: one level for all, and σ*_x where the run has it."""
     levels = {"uniform": torch.full_like(sigma, config.noise.level)}
     if config.noise.searches_test:
         levels["sample-specific"] = sigma
@@ -321,5 +321,5 @@ def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tenso
 
 
 def candidate_levels(config: RunConfig, sigma: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Every candidate σ in turn, as one level per input, like ``sigma`` ``(n,)``."""
+    """Yield every candidate σ as one level per input, shaped like ``sigma`` ``(n,)``."""
     return (torch.full_like(sigma, candidate) for candidate in config.noise.test_candidates)

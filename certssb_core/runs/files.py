@@ -1,4 +1,4 @@
-"""Writing that survives a kill: a file is either the old one or the new one, never half of it."""
+"""Write files so that a kill leaves either the old file or the new one, never half of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from certssb_core.errors import NameTakenError, RunError
 from certssb_core.runs import server_limits
 
 CAPSULE = "capsule.json"
-"""Lies in the folder of a run that came as a capsule: what a capsule leaves out is not missing there."""
+"""Marks a run that came as a capsule: files that capsules leave out are not missing there."""
 
 INSPECTION = "inspection.json"
 """In a capsule: the soundness inspector's checklist, as it was when the capsule was exported."""
@@ -138,7 +138,7 @@ def seal(values: dict[str, Any]) -> str:
 
 
 def result_path(stem: str, name: str, runs_dir: Path) -> Path:
-    """Where a measurement's result lies: beside its runs."""
+    """The file of a measurement's result, beside its runs."""
     return runs_dir / f"{stem}-{name}.json"
 
 

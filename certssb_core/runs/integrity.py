@@ -1,4 +1,4 @@
-"""Files that are not what was written: found before a number is read from them, and made again where that is possible.
+"""Find files that changed since they were written, before a number is read from them, and remove them to be remade.
 
 While a run is at work its log notes the sha256 of every result as it is written; when it has finished, its manifest
 holds them. Nothing here trains or votes.
@@ -12,7 +12,7 @@ from certssb_core.runs.files import CAPSULE
 from certssb_core.runs.run import Run
 
 NUMBERS = ("config.json", "votes.safetensors", "sigma.safetensors", "certificates.csv", "metrics.json")
-"""What every number that a run shows comes from."""
+"""The files that every number shown of a run comes from."""
 
 REMADE = "store.sqlite"
 """Made anew where a run came as a capsule; its entries have a hash of their own, which verification checks."""
@@ -43,7 +43,7 @@ def mend(run: Run) -> None:
 
 
 def check(run: Run, *names: str) -> None:
-    """See that files of a finished run are those that its manifest names; all of them, where none is named.
+    """Check files of a finished run against its manifest: those named, or all of them.
 
     Raises:
         RunError: one is missing or another; no number in it can be trusted.

@@ -1,4 +1,4 @@
-"""What whoever starts a server allows its visitors: set by environment variables, and read nowhere but here.
+"""Server limits, from environment variables, which are read only here.
 
     CERTSSB_READ_ONLY=1          nothing is launched, changed, deleted or written
     CERTSSB_MAX_RUNS=2           workers of runs at once in one folder, and of studies
@@ -8,8 +8,8 @@
     CERTSSB_DOWNLOADS=0          a dataset that is not there is missing; nothing is fetched
     CERTSSB_QUERY_INSERT=1       a query stores its certificate, so that later images in the ball get its answer
 
-Processes that a server starts inherit them. They bind every way to start, change or write something: the functions
-that do it ask here, so a page that forgot to hide a button changes nothing.
+Processes that a server starts inherit them. Every function that starts, changes or writes something checks them here,
+so a button that a page forgot to hide does nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ READ_ONLY = "This dashboard is read-only: nothing can be started, changed or del
 
 
 class Limits(Group):
-    """Without any of them a person alone on a machine may do everything."""
+    """The limits of a server; by default nothing is limited."""
 
     read_only: bool = Field(False, description="Nothing is launched, changed, deleted or written.")
     max_runs: int | None = Field(None, ge=1, le=256, description="Workers of runs at once, and of studies.")
@@ -45,7 +45,7 @@ class Limits(Group):
 
     @property
     def costs(self) -> bool:
-        """Whether a launch must be forecast."""
+        """Tell whether a launch must be forecast first."""
         return (self.max_hours, self.max_memory_gib, self.max_disk_gb) != (None, None, None)
 
 
@@ -87,7 +87,7 @@ def check_writable() -> None:
 
 
 def check_cost(seconds: float, memory_bytes: float, disk_bytes: float) -> None:
-    """See whether what a launch is forecast to take is allowed.
+    """Check the forecast cost of a launch against the limits.
 
     Raises:
         RunError: it is more than whoever started this server allows.
@@ -107,7 +107,7 @@ def check_cost(seconds: float, memory_bytes: float, disk_bytes: float) -> None:
 
 @contextmanager
 def a_place_at_work(folder: Path) -> Iterator[None]:
-    """Hold one of the places that ``folder`` has for workers; let go of by the system if the process is killed.
+    """Hold one of the places that ``folder`` has for workers; the system frees it when the process ends.
 
     Raises:
         RunError: all are taken.

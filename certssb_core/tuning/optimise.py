@@ -1,4 +1,4 @@
-"""Making a study's trials: propose settings, let a run try them, tell Optuna what came of it."""
+"""Make a study's trials: propose settings, make a run with them, report its values to Optuna."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from certssb_core.tuning import ranges
 from certssb_core.tuning.study import OBJECTIVES, Study, StudyConfig, trial_name
 
 FAILURES_IN_A_ROW = 3
-"""After so many a study stops: what makes them fail will make the next one fail, too."""
+"""A study stops after this many: the next one would most likely fail, too."""
 FEWEST_FOR_IMPORTANCE = 4
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -67,7 +67,7 @@ def distributions(config: StudyConfig) -> dict[str, BaseDistribution]:
 
 
 def importance(study: Study) -> pd.DataFrame:
-    """How much of an objective's variance over the trials each setting explains (fANOVA).
+    """Share of each objective's variance over the trials that each setting explains (fANOVA).
 
     Returns:
         Columns ``objective, setting, share`` (in [0, 1], summing to 1 per objective); no rows for fewer than
@@ -158,7 +158,7 @@ def _proposed(study: Study, earlier: Sequence[FrozenTrial]) -> FrozenTrial:
 
 
 def _tried(study: Study, name: str, number: int, settings: dict[str, Any]) -> tuple[float, ...]:
-    """Take the trial's run to its end, whether it is new, was interrupted, is at work or has finished."""
+    """Finish the trial's run, from whatever state it is in, and read its objectives."""
     try:
         config = ranges.applied(study.config.base, settings)
         config = config.model_copy(update={"title": _title(study, number, settings)})

@@ -1,4 +1,4 @@
-"""What a study varies: for each setting of the configuration an interval or a list of choices."""
+"""The settings that a study varies, each over an interval or a list of choices."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ Range = Interval | Choices
 
 
 def tunable() -> dict[str, Kind]:
-    """The settings that a study can vary, by their dotted names, and what their values are."""
+    """The settings that a study can vary: their dotted names and the kind of their values."""
     kinds: dict[str, Kind] = {}
     for key in flatten(RunConfig()):
         if key in _NOT_VARIED:
@@ -112,13 +112,13 @@ def parse(text: str) -> tuple[str, Range]:
 
 
 def problem(error: ValueError) -> str:
-    """What is wrong with a range, from the error that making it raised."""
+    """The message of an error that a range raised."""
     message = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
     return message.removeprefix("Value error, ")
 
 
 def check(ranges: dict[str, Range], base: RunConfig) -> None:
-    """Whether every end and choice can occur: the setting accepts it, beside some ends of the other ranges.
+    """Check that every end and choice can occur together with some ends of the other ranges.
 
     Raises:
         ConfigError: a setting cannot be varied, or accepts no such value.

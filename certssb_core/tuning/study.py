@@ -1,4 +1,4 @@
-"""A study: what is varied, how far it has come, and the trials it has made.
+"""A study: a search over settings, whose trials are runs.
 
     .studies/NAME/study.json     the validated description
     .studies/NAME/journal.log    Optuna's own journal of the trials; any Optuna tool reads it
@@ -25,13 +25,13 @@ from certssb_core.config.schema import Group, RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.runs import files, server_limits
 from certssb_core.runs.job import Job
+from certssb_core.runs.makers import STUDIES
 from certssb_core.runs.run import State, Status, default_runs_dir, place, under_free_name
 from certssb_core.tuning.ranges import Range, check
 
 if TYPE_CHECKING:
     import optuna
 
-FOLDER = ".studies"
 _TRIAL_STATES: dict[str, State] = {"RUNNING": "running", "COMPLETE": "done", "FAIL": "failed"}
 
 
@@ -112,7 +112,7 @@ def describe(**values: Any) -> StudyConfig:
 
 @dataclass(frozen=True)
 class Trial:
-    """One proposal and what became of it; ``values`` are there once its run has finished."""
+    """One proposal and its outcome; ``values`` are there once its run has finished."""
 
     number: int
     run: str
@@ -136,8 +136,8 @@ class Study(Job):
         """
         runs_dir = runs_dir or default_runs_dir()
         if name is None:
-            return under_free_name("study", runs_dir / FOLDER, lambda free: cls.create(config, free, runs_dir))
-        path = place(name, runs_dir / FOLDER)
+            return under_free_name("study", runs_dir / STUDIES, lambda free: cls.create(config, free, runs_dir))
+        path = place(name, runs_dir / STUDIES)
         config = config.model_copy(update={"base": config.base.with_full_paths()})
         place(trial_name(name, config.trials), runs_dir)
         if any(runs_dir.glob(f"{name}-[0-9][0-9][0-9]*")):
@@ -153,7 +153,7 @@ class Study(Job):
         Raises:
             RunError: there is none.
         """
-        path = place(name, (runs_dir or default_runs_dir()) / FOLDER)
+        path = place(name, (runs_dir or default_runs_dir()) / STUDIES)
         if not (path / "study.json").is_file():
             raise RunError(f"no study {name!r} in {path.parent}/; `study` lists them")
         return cls(path)
@@ -161,7 +161,7 @@ class Study(Job):
     @classmethod
     def all(cls, runs_dir: Path | None = None) -> list[Study]:
         """All studies of a folder of runs, newest first."""
-        found = [path.parent for path in ((runs_dir or default_runs_dir()) / FOLDER).glob("*/study.json")]
+        found = [path.parent for path in ((runs_dir or default_runs_dir()) / STUDIES).glob("*/study.json")]
         return [cls(path) for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
 
     @property
@@ -185,7 +185,7 @@ class Study(Job):
             raise ConfigError(f"{self.path / 'study.json'} is no study's description: {error}") from None
 
     def remaining(self) -> dict[RunConfig, int]:
-        """How many trials are left to be made, of what they share."""
+        """Number of trials still to run, under the config that they share."""
         return {self.config.base: self.config.trials - self.status().done}
 
     def make_ready(self) -> None:
@@ -260,7 +260,7 @@ class Study(Job):
 
 
 def require_optuna() -> None:
-    """Say in words that the optional package is not there.
+    """Check that Optuna is installed.
 
     Raises:
         RunError: Optuna is not installed.
@@ -296,7 +296,7 @@ def table(study: Study, trials: list[Trial]) -> pd.DataFrame:
 
 
 def pareto(made: pd.DataFrame, objectives: tuple[str, ...]) -> np.ndarray:
-    """Which rows no other row dominates: is better in one objective and at least as good in all. Shape ``(n,)``."""
+    """Mark the rows ``(n,)`` that no other dominates, i.e. beats in one objective and equals or beats in all."""
     signs = np.array([1.0 if OBJECTIVES[name].maximise else -1.0 for name in objectives])
     values = made[list(objectives)].to_numpy(float) * signs  # (n, k), more is better
     as_good = (values[:, None] >= values[None, :]).all(axis=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from certssb_core.config.presets import PRESETS
@@ -19,6 +21,7 @@ from certssb_core.jobs.forecast import (
     write_calibration,
 )
 from certssb_core.runs import files
+from certssb_core.runs.makers import makers
 from certssb_core.runs.run import Run
 
 MEASURED = {"data": 1.0, "undefended": 10.0, "sigma": 20.0, "members": 100.0, "votes": 2.0, "store": 3.0}
@@ -178,3 +181,23 @@ def test_several_runs_take_their_sum_and_the_memory_of_the_largest(tmp_path, mon
     assert (found.peak_memory_bytes, found.disk_bytes) == (900, 200)
     assert cost.total({one: 1, PRESETS["digits"]: 1}, tmp_path) is None
     assert cost.total({}, tmp_path).seconds == 0
+
+
+def test_runs_of_studies_and_measurements_are_no_source(measured, tmp_path):
+    """A trial, and a run that a measurement made; one that was there before and was only taken up stays a source."""
+    shutil.copytree(measured.path, tmp_path / "sweep-001")
+    (tmp_path / ".studies" / "sweep").mkdir(parents=True)
+    folder = tmp_path / ".measurements" / "compare-all"
+    folder.mkdir(parents=True)
+    files.write_json(folder / "measurement.json", {"runs": {"measured": {}, "made": {}}})
+    (folder / "events.jsonl").write_text('{"time": "2999-01-01T00:00:00.000+00:00", "kind": "asked"}\n')
+    shutil.copytree(measured.path, tmp_path / "made")
+    (tmp_path / "made" / "events.jsonl").write_text(
+        '{"time": "2999-01-02T00:00:00.000+00:00", "kind": "message"}\n'
+        '{"time": "2999-01-02T00:00:01.000+00:00", "kind": "finished"}\n'
+    )
+    assert makers(tmp_path) == {"sweep-001": "study sweep", "made": "measurement compare-all"}
+    assert from_finished_run(BASE, [Run(tmp_path / "sweep-001"), Run(tmp_path / "made")]) is None
+    assert "*measured*" in from_finished_run(BASE, Run.all(tmp_path)).basis
+    (folder / "measurement.json").write_text("[")
+    assert makers(tmp_path) == {"sweep-001": "study sweep"}

@@ -1,4 +1,4 @@
-"""Where the tasks of a run go: to processes on this machine, to its GPU, or to a Ray cluster."""
+"""Choose where the tasks of a run are computed: processes on this machine, its GPU, or a Ray cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine is, and those of this machine: one process per core on the CPU, this process on a GPU."""
+"""The engines of this machine: one process per core on the CPU, this process on a GPU."""
 
 from __future__ import annotations
 

@@ -24,15 +24,15 @@ from certssb_core.pipeline.engines.local import Task, measured, peak_memory
 from certssb_core.runs import files
 
 READ = ("config.json", "release.json", "scratch.safetensors", "sigma.safetensors", "models/*")
-"""What tasks read in a run's folder; falsification also reads ``members/shard-*``."""
+"""Files that tasks read in a run's folder; falsification also reads ``members/shard-*``."""
 RETRIES = 8
-"""How often a task is sent out again after its process or node was lost."""
+"""Number of times a task is sent again after its process or node was lost."""
 _CLEANING_SECONDS, _KNOCKING_SECONDS = 10.0, 10.0
 
 
 @dataclass(frozen=True)
 class Luggage:
-    """What a task needs of its run's folder.
+    """The files of a run's folder that its tasks read.
 
     Attributes:
         name: of all contents together; folders: to be there, empty or not.
@@ -196,7 +196,7 @@ def clean_up(token: str) -> None:
 
 
 def _knock(address: str | None) -> None:
-    """Whether anyone listens at HOST:PORT: Ray itself would ask for minutes.
+    """Check that something listens at HOST:PORT; Ray itself would try for minutes.
 
     Raises:
         OSError, ValueError: nobody does, or it is no such address.
