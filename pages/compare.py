@@ -1,4 +1,4 @@
-"""Field: what each defence certifies on the same poisoned data, against whom, and at what price."""
+"""Compare: what each defence certifies on the same poisoned data, against whom, and at what price."""
 
 import streamlit as st
 
@@ -93,14 +93,14 @@ def common_budget(result: dict, colours: dict[str, str]) -> None:
     )
 
 
-def explanations(result: dict) -> None:
+def explanations(name: str, result: dict) -> None:
     st.subheader("The systems", anchor=False)
-    for name, row in result["systems"].items():
-        system = defences.SYSTEMS[name]
+    for key, row in result["systems"].items():
+        system = defences.SYSTEMS[key]
         with st.expander(f"{system.title}: {row['setting']}", icon=":material/shield:"):
             st.markdown(f"{system.about} [arXiv {system.source}](https://arxiv.org/abs/{system.source})")
             st.markdown(f"Its certificate counts the {row['budget']}.")
-            st.markdown(f"**Condition.** {row['condition']}")
+            st.markdown(f"**Condition.** {defences.SUITES[name].condition(key)}")
 
 
 text.page_header(
@@ -117,7 +117,7 @@ if found:
     overview(result)
     own_budgets(result, colours)
     common_budget(result, colours)
-    explanations(result)
+    explanations(name, result)
 else:
     text.empty("No comparison has been made yet. Start one below, or `python -m certssb_core compare digits`.")
 measurement_panel.section("compare", found=bool(found))

@@ -51,7 +51,7 @@ def test_it_states_the_run_s_numbers_with_promise_and_condition(small_run):
 
 def test_modes_are_compared_and_the_release_s_is_labelled(small_run):
     page = Page(report([small_run], modes=["uniform", "release"], alpha=0.01))
-    assert "release, NOT A CERTIFICATE" in page.text
+    assert "original paper's code (not a certificate)" in page.text
     assert "α = 0.01" in page.text
     assert "at least 0.99" in page.text
     assert "at least 0.9." not in page.text, "the promise is of the α that was asked for, not of the run's"

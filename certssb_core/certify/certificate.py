@@ -50,8 +50,8 @@ _LEVEL_FIXED = (
     "Holds for the test input's noise level as fixed: another input, even inside the radius, has a level of its own."
 )
 _TRAINING_FIXED = (
-    "Holds for the training noise levels as fixed: an attacker who can move them through the training data is outside "
-    "the theorem."
+    "Assumes that the attacker cannot influence the noise levels σ* of the training images: one who can is outside the "
+    "theorem."
 )
 _BY_TRAINING = {"uniform": "", "sample-specific": _TRAINING_FIXED}
 _BY_TEST = {

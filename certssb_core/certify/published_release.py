@@ -12,7 +12,7 @@ from certssb_core.certify.bounds.intervals import ClassBounds, hoeffding_lower, 
 from certssb_core.certify.bounds.registry import Bound
 
 MODE = "release"
-LABEL = "release, NOT A CERTIFICATE"
+LABEL = "original paper's code (not a certificate)"
 """The mode's name wherever its numbers are shown."""
 
 COUNT = 1000

@@ -75,7 +75,7 @@ def certified_accuracy(
         figure.add_scatter(
             x=published["radius"],
             y=100 * published["share"],
-            name="public release, NOT A CERTIFICATE",
+            name="original paper's code (not a certificate)",
             mode="markers",
             marker={
                 "symbol": "diamond-open",

@@ -23,7 +23,7 @@ COLOURS: dict[str, str] = {
     "triggered": VERMILION,
     "sample-specific": SKY,
     "uniform": ORANGE,
-    "release, NOT A CERTIFICATE": GREY,
+    "original paper's code (not a certificate)": GREY,
     "published": PURPLE,
     "undefended": GREY,
     "disjoint": SKY,

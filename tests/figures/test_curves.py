@@ -34,7 +34,7 @@ def test_published_points_are_marked_as_no_certificate(table):
     published = pd.DataFrame({"radius": [0.0, 0.25], "share": [0.999, 0.994]})
     figure = curves.certified_accuracy(table, colours={"run": "#123456"}, published=published, at=0.5)
     points = figure.data[-1]
-    assert "NOT A CERTIFICATE" in points.name
+    assert "not a certificate" in points.name
     assert list(points.y) == pytest.approx([99.9, 99.4])
     assert {shape.x0 for shape in figure.layout.shapes} == {0.5}
 

@@ -109,18 +109,18 @@ def test_the_three_modes_are_one_click_apart_and_release_is_labelled(page, finis
     page.run()
     assert "NOT A CERTIFICATE" not in texts(page)
     choose_modes(page, "uniform", "sample-specific", "release")
-    assert "release, NOT A CERTIFICATE **" in texts(page), "in the summary"
-    assert "**Test radius of release, NOT A CERTIFICATE.** NOT A CERTIFICATE." in texts(page)
+    assert "original paper's code (not a certificate) **" in texts(page), "in the summary"
+    assert "**Test radius of original paper's code (not a certificate).** NOT A CERTIFICATE." in texts(page)
     columns = {str(column) for frame in page.dataframe for column in frame.value.columns}
-    assert "release, NOT A CERTIFICATE" in columns
+    assert "original paper's code (not a certificate)" in columns
     assert "release" not in columns
     series = {name for frame in page.dataframe if "series" in frame.value for name in frame.value["series"]}
-    assert "release, NOT A CERTIFICATE" in series
+    assert "original paper's code (not a certificate)" in series
     assert "release" not in series
 
 
 def test_a_pasted_link_to_the_release_s_mode_says_what_it_is(page, finished_run):
-    page.query_params["modes"] = ["uniform", "release, NOT A CERTIFICATE"]
+    page.query_params["modes"] = ["uniform", "original paper's code (not a certificate)"]
     page.run()
     assert not page.exception
     assert page.session_state["modes"] == ["uniform", "release"]
@@ -140,11 +140,12 @@ def test_every_choice_has_its_checklist(page, finished_run):
     page.run()
     found = inspection.counts(inspection.inspect(finished_run))
     assert found["red"] == 0
-    summary = f"sample-specific: {found['amber']} amber, {found['green']} green"
+    caveats = "caveat" if found["amber"] == 1 else "caveats"
+    summary = f"sample-specific: {found['amber']} {caveats}, {found['green']} checks pass"
     assert summary in [box.label for box in page.expander]
     assert "**Choice of the class.**" in texts(page)
     choose_modes(page, "release")
-    assert any("release, NOT A CERTIFICATE: 5 red" in box.label for box in page.expander)
+    assert any("original paper's code (not a certificate): 5 checks fail" in box.label for box in page.expander)
     assert "α is not split" in texts(page)
 
 
@@ -154,7 +155,7 @@ def test_the_steps_end_at_the_certificate_of_the_bound_chosen(page, finished_run
     choose_modes(page, "release")
     (steps,) = [frame.value for frame in page.dataframe if "step" in frame.value]
     assert steps["mean_radius"].iloc[-1] == pytest.approx(finished_run.metrics["clean"]["average_certified_radius"])
-    assert steps["step"].iloc[0] == "release, NOT A CERTIFICATE"
+    assert steps["step"].iloc[0] == "original paper's code (not a certificate)"
 
 
 def test_what_an_attack_found_is_told_or_that_there_was_none(page, finished_run):

@@ -64,7 +64,7 @@ def test_nonsense_in_the_url_is_not_believed(page, finished_run, key, value):
 def test_an_image_without_a_kept_ascent_says_which_have_one(page, finished_run):
     page.run()
     page.number_input(key="index").set_value(1).run()
-    assert "kept no ascent of this image" in page.info[0].value
+    assert "No curve was saved for this image" in page.info[0].value
     assert "0, 3, 6, 9" in page.info[0].value
     next(button for button in page.button if button.label == "Open image 0").click().run()
     assert "The ascent took 6 steps" in texts(page)

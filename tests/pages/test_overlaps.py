@@ -67,7 +67,7 @@ def test_an_input_that_was_not_stored_has_no_picture(page, finished_run):
     table = finished_run.certificates()
     page.number_input(key="ball").set_value(int(table.index[table["store_case"] == "none"][0])).run()
     assert not page.exception
-    assert "no such pair" in page.info[0].value
+    assert "has no ball" in page.info[0].value
 
 
 def test_a_torn_store_is_told_in_a_sentence(finished_run):
@@ -98,7 +98,7 @@ def test_the_store_is_asked_about_an_image_and_its_ball_opened(page, finished_ru
     with Store.open(finished_run.store_path) as store:
         image = run_files.inputs(finished_run).dataset.test_images[stored["index"]]
         assert store.query(image.ravel()).ball == ball
-    next(button for button in page.button if button.label == f"Open ball {ball} below").click().run()
+    next(button for button in page.button if button.label == f"Open ball {ball} above").click().run()
     assert not page.exception
     assert page.number_input(key="ball").value == ball
 

@@ -153,7 +153,7 @@ def test_duplicate_fills_the_form_with_the_settings_of_a_run(page, finished_run,
 def test_delete_and_rename_ask_first(page, finished_run):
     page.run()
     page.button(key="delete-finished").click().run()
-    assert "go for ever" in " ".join(element.value for element in page.markdown)
+    assert "deleted permanently" in " ".join(element.value for element in page.markdown)
     page.button(key="rename-finished").click().run()
     assert page.text_input(key="new-name").value == "finished"
     assert not page.exception

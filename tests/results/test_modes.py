@@ -49,7 +49,7 @@ def test_release_promises_nothing_and_is_labelled(small_run):
     promise = certification.promise(small_run.config, "release")
     assert all("NOT A CERTIFICATE" in words for words in (promise.test_radius, promise.joint_budget))
     assert "None under which it holds" in promise.condition
-    assert certification.label("release") == "release, NOT A CERTIFICATE"
+    assert certification.label("release") == "original paper's code (not a certificate)"
     assert certification.label("uniform") == "uniform"
 
 
@@ -79,10 +79,10 @@ def test_a_uniform_run_s_release_mode_keeps_its_sigma(run_votes):
 def test_the_command_line_labels_it(small_run):
     result = CliRunner().invoke(app, ["certify", str(small_run.path), "--mode", "release"])
     assert result.exit_code == 0
-    assert result.output.startswith("mode release, NOT A CERTIFICATE")
+    assert result.output.startswith("mode original paper's code (not a certificate)")
     assert "Promise: NOT A CERTIFICATE" in result.output
     assert "other count" in result.output
     read = json.loads(CliRunner().invoke(app, ["certify", str(small_run.path), "--mode", "release", "--json"]).output)
-    assert read["mode"] == "release, NOT A CERTIFICATE"
+    assert read["mode"] == "original paper's code (not a certificate)"
     assert (read["count"], read["members"]) == (1000, 12)
     assert len(read["attribution"]) == 5

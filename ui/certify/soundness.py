@@ -17,6 +17,11 @@ MARKS = {
     "amber": ":orange[:material/error: **Amber**]",
     "green": ":green[:material/check_circle: **Green**]",
 }
+WORDS = {
+    "red": ("check fails", "checks fail"),
+    "amber": ("caveat", "caveats"),
+    "green": ("check passes", "checks pass"),
+}
 COLUMNS = {
     "step": "step",
     "mean_radius": st.column_config.NumberColumn("mean radius", format="%.4f", help="L2 pixel units; 0 where wrong"),
@@ -34,7 +39,9 @@ def checklist(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
     st.subheader("What they rest on", anchor=False)
     for choice in chosen:
         findings = tables.findings(choice.run, choice.mode, bound, alpha)
-        summary = ", ".join(f"{count} {colour}" for colour, count in counts(findings).items() if count)
+        summary = ", ".join(
+            f"{count} {WORDS[colour][count > 1]}" for colour, count in counts(findings).items() if count
+        )
         with st.expander(f"{choice.name}: {summary}", icon=":material/fact_check:", expanded=len(chosen) == 1):
             for colour, mark in MARKS.items():
                 for finding in findings:
@@ -81,7 +88,7 @@ def attribution(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
         first, last = table["mean_radius"].iloc[[0, -1]]
         st.markdown(
             f"**{run.name}**, clean test images: the release's arithmetic states a mean radius of **{first:.3f}**, "
-            f"which is {published_release.LABEL.partition(', ')[2]}; "
+            "which is not a certificate; "
             f"corrected step by step, **{last:.3f}** are certified."
         )
         st.dataframe(table, hide_index=True, column_config=COLUMNS, column_order=list(COLUMNS))

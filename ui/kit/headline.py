@@ -37,7 +37,7 @@ def show(run: Run) -> None:
     )
     _share(
         columns[3],
-        "Right under trigger",
+        "Still correct with the trigger",
         triggered["empirical_robust_accuracy"],
         triggered["n"],
         "Empirical robust accuracy: triggered images still predicted as their true class.",

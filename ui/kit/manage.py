@@ -64,7 +64,7 @@ def _rename(run: Run) -> None:
 
 
 def _delete(job: Job, kind: str, stays: str) -> None:
-    st.markdown(f"**{job.name}** and all its files, {job.size() / 1e6:.1f} MB, go for ever. {stays}")
+    st.markdown(f"**{job.name}** and all its files, {job.size() / 1e6:.1f} MB, will be deleted permanently. {stays}")
     if st.button("Delete for ever", key="delete-now", type="primary", icon=":material/delete_forever:"):
         try:
             job.delete()

@@ -84,7 +84,7 @@ def _curve(run: Run, name: str, index: int) -> None:
     if found is None:
         kept = [int(number) for number in core.with_ascent(sigma, name)]
         text.empty(
-            f"The run kept no ascent of this image. It kept those of {len(kept)} {SET_NAMES[name]} images: "
+            f"No curve was saved for this image. There are curves of {len(kept)} {SET_NAMES[name]} images: "
             + (", ".join(map(str, kept[:20])) + (" …" if len(kept) > 20 else "") or "none")
         )
         if kept:

@@ -47,7 +47,7 @@ def section(run: Run) -> None:
                 "Nobody votes any more: within the ball this is the answer for ever."
             )
             ball = int(first["position"])
-            st.button(f"Open ball {ball} below", on_click=one_pair.show, args=(ball,), icon=":material/join_inner:")
+            st.button(f"Open ball {ball} above", on_click=one_pair.show, args=(ball,), icon=":material/join_inner:")
         else:
             st.markdown(
                 "**No ball holds this image**, so the members vote, and their certificate would become a new ball."

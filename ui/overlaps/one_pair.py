@@ -48,9 +48,7 @@ def view(run: Run, ball: int, other: int | None = None) -> None:
     found = core.pair(balls, ledger, ball, other)
     if found is None:
         entry = ledger.iloc[ball]
-        text.empty(
-            f"There is no such pair: {entry['input']} ({pairs.CASES[entry['case']]}) or the other is not a stored ball."
-        )
+        text.empty(f"{entry['input'].capitalize()} or the other input was not certified, so it has no ball.")
         return
     colours = (
         theme.SKY,

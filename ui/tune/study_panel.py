@@ -114,7 +114,7 @@ def _range(key: str, base: RunConfig) -> ranges.Range | str:
         end = columns[1].number_input(f"{title} to", value=high, key=f"to.{key}", **common)
         with columns[2]:
             st.space("small")
-            log = st.toggle("evenly in the logarithm", key=f"log.{key}", bind="query-params")
+            log = st.toggle("log scale", key=f"log.{key}", bind="query-params")
         return ranges.Interval(low=start, high=end, log=log)
     except ValueError as error:
         return f"{title}: {ranges.problem(error)}"
