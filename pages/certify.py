@@ -8,7 +8,7 @@ from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves, theme
 from certssb_core.results import certification, comparison
 from ui.certify import certificate_charts, soundness
-from ui.kit import charts, conditions, controls, run_files, tables, text, view_as_code
+from ui.kit import charts, conditions, controls, headline, run_files, tables, text, view_as_code
 
 FORMULAS = r"""
 **Test radius** $\sigma_x \cdot$ margin, where margin =
@@ -102,6 +102,9 @@ conditions.warn_of_weak_attacks(chosen)
 for kind in CERTIFICATES.values():
     if of_kind := [choice for choice in chosen if run_files.run_votes(choice.run).kind == kind]:
         accuracy(kind, of_kind, colours)
+own = [choice.run for choice in chosen if choice.mode == choice.run.config.noise.test_map]
+for run in {run.name: run for run in own}.values():
+    headline.after_store(run)
 bound, alpha = st.session_state["bound"], st.session_state["alpha"]
 conditions.promises(chosen, alpha)
 soundness.checklist(chosen, bound, alpha)

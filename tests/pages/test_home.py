@@ -31,6 +31,7 @@ def test_the_finished_run_is_the_headline(machine, finished_run):
     assert shown["Clean accuracy"] == f"{clean['accuracy']:.1%}"
     assert shown["Mean certified radius"] == f"{clean['average_certified_radius']:.2f}"
     assert any("Condition" in part.value for part in app.markdown)
+    assert any("As the store answers: clean accuracy" in part.value for part in app.caption)
 
 
 def test_the_shipped_run_comes_before_a_newer_one(machine, runs_dir, finished_run):

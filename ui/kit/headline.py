@@ -9,7 +9,7 @@ from certssb_core.certify.metrics import wilson_interval
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import caveats
 from certssb_core.runs.run import Run
-from ui.kit import run_files
+from ui.kit import run_files, tables
 
 
 def show(run: Run) -> None:
@@ -44,18 +44,24 @@ def show(run: Run) -> None:
     )
     for caveat in caveats(metrics):
         st.warning(caveat, icon=":material/warning:")
-    if after := metrics.get("after_store"):
-        st.caption(
-            f"By the members' certificates, before the store. As the store answers: clean accuracy "
-            f"{after['clean']['accuracy']:.1%}, mean radius {after['clean']['average_certified_radius']:.2f}, attack "
-            f"success {after['triggered']['attack_success_rate']:.1%}, right under trigger "
-            f"{after['triggered']['empirical_robust_accuracy']:.1%}."
-        )
+    after_store(run)
     promise = certification.promise(run.config, run.config.noise.test_map)
     with st.expander("What these numbers promise", icon=":material/gavel:"):
         st.markdown(
             f"**Test radius.** {promise.test_radius}\n\n**Joint budget.** {promise.joint_budget}\n\n"
             f"**Condition.** {promise.condition}"
+        )
+
+
+def after_store(run: Run) -> None:
+    """Say the same figures as the store answers: it trims radii and aligns answers with earlier balls."""
+    if after := tables.after_store(run):
+        st.caption(
+            f"**{run.name}**: these figures are of the members' certificates, before the store. As the store answers: "
+            f"clean accuracy {after['clean']['accuracy']:.1%}, mean radius "
+            f"{after['clean']['average_certified_radius']:.2f}, attack success "
+            f"{after['triggered']['attack_success_rate']:.1%}, right under trigger "
+            f"{after['triggered']['empirical_robust_accuracy']:.1%}."
         )
 
 

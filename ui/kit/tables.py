@@ -75,6 +75,15 @@ def facts(run: Run) -> dict[str, Fact]:
     )
 
 
+@of_table("certificates.csv")
+def after_store(run: Run) -> dict[str, Any] | None:
+    """The run's metrics as its store answers; None where it has none. Also of runs that did not record them."""
+    certificates = run_files.certificates(run)
+    if "store_radius" not in certificates:
+        return None
+    return certification.assess(run_files.run_votes(run), certification.after_store(certificates))
+
+
 @of_table("votes.safetensors")
 def certified(run: Run, mode: str, bound: str, alpha: float) -> pd.DataFrame:
     """Certificates from the stored votes; no model is touched."""
