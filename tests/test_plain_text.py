@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
+from certssb_core import cli
 from certssb_core.cli import app
 from certssb_core.figures import attack, sigma, votes
 from certssb_core.figures.images import gallery
@@ -141,3 +144,18 @@ def test_a_strangers_title_is_text_on_a_page(stranger):
         "text",
         "text_special",
     }
+
+
+def test_commands_print_through_the_function_that_cleans_text():
+    """A bare ``print`` in a command could send a stranger's escape codes; common.py holds the two that clean first."""
+    bare = [
+        path.name
+        for path in sorted(Path(cli.__file__).parent.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if called(node) == "print"
+    ]
+    assert bare == ["common.py", "common.py"]
+
+
+def called(node: ast.AST) -> str:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""

@@ -42,7 +42,7 @@ from certssb_core.pipeline.context import (
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
-from certssb_core.smoothing.sigma_search import Ascent, Search, ascend, leading_class, radius_curve
+from certssb_core.smoothing.sigma_search import Search, SearchResult, ascend, leading_class, radius_curve
 
 SURROGATES = (-3, -4)
 """Member numbers that seed the attacker's own models, on clean data."""
@@ -126,7 +126,7 @@ def search_sigma(path: Path, which: str, start: int, stop: int) -> dict[str, np.
     }
 
 
-def searched(context: RunContext, base: nn.Module, which: str, start: int, stop: int) -> Ascent:
+def searched(context: RunContext, base: nn.Module, which: str, start: int, stop: int) -> SearchResult:
     """Find σ* of images ``start`` to ``stop`` of a set on the base classifier."""
     images = context.before_noise[which][start:stop]
     search = search_settings(context.config, int(context.tensors["classes"]))

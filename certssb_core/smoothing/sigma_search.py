@@ -12,8 +12,8 @@ from certssb_core.smoothing.seeds import standard_normal
 
 
 @dataclass(frozen=True)
-class Ascent:
-    """σ* of n images, and the path of the search.
+class SearchResult:
+    """σ* of n images, and the path that the search took.
 
     Attributes:
         sigma: ``(n,)`` float64, within [sigma_min, sigma_max].
@@ -111,8 +111,10 @@ class Search:
     p_cap: float
 
 
-def ascend(network: nn.Module, images: torch.Tensor, search: Search, *, seed: int, batch_size: int = 64) -> Ascent:
-    """Maximise r(x, σ) over σ for every image: a look at a coarse grid, then Adam ascent on log σ.
+def ascend(
+    network: nn.Module, images: torch.Tensor, search: Search, *, seed: int, batch_size: int = 64
+) -> SearchResult:
+    """Maximise r(x, σ) over σ for every image: the best of a coarse grid, then Adam ascent on log σ.
 
     The grid finds the right hill (r can have several), the ascent its top. Every step takes fresh draws, common
     to all images; the step size falls to zero along a cosine, and the answer is the mean of log σ over the last
@@ -127,22 +129,22 @@ def ascend(network: nn.Module, images: torch.Tensor, search: Search, *, seed: in
     """
     network.requires_grad_(False)
     parts = [_ascend_batch(network, batch, search, seed) for batch in images.split(batch_size)]
-    return Ascent(
+    return SearchResult(
         sigma=torch.cat([part.sigma for part in parts]),
         path_sigma=torch.cat([part.path_sigma for part in parts]),
         path_radius=torch.cat([part.path_radius for part in parts]),
     )
 
 
-def _ascend_batch(network: nn.Module, images: torch.Tensor, search: Search, seed: int) -> Ascent:
+def _ascend_batch(network: nn.Module, images: torch.Tensor, search: Search, seed: int) -> SearchResult:
     n = len(images)
     anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=seed)
     start = torch.full((n,), search.sigma, dtype=torch.float64, device=images.device)
     grid = torch.from_numpy(np.geomspace(search.low, search.high, search.candidates))
     points = torch.cat([start[:1].cpu(), grid]).to(images.device)
-    looks = radius_curve(network, images, points, anchor=anchor, draws=search.draws, p_cap=search.p_cap, seed=seed)
-    log_sigma = points[looks.argmax(1)].log().requires_grad_(True)
-    path_sigma, path_radius = [start], [looks[:, 0]]
+    grid_radii = radius_curve(network, images, points, anchor=anchor, draws=search.draws, p_cap=search.p_cap, seed=seed)
+    log_sigma = points[grid_radii.argmax(1)].log().requires_grad_(True)
+    path_sigma, path_radius = [start], [grid_radii[:, 0]]
 
     optimiser = torch.optim.Adam([log_sigma], lr=search.step, betas=(0.8, 0.95), maximize=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(search.iterations, 1))
@@ -160,7 +162,7 @@ def _ascend_batch(network: nn.Module, images: torch.Tensor, search: Search, seed
     path = torch.stack(path_sigma, dim=1)  # (n, 1 + T)
     last = max(1, search.iterations // 4) if search.iterations else 0
     sigma = path[:, -last:].log().mean(1).exp() if last else log_sigma.detach().exp()
-    return Ascent(sigma=sigma, path_sigma=path, path_radius=torch.stack(path_radius, dim=1))
+    return SearchResult(sigma=sigma, path_sigma=path, path_radius=torch.stack(path_radius, dim=1))
 
 
 @torch.no_grad()
