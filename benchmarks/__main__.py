@@ -20,7 +20,7 @@ from benchmarks import costs, record, scaling, start, store, training
 
 
 def sigma_table(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Of benchmarks/sigma.py's result."""
+    """Lay out the result of benchmarks/sigma.py."""
     rows = []
     for name, found in facts["results"].items():
         took = f", {found['ms_per_image']:.1f} ms an image" if "ms_per_image" in found else ""

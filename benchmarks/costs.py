@@ -1,4 +1,4 @@
-"""What 1,000 members of each preset cost on this machine, from rates measured here.
+"""Cost of 1,000 members of each preset on this machine, from rates measured here.
 
     python -m benchmarks.costs [PRESET …]        (MNIST and CIFAR-10 under CERTSSB_DATA)
 
@@ -49,7 +49,7 @@ def measure(names: tuple[str, ...] = STANDING_FOR_ALL) -> dict[str, Any]:
 
 
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was measured and how much of it, in words."""
+    """Lay out the measured costs, in words."""
 
     def words(one: dict[str, Any]) -> str:
         if "seconds" not in one:

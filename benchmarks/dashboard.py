@@ -1,4 +1,4 @@
-"""How fast the dashboard is: the real server, a real Chromium, every page's first paint and the reruns of its sliders.
+"""Time the dashboard: the real server, a real Chromium, every page's first paint and the reruns of its sliders.
 
     python -m benchmarks.dashboard [--runs 50]                  (needs playwright, a Chromium and Linux)
 

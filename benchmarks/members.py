@@ -1,4 +1,4 @@
-"""What members certify, run beside run, at equal M and α.
+"""Compare what members certify, run beside run, at equal M and α.
 
     python -m benchmarks.members NAME RUN [RUN …] [--members 1000,10000]
 
@@ -28,7 +28,7 @@ HARD = [name for name, bound in BOUNDS.items() if bound.vote != "softmax"]
 
 
 def first(found: RunVotes, members: int) -> RunVotes:
-    """As if only the first ``members`` had voted, for bounds on hard votes: softmax is kept as a mean over all."""
+    """Keep the votes of the first ``members`` alone, for bounds on hard votes: softmax is a mean over all."""
     sets = {
         test_set: replace(read, votes={noise_map: votes[:members] for noise_map, votes in read.votes.items()})
         for test_set, read in found.sets.items()

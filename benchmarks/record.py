@@ -1,4 +1,4 @@
-"""What every benchmark's result says beside its numbers: which machine, which versions, how busy it was."""
+"""Record the machine, the versions and the load beside every benchmark's numbers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write(name: str, facts: dict[str, Any], out: Path | None = None) -> Path:
 
 
 def show(table: list[tuple[str, str]]) -> None:
-    """What was measured, and how much of it."""
+    """Print a benchmark's result."""
     for name, value in table:
         print(f"{name:52}{value}", flush=True)
 

@@ -1,4 +1,4 @@
-"""How making members scales: in their number, in training images, in workers.
+"""Time the making of members against their number, training images and workers.
 
     python -m benchmarks.scaling [--preset digits] [--members 16]
 
@@ -42,7 +42,7 @@ def measure(preset: str = "digits", count: int = 16) -> dict[str, Any]:
 
 
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was measured and how much of it, in words."""
+    """Lay out the measured times, in words."""
     varied = {"in members": "members", "in images": "train_images", "in workers": "workers"}
     return [
         (

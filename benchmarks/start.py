@@ -45,7 +45,7 @@ def measure(times: int = 3) -> dict[str, Any]:
 
 
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was measured and how much of it, in words."""
+    """Lay out the measured times, in words."""
     return [
         (f"start, {name}", f"{took['median']:.2f} s (least {took['least']:.2f})")
         for name, took in facts["seconds"].items()

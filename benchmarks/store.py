@@ -1,4 +1,4 @@
-"""What the store costs, by its size: time, memory, a query; beside the published memory script, in one run.
+"""Cost of the store by its size: time, memory, a query; beside the published memory script, in one run.
 
     python -m benchmarks.store [--balls 100000] [--published 4000] [--kinds mnist,random]   (MNIST under CERTSSB_DATA)
 
@@ -157,7 +157,7 @@ def measure(balls: int = 100_000, published_balls: int = 4000, kinds: tuple[str,
 
 
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was measured and how much of it, in words."""
+    """Lay out the measured costs, in words."""
     rows = []
     for kind in ("published script", "mnist", "random"):
         if kind not in facts:

@@ -194,7 +194,7 @@ def measure(count: int = 8, images: int | None = None) -> dict[str, Any]:
 
 
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was measured and how much of it, in words."""
+    """Lay out the measured times, in words."""
     ours, published = facts["ours"], facts["published loop"]
     rate, product = (ours[name] / 1e12 for name in ("flop_per_second", "product_flop_per_second"))
     share = ours["vote_seconds"] / (ours["fit_seconds"] + ours["vote_seconds"])

@@ -102,7 +102,7 @@ def _read(run: Run, modes: Sequence[str] | None, bound: str, alpha: float, *, se
 
 
 def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
-    """What all are compared in: certified accuracy, a chart for each unit, and, where certified, joint budgets."""
+    """Compare all in certified accuracy, a chart for each unit, and in joint budgets where certified."""
     colours, sections = curves.colours([one.name for one in shown]), []
     for kind in dict.fromkeys(one.run_votes.kind for one in shown):
         of_kind = [one for one in shown if one.run_votes.kind == kind]
@@ -143,7 +143,7 @@ def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
 
 
 def _described(run: Run) -> dict[str, Any]:
-    """What belongs to one run whatever it is compared with."""
+    """Describe one run, whatever it is compared with."""
     sections, levels = [], run.arrays("sigma")
     spread = {name: levels[name] for name in ("train", "clean", "triggered") if name in levels}
     if any(np.ptp(values) > 0 for values in spread.values()):

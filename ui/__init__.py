@@ -1,4 +1,4 @@
-"""What the pages are made of.
+"""Parts of the pages.
 
 ``kit`` is shared; every other folder belongs to one page.
 """

@@ -30,7 +30,7 @@ STRIDES = 10
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is to be crafted.
+    """Order for poisons: the attacker's models, the images to change and the aims.
 
     Attributes:
         networks: surrogates in evaluation mode.
@@ -166,7 +166,7 @@ def within(poisons: torch.Tensor, plan: Plan) -> torch.Tensor:
 
 
 def features(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What the last linear layer is given: ``(n, d)``, differentiable."""
+    """Inputs of the last linear layer: ``(n, d)``, differentiable."""
     seen: list[torch.Tensor] = []
     handle = last_layer(network).register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:

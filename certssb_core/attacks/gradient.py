@@ -23,7 +23,7 @@ INSIDE = 1e-3
 
 @dataclass(frozen=True)
 class Found:
-    """What a search ended with.
+    """Result of a search.
 
     Attributes:
         points: ``(n, C, H, W)`` float32, within (1 - INSIDE) of the radius up to float32 rounding.
@@ -87,7 +87,7 @@ def alignment(
     victims: torch.Tensor,
     goal: torch.Tensor,
 ) -> torch.Tensor:
-    """Where to move training images so that training on them pulls ``victims`` towards ``goal``.
+    """Directions that move training images so that training on them pulls ``victims`` towards ``goal``.
 
     The gradient, with respect to the images, of the cosine between the weights' gradient on the training images
     and on the attacker's wish (gradient matching, 2009.02276), averaged over networks.

@@ -73,7 +73,7 @@ class Inspected:
 
     @property
     def own(self) -> bool:
-        """Whether these are the certificates that the run itself stored."""
+        """True if the run itself stored these certificates."""
         rule = self.config.certification
         return (self.mode, self.bound, self.alpha) == (self.config.noise.test_map, rule.bound, rule.alpha)
 

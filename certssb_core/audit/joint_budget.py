@@ -103,7 +103,7 @@ def _translation(run_votes: RunVotes, mode: str, images: int, norm: float) -> Tr
 
 
 def both_ways(certificates: pd.DataFrame, sigma_train: np.ndarray, *, images: int, norm: float) -> pd.DataFrame:
-    """Per certificate: ``images``, the largest n at ``norm``; ``norm``, below which ``images`` are certified.
+    """Both budgets of each certificate: the largest n at ``norm``, and the norm below which ``images`` are certified.
 
     Args:
         certificates: rows with ``set, index, margin, sigma``; σ infinite where the test input does not move.

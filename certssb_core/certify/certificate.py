@@ -1,4 +1,4 @@
-"""From bounds to radii, and what each radius promises.
+"""Turn bounds into radii, and say what each radius promises.
 
 The weighted-norm theorem (Neyman–Pearson for Gaussians; arXiv 1902.02918, 2003.08904): with
 probability at least 1 - alpha the smoothed prediction does not become another class by any change ``delta`` of

@@ -34,7 +34,7 @@ def inspect(
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """What a run's certificates rest on, point by point: green, amber or red, with the reason."""
+    """Check what a run's certificates rest on: green, amber or red, with the reason."""
     from certssb_core.audit import inspection
 
     findings = inspection.inspect(Run.open(run, runs_dir), mode=mode, bound=bound)

@@ -1,4 +1,4 @@
-"""What every command shares: the application, its options, exit codes, and how results are printed."""
+"""Shared by every command: the application, its options, exit codes, and printing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What works on this machine: devices, datasets, optional packages."""
+"""Checks of this machine: devices, datasets, optional packages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _passed_over(name: str) -> str:
 
 
 def _devices() -> list[Finding]:
-    """What torch says of this machine; that it cannot be loaded, where it cannot."""
+    """Devices that torch finds; or the reason why torch cannot be loaded."""
     try:
         import torch
 

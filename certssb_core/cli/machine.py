@@ -69,7 +69,7 @@ def forecast(
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """What a run would cost here in time, memory and disk; times this machine for a few seconds if not yet done."""
+    """Forecast time, memory and disk of a run here; times this machine once, for a few seconds."""
     from certssb_core.jobs import forecast as cost
 
     config, runs_dir = chosen_config(source, settings), runs_dir or default_runs_dir()
@@ -90,7 +90,7 @@ def forecast(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """What works here: device, data, optional packages."""
+    """Check what works here: device, data, optional packages."""
     from certssb_core.cli.doctor import examine
 
     findings = examine()

@@ -109,7 +109,7 @@ def conclude(name: str, runs: dict[str, Run], *, draws: int = DRAWS) -> dict[str
 
 
 def _separated(triggered: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """How well a *low* value tells a triggered input from another one."""
+    """AUC with which a *low* value tells a triggered input from another one."""
     area = roc.area(-triggered, -other)
     return {"auc": area.value, "low": area.low, "high": area.high} | {
         "hits": _rounded(roc.hits(-triggered, -other, ALARMS))
@@ -140,7 +140,7 @@ def table(result: dict[str, Any], *, measure: str, scale: float) -> pd.DataFrame
 
 
 def spread(result: dict[str, Any], *, run: str, measure: str, scale: float) -> pd.DataFrame:
-    """How the values of each group are spread in one attack: columns ``group, value, share`` (of inputs below)."""
+    """Spread of each group's values in one attack: columns ``group, value, share`` (of inputs below)."""
     cells = _cells(result["spread"], run, measure, scale)
     parts = [pd.DataFrame({"group": c["group"], "value": c["quantiles"], "share": QUANTILES}) for c in cells]
     return pd.concat(parts, ignore_index=True)

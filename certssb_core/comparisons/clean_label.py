@@ -26,7 +26,7 @@ CRAFTED = tuple(name for name, method in METHODS.items() if method.crafted)
 
 @dataclass(frozen=True)
 class Suite:
-    """What is attacked.
+    """Attacked data: presets and trials.
 
     Attributes:
         presets: first part of the presets' names.
@@ -45,7 +45,7 @@ SUITES: dict[str, Suite] = {
 
 
 def results(runs_dir: Path | None = None) -> dict[str, dict[str, Any]]:
-    """What was measured, by suite.
+    """Measured results, by suite.
 
     Raises:
         RunError: a file is damaged.
@@ -78,7 +78,7 @@ def plan(name: str) -> dict[str, RunConfig]:
 
 
 def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
-    """What came of the finished runs of :func:`plan`; of the first run of every attack a few poisons to look at."""
+    """Result of the finished runs of :func:`plan`, with a few poisons of every attack to look at."""
     from certssb_core.comparisons.poison_images import samples  # loads torch, which reading a result does not need
 
     of = {method: [run for run in runs.values() if run.config.attack.method == method] for method in CRAFTED}
@@ -126,8 +126,8 @@ def row(runs: list[Run], unpoisoned: dict[int, Run]) -> dict[str, Any]:
 
 
 def taken_for_target(attacked: Run, other: Run) -> np.ndarray:
-    """Which of the test inputs that ``attacked`` aims at ``other`` takes for the target class, ``(n, 2)`` bool: its
-    undefended model, its members."""
+    """Test inputs that ``attacked`` aims at and ``other`` takes for the target class: ``(n, 2)`` bool, first by its
+    undefended model, then by its members."""
     attack = attacked.config.attack
     shown = "clean" if METHODS[attack.method].victims else "triggered"
     table = other.certificates().query("set == @shown")
@@ -153,7 +153,7 @@ def stages(result: dict[str, Any], *, method: str, sigma: float) -> tuple[dict[s
 
 
 def _unpacked(images: dict[str, Any]) -> np.ndarray:
-    """What :func:`~certssb_core.comparisons.poison_images.packed` packed."""
+    """Undo :func:`~certssb_core.comparisons.poison_images.packed`."""
     pixels = np.frombuffer(base64.b64decode(images["pixels"]), np.uint8)
     return pixels.reshape(images["shape"]) / 255
 

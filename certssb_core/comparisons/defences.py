@@ -88,7 +88,7 @@ SYSTEMS: dict[str, System] = {
 
 @dataclass(frozen=True)
 class Suite:
-    """What is compared: an attack, and a preset for every system that is trained."""
+    """Compared systems: an attack, and a preset for every system that is trained."""
 
     title: str
     attack: AttackConfig
@@ -241,7 +241,7 @@ class _Entry:
         }
 
     def images_moved(self, norm: float, *, test_input_too: bool) -> np.ndarray | None:
-        """Per certificate, how many training images may each move by ``norm``, labels kept; None if not covered."""
+        """Number of training images that may each move by ``norm``, per certificate; None if not covered."""
         if self.run_votes.kind.sees == "partition" and not test_input_too:  # a moved image leaves one part for another
             return ((self.certificates["radius"] - 1) // 2).to_numpy(np.int64)
         moves = self.run_votes.kind.balls and self.system != "nearest"
@@ -329,7 +329,7 @@ def _common(entries: dict[str, _Entry], trigger: float, poisoned: int) -> pd.Dat
 
 
 def thinned(corners: pd.DataFrame, exact: int) -> pd.DataFrame:
-    """At most some :data:`CORNERS` of a falling staircase's, each with the lowest count until the next.
+    """Keep about :data:`CORNERS` corners of a falling staircase, each with the lowest count until the next.
 
     Args:
         corners: columns ``images`` (rising) and ``count`` (falling) at least; exact: images at which nothing is lost.
@@ -343,6 +343,6 @@ def thinned(corners: pd.DataFrame, exact: int) -> pd.DataFrame:
 
 
 def _corners(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Of every falling staircase, the rows where it begins, falls or ends."""
+    """Rows where a falling staircase begins, falls or ends."""
     groups = table.groupby(by)["count"]
     return table[(groups.diff() != 0) | (groups.cumcount(ascending=False) == 0)]

@@ -119,7 +119,7 @@ class Measurement(Job):
 
     @cached_property
     def config(self) -> MeasurementConfig:
-        """What it is made of.
+        """Suite and kind of the measurement.
 
         Raises:
             ConfigError: measurement.json is damaged.
@@ -138,7 +138,7 @@ class Measurement(Job):
         return files.result_path(self.kind.stem, self.config.name, self.runs_dir)
 
     def result(self) -> dict[str, Any]:
-        """What came of it.
+        """Result of the measurement.
 
         Raises:
             RunError: it has not come to its end, or the file is damaged.
@@ -150,11 +150,11 @@ class Measurement(Job):
         return found[config.name]
 
     def remaining(self) -> dict[RunConfig, int]:
-        """How many of each config are left to be made."""
+        """Configs still to run, and how many of each."""
         return missing(self.config.runs, self.runs_dir)
 
     def status(self) -> Status:
-        """Where it stands; ``done`` of ``total`` count runs, ``stage`` is the one at work."""
+        """State of the measurement; ``done`` of ``total`` count runs, ``stage`` is the one at work."""
         events = self.events()
         asked = max((n for n, event in enumerate(events) if event.get("message") == "asked for"), default=0)
         begun = [event["run"] for event in events[asked:] if event["kind"] == "run"]
@@ -169,7 +169,7 @@ class Measurement(Job):
 
 
 def missing(runs: Mapping[str, RunConfig], runs_dir: Path) -> dict[RunConfig, int]:
-    """Of ``runs``, by their names, those that have not finished: how many of each config."""
+    """Count the configs among ``runs`` that have not finished."""
     return Counter(
         config
         for name, config in runs.items()

@@ -1,4 +1,4 @@
-"""What noise and denoising leave of a run's poisons: images to look at, as small as they are."""
+"""Images of a run's poisons before and after noise and denoising."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well one number tells two groups apart: the ROC curve, its area, and an interval for the area.
+"""ROC curve of one number that tells two groups apart, its area, and an interval for the area.
 
 The area (AUC) is the probability that a random member of the first group has the larger value, ties counting half.
 """
@@ -49,7 +49,7 @@ def area(positive: ArrayLike, negative: ArrayLike, *, confidence: float = 0.95) 
 
 
 def _variance(theta: float, m: int, n: int) -> float:
-    """Of an AUC of θ, for groups of exponential shape; both sizes stand at their mean, which favours neither."""
+    """Variance of an AUC of θ, for groups of exponential shape, both of their mean size."""
     mean = (m + n) / 2 - 1
     return theta * (1 - theta) / (m * n) * (1 + mean * ((1 - theta) / (2 - theta) + theta / (1 + theta)))
 

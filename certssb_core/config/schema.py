@@ -315,7 +315,7 @@ class TrainingConfig(Group):
 
 
 class CertificationConfig(Group):
-    """From votes to certificates, and the order in which the store sees them."""
+    """Certificates made from votes, and the order in which the store sees them."""
 
     certificate: CertificateName = _setting("weighted-l2", "Certificate", "Kind of certificate.")
     bound: BoundName = _setting("clopper-pearson", "Bound", "Confidence bound on the vote shares.")

@@ -17,7 +17,7 @@ LABEL_MODES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Method:
-    """How poisoned images are made.
+    """Way of making poisoned images.
 
     Attributes:
         title: for people.

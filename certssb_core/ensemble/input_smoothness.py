@@ -1,4 +1,4 @@
-"""How a network behaves around an input: backdoor smoothing (arXiv 2006.06721), a measurement and no defence.
+"""Backdoor smoothing (arXiv 2006.06721): measure how evenly a network answers around an input.
 
 Around a planted trigger a network tends to answer more evenly under noise than around a clean input. Three numbers say
 how evenly, all of them 0 where noise changes nothing.
@@ -19,7 +19,7 @@ BATCH = 4096
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Of n inputs, each ``(n,)`` float64.
+    """Measures of n inputs, each ``(n,)`` float64.
 
     Attributes:
         entropy: of the share of draws that each class is predicted for, in nats.

@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether Python, torch on the CPU or torch on a GPU ran out of memory."""
+    """True if Python, torch on the CPU or torch on a GPU ran out of memory."""
     return isinstance(error, MemoryError) or any(
         words in str(error) for words in ("can't allocate memory", "out of memory")
     )

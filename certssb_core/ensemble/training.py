@@ -100,7 +100,7 @@ def train_together(
 
 
 def diverged(network: nn.Module) -> bool:
-    """Whether a weight is no number."""
+    """True if a weight is NaN or infinite."""
     return not all(weights.isfinite().all() for weights in network.parameters())
 
 
@@ -164,7 +164,7 @@ def _autocast(images: torch.Tensor, dtype: torch.dtype) -> torch.autocast:
 
 
 def seen_by(member: int, count: int, *, share: float, seed: int) -> torch.Tensor:
-    """Which of ``count`` training images a member is trained on: positions, ascending, at least one.
+    """Positions of the training images that a member sees: ascending, at least one of ``count``.
 
     Drawn from (seed, member) alone and never from the images, so that it is part of the training algorithm, and a
     certificate over the training set holds as it does for members that see every image.
@@ -174,7 +174,7 @@ def seen_by(member: int, count: int, *, share: float, seed: int) -> torch.Tensor
 
 
 def partition(images: torch.Tensor, labels: torch.Tensor, members: int) -> list[torch.Tensor]:
-    """Which training images each of ``members`` is trained on: positions; every image in exactly one part (2006.14768).
+    """Positions of the training images of each of ``members``: every image in exactly one part (2006.14768).
 
     The part follows from a hash of the image's content alone, and the order in it from contents and labels, so that an
     inserted or removed image changes nothing for any other member.
@@ -188,7 +188,7 @@ def partition(images: torch.Tensor, labels: torch.Tensor, members: int) -> list[
 
 
 def native_precision(device: torch.device, side: int) -> str:
-    """What ``auto`` stands for: bfloat16 where the hardware multiplies in it and images are large enough to gain.
+    """Arithmetic that ``auto`` stands for: bfloat16 if the hardware has it and the images are large enough to gain.
 
     A rule, not a timing: two runs of one seed on one machine must not differ in it.
     """

@@ -98,7 +98,7 @@ def by_gradient(
 
 @dataclass(frozen=True)
 class Strategy:
-    """How an attacker moves training images.
+    """Way in which an attacker moves training images.
 
     Attributes:
         title: for people.

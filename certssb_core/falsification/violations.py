@@ -66,7 +66,7 @@ class Poll:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Per point: ``flipped``, another class leads the votes; ``broken``, the votes establish that it does."""
+    """Verdict on each point: ``flipped``, another class leads; ``broken``, the votes establish that it does."""
 
     flipped: np.ndarray
     broken: np.ndarray
@@ -103,7 +103,7 @@ class Part:
     examples: list[dict[str, Any]] = field(default_factory=list)
 
     def report(self, allowed: float) -> dict[str, Any]:
-        """As in falsification.json.
+        """The part as falsification.json holds it.
 
         ``rate_upper`` bounds the probability that a further unit breaks anywhere, and so the mean share of its trials
         that break: no share is larger than whether there is any. ``units_lower`` bounds that probability from below.

@@ -1,4 +1,4 @@
-"""How often certificates broke under attack: the rate found and its upper confidence bound, part by part."""
+"""Rate at which certificates broke under attack, with its upper confidence bound, part by part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the order of arrival decides: one point per order, area answered against wrong answers."""
+"""Effect of the order of arrival: one point per order, area answered against wrong answers."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def distance_against_radii(
 
 
 def cases(counts: pd.Series) -> go.Figure:
-    """How often each case of the storage-update occurred: one bar per case, its count written on it."""
+    """Count of each case of the storage-update: one bar per case, its count written on it."""
     order = [case for case in CASES if case in counts.index][::-1]
     figure = go.Figure()
     figure.add_bar(

@@ -154,7 +154,7 @@ def _laid_out(figure: go.Figure, window: tuple[np.ndarray, np.ndarray], *, heigh
 
 
 def _regions(classifier: PlaneClassifier) -> go.Heatmap:
-    """What the classifier answers without noise, faintly; the outermost cells reach beyond what is drawn."""
+    """Draw the classifier's answers without noise, faintly; the outermost cells reach beyond the picture."""
     x, y = classifier.x.copy(), classifier.y.copy()
     for edges in (x, y):
         edges[[0, -1]] += np.array([-10, 10]) * (edges[-1] - edges[0])
@@ -171,7 +171,7 @@ def _regions(classifier: PlaneClassifier) -> go.Heatmap:
 
 
 def _styles() -> list[dict[str, Any]]:
-    """How the traces of :func:`_step` look, in the same order."""
+    """Styles of the traces of :func:`_step`, in the same order."""
     edge = {"color": theme.INK, "width": 1}
     styles: list[dict[str, Any]] = []
     for label, colour, symbol in zip(LABELS, COLOURS, ("circle", "square"), strict=True):
@@ -205,7 +205,7 @@ def _styles() -> list[dict[str, Any]]:
 
 
 def _step(scene: Scene, shown: int, window: tuple[np.ndarray, np.ndarray]) -> list[dict[str, Any]]:
-    """What is to be seen after ``shown`` insertions: places and words only, the look never changes."""
+    """Places and words after ``shown`` insertions; the look never changes."""
     entries, so_far = scene.entries, scene.entries[:shown]
 
     def scatter(places: np.ndarray, **more: Any) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _step(scene: Scene, shown: int, window: tuple[np.ndarray, np.ndarray]) -> li
 
 
 def in_words(scene: Scene, row: int) -> str:
-    """What happened to the input that came at ``row``."""
+    """Say what happened to the input that came at ``row``."""
     entry = scene.entries[row]
     predicted = f"predicted {LABELS[entry.prediction]}" if entry.prediction >= 0 else "abstains"
     answer = LABELS[entry.label] if entry.label >= 0 else "nothing"

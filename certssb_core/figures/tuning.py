@@ -57,7 +57,7 @@ def pareto(table: pd.DataFrame, *, x: str, y: str, x_title: str, y_title: str, x
 
 
 def importance(table: pd.DataFrame, *, titles: dict[str, str]) -> go.Figure:
-    """How much of each objective's variance a setting explains.
+    """Share of each objective's variance that a setting explains.
 
     Args:
         table: columns ``objective, setting, share`` (in [0, 1]).

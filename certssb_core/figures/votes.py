@@ -1,4 +1,4 @@
-"""How the members vote on an image, beside how they voted before it was changed."""
+"""Members' votes on an image, beside their votes before it was changed."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Answerer:
         return program("answer", str(run.path.resolve()))
 
     def ask(self, image: np.ndarray) -> Reply:
-        """What the run says about ``image`` ``(C, H, W)`` float32.
+        """Ask the run about ``image`` ``(C, H, W)`` float32.
 
         Raises:
             RunError: the run cannot answer, or its process died or hung; it has been ended then, and another one
@@ -131,7 +131,7 @@ class Answerers:
         self._processes: OrderedDict[tuple[Path, int], Answerer] = OrderedDict()
 
     def ask(self, run: Run, image: np.ndarray) -> Reply:
-        """As :meth:`Answerer.ask`, starting the run's process where there is none."""
+        """Ask as :meth:`Answerer.ask` does; start the run's process if there is none."""
         return self.of(run).ask(image)
 
     def of(self, run: Run) -> Answerer:

@@ -1,4 +1,4 @@
-"""From stored votes to numbers.
+"""Numbers that follow from stored votes.
 
 Votes, their bounds, certificates, comparisons and tables. Nothing is trained, torch is not needed.
 """

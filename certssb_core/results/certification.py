@@ -1,4 +1,4 @@
-"""From a run's stored votes to certificates and metrics; nothing is trained, and torch is not needed.
+"""Turn a run's stored votes into certificates and metrics; nothing is trained, and torch is not needed.
 
 The way is straight: :func:`read_run_votes` reads the votes, :func:`bound_votes` bounds the class probabilities,
 :func:`certify_bounds` makes certificates of the bounds, the store (``pipeline.store_stage``) sees each certified input
@@ -152,7 +152,7 @@ def after_store(certificates: pd.DataFrame) -> pd.DataFrame:
 
 
 def joint_budget(run_votes: RunVotes, certificates: pd.DataFrame, *, norm: float) -> np.ndarray:
-    """Per row, the largest number of poisoned training images certified when each moves by at most ``norm`` (L2, pixel
+    """Largest number of poisoned training images certified when each moves by at most ``norm``, per row (L2, pixel
     units), and so does a test input that has a ball: the worst images have the smallest σ_i. -1: none, and no move.
 
     Raises:

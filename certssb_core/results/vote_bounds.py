@@ -1,4 +1,4 @@
-"""From votes to class bounds: in every mode, the votes that count, the bound on them, and their σ."""
+"""Turn votes into class bounds: in every mode, the votes that count, the bound on them, and their σ."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _whole(event: Any) -> bool:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a job stands. ``done`` of ``total`` count the current stage's units (members, images, trials, …);
+    """State of a job. ``done`` of ``total`` count the current stage's units (members, images, trials, …);
     ``silence`` says what can be done about a worker that has said nothing for long."""
 
     state: State
@@ -96,11 +96,11 @@ class Job:
         raise NotImplementedError
 
     def status(self) -> Status:
-        """Where it stands."""
+        """State of the job."""
         raise NotImplementedError
 
     def remaining(self) -> dict[RunConfig, int]:
-        """What is left to be trained: how many runs of each config."""
+        """Configs still to run, and how many of each."""
         raise NotImplementedError
 
     @property

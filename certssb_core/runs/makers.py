@@ -11,7 +11,7 @@ STUDIES, MEASUREMENTS = ".studies", ".measurements"
 
 
 def makers(runs_dir: Path) -> dict[str, str]:
-    """Per run that a study or measurement made, which one: ``"study sweep"``, ``"measurement compare-digits"``.
+    """Maker of each run that a study or measurement made: ``"study sweep"``, ``"measurement compare-digits"``.
 
     A run that was there before the measurement, and was only taken up by it, is not among them.
     """
@@ -35,7 +35,7 @@ def _planned(file: Path) -> list[str]:
 
 
 def _first_time(job: Path) -> str:
-    """When the log of a job begins, as it is written there; empty where there is none."""
+    """Time at which a job's log begins, as written there; empty if there is none."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         first, _, _ = (job / "events.jsonl").read_text(encoding="utf-8").partition("\n")
         return str(json.loads(first)["time"])

@@ -162,7 +162,7 @@ class Run(Job):
 
     @property
     def falsification(self) -> dict[str, Any] | None:
-        """What the last attack on the certificates found; None where there was none."""
+        """Result of the last attack on the certificates; None if there was none."""
         return self._json("falsification.json") if (self.path / "falsification.json").exists() else None
 
     @property
@@ -218,7 +218,7 @@ class Run(Job):
     # -- where it stands ---------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """Where the run stands, from its log and its lock."""
+        """State of the run, from its log and its lock."""
         events = self.events()
         last = events[-1] if events else {}
         progress = next((e for e in reversed(events) if e["kind"] in ("stage", "progress")), {})
@@ -261,7 +261,7 @@ class Run(Job):
             (self.path / "queued").unlink(missing_ok=True)
 
     def queued_at(self) -> int | None:
-        """When the run was queued, in nanoseconds; None where it does not wait."""
+        """Time at which the run was queued, in nanoseconds; None if it does not wait."""
         try:
             return int((self.path / "queued").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -269,7 +269,7 @@ class Run(Job):
 
 
 def place(name: str, runs_dir: Path | None = None) -> Path:
-    """Where a run of this name lies.
+    """Folder of a run of this name.
 
     Raises:
         RunError: the name is not a plain file name.

@@ -198,7 +198,7 @@ class BallIndex:
                         nears[i + 1 + later].add(count, power[later])
 
     def distances(self, point: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """From ``point`` to the centres of the balls at ``rows``, float64."""
+        """Distances from ``point`` to the centres of the balls at ``rows``, float64."""
         differences = self._at(rows).astype(np.float64) - point.astype(np.float64)
         return np.sqrt(np.sum(differences**2, axis=1))
 

@@ -56,7 +56,7 @@ class Entry:
 
     @property
     def stored(self) -> bool:
-        """Whether this input became a ball."""
+        """True if this input became a ball."""
         return self.case != "none" and self.radius_after > 0
 
 

@@ -246,7 +246,7 @@ class Study(Job):
         ]
 
     def status(self) -> Status:
-        """Where the study stands; ``done`` of ``total`` count trials, ``stage`` is the run at work."""
+        """State of the study; ``done`` of ``total`` count trials, ``stage`` is the run at work."""
         events = self.events()
         state = self.standing(events)
         progress = next((event for event in reversed(events) if event["kind"] == "trial"), {})

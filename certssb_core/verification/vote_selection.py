@@ -119,7 +119,7 @@ SELECTIONS: dict[str, Callable[[RecordedVotes], CertifyingVotes]] = {
 
 
 def _radii(frames: list[pd.DataFrame], sigmas: tuple[float, ...], leading: np.ndarray) -> list[pd.Series]:
-    """At each candidate, the radius of every input for the ``leading`` class; 0 where another class is certified."""
+    """Radius of every input at each candidate, for the ``leading`` class; 0 if another class is certified."""
     return [
         ((norm.ppf(frame["p_a_lower"]) - norm.ppf(frame["p_b_upper"])) * pd.Series(sigma, frame.index)).where(
             frame["prediction"] == leading, 0.0

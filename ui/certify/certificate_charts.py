@@ -34,7 +34,7 @@ def accuracy(
 
 
 def joint_budgets(chosen: list[Choice], norm: float) -> list[np.ndarray]:
-    """Per choice and input, how many training images may move by ``norm`` with it."""
+    """Number of training images that may move by ``norm`` with each input, per choice."""
     return [
         certification.joint_budget(run_files.run_votes(choice.run), choice.series.certificates, norm=norm)
         for choice in chosen

@@ -1,5 +1,5 @@
-"""What a certificate rests on: the inspector's checklist, what attacks on it found, and what each error of the public
-release is worth."""
+"""Show what a certificate rests on: the inspector's checklist, the attacks on it, and the worth of each error of the
+public release."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def checklist(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
 
 
 def attacks(chosen: list[tables.Choice]) -> None:
-    """What ``falsify`` found when it tried to break the certificates of each run."""
+    """Show what ``falsify`` found when it tried to break each run's certificates."""
     st.subheader("Has anyone tried to break them?", anchor=False)
     for run in {choice.run.name: choice.run for choice in chosen}.values():
         report = run_files.falsification(run)
@@ -78,7 +78,7 @@ def attacks(chosen: list[tables.Choice]) -> None:
 
 
 def attribution(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
-    """From the release's arithmetic to a certificate, for every run shown in mode ``release``."""
+    """Correct the release's arithmetic step by step, for every run shown in mode ``release``."""
     runs = [choice.run for choice in chosen if choice.mode == published_release.MODE]
     if not runs:
         return

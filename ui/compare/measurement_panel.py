@@ -12,7 +12,7 @@ from ui.kit import controls, job_panel, jobs, run_files, text
 
 
 def section(kind: str, *, found: bool) -> None:
-    """What is being measured, and under a fold what can be; ``found`` says whether there is a result already."""
+    """Show what is being measured, and under a fold what can be; ``found``: there is a result already."""
     for measurement in Measurement.all(kind, run_files.runs_dir()):
         try:
             if measurement.status().state != "done":
@@ -47,7 +47,7 @@ def _new(kind: str) -> None:
 
 
 def _takes(kind: str, name: str) -> str:
-    """How many runs are missing and, where it is known, how long they take."""
+    """Say how many runs are missing and, if known, how long they take."""
     runs_dir, plan = run_files.runs_dir(), KINDS[kind].plan(name)
     left = missing(plan, runs_dir)
     if not left:

@@ -1,4 +1,4 @@
-"""How every chart is shown: the figure, one sentence that says what it shows, the table behind it, downloads."""
+"""Show a chart: the figure, one sentence that says what it shows, the table behind it, downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be said beside every certificate: whether the attack works at all, the promise, its condition."""
+"""Say beside every certificate whether the attack works at all, the promise, and its condition."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def _limits(info: FieldInfo) -> tuple[float | None, float | None]:
 
 
 def _problem(info: FieldInfo, value: Any) -> str | None:
-    """What is wrong with ``value`` on its own, in the schema's words."""
+    """Fault of ``value`` on its own, in the schema's words."""
     try:
         TypeAdapter(Annotated[info.annotation, info]).validate_python(value)
     except ValidationError as error:

@@ -17,7 +17,7 @@ Series = Study | Measurement
 
 
 def panel(job: Series, *, unit: str, at_rest: Callable[[State], None]) -> None:
-    """Where the job stands, live while a worker is on it; the page is drawn anew after every run.
+    """Show the state of a job, live while a worker is on it; the page is drawn anew after every run.
 
     Args:
         unit: what is counted, in the plural.

@@ -1,4 +1,4 @@
-"""What can be done with a run as a whole: duplicate, rename, delete (a study, too), compare with others."""
+"""Duplicate, rename, delete or compare whole runs; delete studies."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def runs_dir() -> Path:
 
 
 def read_only() -> bool:
-    """Whether whoever started this server lets visitors look only; the core refuses all else by itself."""
+    """True if visitors of this server may only look; the core itself refuses all else."""
     return server_limits.current().read_only
 
 
@@ -51,7 +51,7 @@ def runs() -> list[Run]:
 
 
 def damaged_runs() -> dict[str, str]:
-    """What is wrong with the configurations of the others, by name."""
+    """Faults of the other runs' configurations, by name."""
     return {run.name: problem for run in Run.all(runs_dir()) if (problem := _problem(run))}
 
 
@@ -158,7 +158,7 @@ def metrics(run: Run) -> dict[str, Any]:
 
 @of_run("falsification.json")
 def falsification(run: Run) -> dict[str, Any] | None:
-    """What the last attack on the run's certificates found; None where there was none."""
+    """Result of the last attack on the run's certificates; None if there was none."""
     return run.falsification
 
 

@@ -122,7 +122,7 @@ def choices(runs: list[Run], modes: list[str], bound: str, alpha: float) -> list
 
 
 def has_joint_budget(choice: Choice) -> bool:
-    """Whether anything is certified about changes of the training images."""
+    """True if changes of the training images are certified."""
     run_votes = run_files.run_votes(choice.run)
     return run_votes.kind.weighs and choice.mode != published_release.MODE and run_votes.sigma_train is not None
 
@@ -136,20 +136,20 @@ def report(chosen: list[Choice], bound: str, alpha: float) -> str:
 
 @of_table("certificates.csv")
 def findings(run: Run, mode: str, bound: str, alpha: float) -> list[inspection.Finding]:
-    """What the run's certificates in this mode rest on."""
+    """Check what the run's certificates in this mode rest on."""
     return inspection.inspect(run, mode=mode, bound=bound, alpha=alpha)
 
 
 @of_table("falsification.json")
 def violation_rates(run: Run) -> go.Figure:
-    """What attacks on the run's certificates found; the same whatever bound and α the page is at."""
+    """Draw what attacks on the run's certificates found; the same for every bound and α."""
     found = run_files.falsification(run)
     return falsification.violation_rates(**{key: found[key] for key in ("parts", "alpha", "confidence")})
 
 
 @of_table("votes.safetensors")
 def attribution(run: Run, bound: str, alpha: float) -> pd.DataFrame:
-    """From the release's arithmetic to a certificate, step by step."""
+    """Correct the release's arithmetic step by step until it is a certificate."""
     return steps.attribution(run_files.run_votes(run), bound=bound, alpha=alpha)
 
 

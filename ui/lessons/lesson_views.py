@@ -98,7 +98,7 @@ class Attack(View):
 
 
 class SigmaHistogram(View):
-    """How σ* spreads, split by set, by poisoned or clean, or by class."""
+    """Histogram of σ*, split by set, by poisoned or clean, or by class."""
 
     show: Literal["sigma-histogram"]
     by: Literal["set", "poisoned", "class"] = "set"
@@ -169,7 +169,7 @@ class Image(View):
 
 
 class CertifyView(View):
-    """What the views of the Certify page share."""
+    """Shared by the views of the Certify page."""
 
     modes: tuple[Mode, ...] = ("sample-specific",)
     bound: Bound = "clopper-pearson"
@@ -240,7 +240,7 @@ class Budget(CertifyView):
 
 
 class Promises(CertifyView):
-    """What the numbers promise, and under which condition."""
+    """Promise of the numbers, and its condition."""
 
     show: Literal["promises"]
 
@@ -265,7 +265,7 @@ class Pairs(View):
 
 
 class Cases(View):
-    """How often each case of the storage-update occurred."""
+    """Count of each case of the storage-update."""
 
     show: Literal["cases"]
     page: ClassVar[str] = "overlaps"

@@ -31,7 +31,7 @@ def all_pairs(run: Run, moment: str, kind: str, *, clickable: bool = True) -> No
 
 
 def cases(run: Run) -> None:
-    """How many inputs met each case."""
+    """Count the inputs that met each case."""
     ledger = tables.ledger(run)
     counts = ledger["case"].value_counts()
     charts.show(

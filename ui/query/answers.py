@@ -1,4 +1,4 @@
-"""What a run says about an image, asked through one query process per run that all sessions share."""
+"""Ask a run about an image, through one query process per run that all sessions share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the image comes from that a run is asked about: picked, uploaded or drawn, painted on, under a trigger."""
+"""Choose the image that a run is asked about: picked, uploaded or drawn, painted on, under a trigger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run will cost, said before it is started, and how that is known."""
+"""Say what a run will cost before it is started, and how that is known."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def _validated(*, ranges: dict[str, Any], **values: Any) -> StudyConfig | None:
 
 
 def panel(study: Study) -> None:
-    """Where the study stands, live while a worker is on it."""
+    """Show the state of the study, live while a worker is on it."""
     job_panel.panel(study, unit="trials", at_rest=lambda at: _at_rest(study, at))
 
 

@@ -1,4 +1,4 @@
-"""Where tasks run.
+"""Engines run tasks.
 
 Processes of this machine, its GPU, or a Ray cluster.
 """
