@@ -45,3 +45,13 @@ def test_a_damaged_file_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ShardError, match=r"part-000000\.safetensors is missing or damaged"):
         shards.read(path)
+
+
+def test_one_pixel_kernels_in_channels_last_order_are_written(tmp_path):
+    """A last axis of size 1 keeps whatever stride it had, and still counts as contiguous."""
+    kernel = torch.arange(12, dtype=torch.bfloat16).reshape(1, 3, 4, 1, 1).transpose(1, 2).contiguous()
+    kernel = torch.as_strided(kernel, kernel.shape, (*kernel.stride()[:-1], 32))
+    assert kernel.is_contiguous()
+    path = shards.part_path(tmp_path, 0)
+    shards.save_part(path, {f"{shards.WEIGHT}kernel": kernel})
+    assert torch.equal(shards.read_part(path)[f"{shards.WEIGHT}kernel"], kernel)
