@@ -1,9 +1,11 @@
 """The dashboard: ``streamlit run app.py``. This file only routes; each page is a file in ``pages/``."""
 
+import sys
 from pathlib import Path
 
 import streamlit as st
 
+from certssb_core.runs import server_limits
 from ui.kit.controls import drop_infinite_numbers
 from ui.kit.pages import navigation
 from ui.kit.text import plain_errors
@@ -17,6 +19,15 @@ st.set_page_config(
     menu_items={"About": "Certified backdoor defence by sample-specific smoothing."},
 )
 
+
+@st.cache_resource(show_spinner=False)
+def tell_misspelt_variables() -> None:
+    """In the terminal of whoever starts the server, once."""
+    for sentence in server_limits.misspelt():
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
+tell_misspelt_variables()
 page = st.navigation(navigation(), position="top")  # leaves the whole width to the charts
 st.html(ASSETS / "page.css")
 drop_infinite_numbers()
