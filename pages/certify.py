@@ -31,8 +31,13 @@ def choose() -> list[tables.Choice]:
     if not runs:
         text.no_runs()
         st.stop()
+    held, kept = run_files.current(), st.session_state.get("runs", [])
+    if text.arrived() and "runs" not in st.query_params and held in runs and held not in kept:
+        st.session_state["runs"] = [held]
     left, right = st.columns([3, 2])
     names = left.multiselect("Runs", list(runs), default=next(iter(runs)), key="runs", bind="query-params")
+    if names and run_files.current() not in names:
+        run_files.make_current(names[0])
     with right:
         bound = st.selectbox(
             "Bound on the votes", list(BOUND_TITLES), format_func=BOUND_TITLES.get, key="bound", bind="query-params"

@@ -34,7 +34,7 @@ st.info(
     icon=":material/gavel:",
 )
 
-runs = run_files.runs()
+runs = run_files.own_runs()
 finished = [run for run in runs if run.status().state == "done"]
 shipped = next((run for run in finished if run.name == DEFAULT_PRESET), next(iter(finished), None))
 st.subheader("What it has found", anchor=False)

@@ -1,4 +1,4 @@
-"""Overlaps: where certified balls conflict, and what the storage-update makes of it."""
+"""Overlaps: where certified balls conflict, and how the store resolves it."""
 
 import streamlit as st
 
@@ -80,7 +80,11 @@ text.page_header(
 if controls.choose("Look at", VIEWS, "store", key="view") == "sandbox":
     sandbox.section()
 elif run := run_files.pick_run(balls=True):
-    all_pairs(run)
+    if some_balls := len(run_files.balls_and_ledger(run)[0].ids) > 0:
+        all_pairs(run)
+    else:
+        text.no_balls(run)
     the_ledger(run)
-    one_pair.section(run)
+    if some_balls:
+        one_pair.section(run)
     nearest_ball.section(run)

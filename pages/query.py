@@ -75,7 +75,7 @@ def store(run: Run, asked: image_source.Question) -> None:
     balls = run_files.asked_balls(run)
     table = core.nearest_balls(balls, asked.asked, tables.class_names(run), count=NEAREST)
     if table.empty:
-        text.empty("The store holds no ball: no input of this run was certified.")
+        text.no_balls(run)
         return
     deepest = table.iloc[0] if table["edge"].iloc[0] < 0 else None
     if deepest is None:

@@ -62,7 +62,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
 
     config = forms.validated(values, defaults)
     if config:
-        forecast.show(config, runs)
+        forecast.show(config, run_files.own_runs())
         if few := too_few_members(
             config,
             len(config.data.classes or run_files.class_names(config.data.name, config.data.root, config.data.size)),
@@ -90,17 +90,26 @@ for name, problem in run_files.damaged_runs().items():
     text.failed(f"The run {name} cannot be shown: {problem}", "Put config.json back from a copy.")
 if not runs:
     text.empty("There is no run yet. Choose a preset above and press Start.")
+    manage.trash(run_files.runs_dir())
     st.stop()
+listed = run_files.own_runs()
+if others := len(runs) - len(listed):
+    words = f"Show {others:,} more, made by measurements and studies"
+    listed = runs if st.toggle(words, key="auxiliary", bind="query-params") else listed
 st.caption("Tick runs to compare them.")
-table = st.dataframe(jobs.table(runs), hide_index=True, key="all-runs", on_select="rerun", selection_mode="multi-row")
-ticked = [runs[row] for row in table.selection.rows if row < len(runs) and runs[row].status().state == "done"]
+table = st.dataframe(jobs.table(listed), hide_index=True, key="all-runs", on_select="rerun", selection_mode="multi-row")
+ticked = [listed[row] for row in table.selection.rows if row < len(listed) and listed[row].status().state == "done"]
 if st.button("Compare on Certify", key="compare", icon=":material/compare_arrows:", disabled=not ticked):
     manage.compare(ticked)
 names = [run.name for run in runs]
-if st.session_state.get("run", names[0]) not in names:
-    st.session_state["run"] = names[0]
+held = st.session_state.get("run")
+if text.arrived():
+    held = st.query_params.get("run") or run_files.current() or held
+st.session_state["run"] = held if held in names else names[0]
 chosen = runs[names.index(st.selectbox("Run", names, key="run", bind="query-params"))]
 if chosen.status().state == "done":
+    run_files.make_current(chosen.name)
     headline.show(chosen)
 if chosen.name not in [run.name for run in active]:
     jobs.panel(chosen)
+manage.trash(run_files.runs_dir())

@@ -104,7 +104,8 @@ def nearest_balls(balls: Balls, ledger: pd.DataFrame, point: np.ndarray, *, coun
     Returns:
         Columns ``position, input, answered, distance, radius, gap``.
     """
-    difference = balls.centres.astype(np.float64) - np.asarray(point, np.float32).astype(np.float64)
+    centres = balls.centres.astype(np.float64).reshape(-1, point.size)  # an empty store does not know its dimension
+    difference = centres - np.asarray(point, np.float32).astype(np.float64)
     distance = np.sqrt(np.einsum("ij,ij->i", difference, difference))
     order = np.argsort(distance - balls.radii, kind="stable")[:count]
     rows = ledger.set_index("position").loc[balls.ids[order]]

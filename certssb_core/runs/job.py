@@ -54,6 +54,12 @@ _AT_REST: dict[str, State] = {
 _LOOK_SECONDS = 1.0
 """How long to wait for the lock of a job at rest: someone may be looking whether it is alive."""
 
+PROTECTED = "protected"
+"""A file in the folder of a job that must stay, such as the run that the project ships."""
+
+TRASH = ".trash"
+"""Folder beside the jobs that holds the discarded ones."""
+
 DIED = "the worker ended without a word: killed, out of memory, or the machine went down (see worker.log)"
 
 
@@ -216,12 +222,41 @@ class Job:
 
     # -- its folder ---------------------------------------------------------------------------------
 
+    @property
+    def protected(self) -> bool:
+        """Whether the folder holds a file ``protected``: then it is neither renamed nor deleted."""
+        return (self.path / PROTECTED).exists()
+
+    def check_unprotected(self) -> None:
+        """Raise a RunError where the folder is protected."""
+        if self.protected:
+            raise RunError(
+                f"{self.name} is protected, for the lessons rest on it; remove the file {self.path / PROTECTED} first"
+            )
+
+    def discard(self) -> Path:
+        """Move the folder of a job that no worker holds into the trash beside it; its new place.
+
+        Raises:
+            RunError: it is protected, a worker is on it, or the folder cannot be moved.
+        """
+        self.check_unprotected()
+        self.at_rest()
+        trash = self.path.parent / TRASH
+        with files.writing(self.path):
+            trash.mkdir(exist_ok=True)
+            target, number = trash / self.name, 2
+            while target.exists():
+                target, number = trash / f"{self.name}-{number}", number + 1
+            return self.path.rename(target)
+
     def delete(self) -> None:
         """Remove the folder of a job that no worker holds.
 
         Raises:
-            RunError: a worker is on it, or the folder cannot be removed.
+            RunError: it is protected, a worker is on it, or the folder cannot be removed.
         """
+        self.check_unprotected()
         self.at_rest()
         try:
             shutil.rmtree(self.path)
@@ -241,3 +276,21 @@ class Job:
     def size(self) -> int:
         """Bytes on disk."""
         return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+
+
+def discarded(folder: Path) -> list[Job]:
+    """The jobs in the trash of ``folder``, by name."""
+    return [Job(path) for path in sorted((folder / TRASH).glob("*/")) if path.is_dir()]
+
+
+def restore(job: Job) -> None:
+    """Move a discarded job back to where it was.
+
+    Raises:
+        RunError: its name has been taken since, or the folder cannot be moved.
+    """
+    target = job.path.parent.parent / job.name
+    if target.exists():
+        raise RunError(f"{target} exists already: rename that one first")
+    with files.writing(target.parent):
+        job.path.rename(target)

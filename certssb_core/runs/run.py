@@ -16,6 +16,7 @@
     store.sqlite           the certified balls and the ledger of their insertion, where certificates are balls
     falsification.json     what an attack on the certificates found, if there was one
     answered.sqlite        the store with the balls of later queries, where whoever serves lets them insert
+    protected              there where the run must not be renamed or deleted: it ships with the project
     queued                 since when the run waits for another one to end, while it does
 
 A run made by ``import-release`` has ``release.json``, the files it was made of, and none of what the release does not
@@ -76,6 +77,7 @@ class Run(Job):
         "falsification.json",
         "scratch.safetensors",
         "answered.sqlite",
+        "protected",
     )
     """Files of a run that live on after it: its manifest does not hash them."""
 
@@ -124,8 +126,9 @@ class Run(Job):
         """Give the folder of a run that no worker holds another name; the run under it.
 
         Raises:
-            RunError: a worker is on it, the name is not a plain file name, or it is taken.
+            RunError: it is protected, a worker is on it, the name is not a plain file name, or it is taken.
         """
+        self.check_unprotected()
         target = place(name, self.path.parent)
         if target.exists():
             raise RunError(f"{target} exists already; choose another name")

@@ -22,7 +22,7 @@ FLAGS = (
 @pytest.fixture(scope="session")
 def runs_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("browser-runs")
-    shutil.copytree(ROOT / "checkpoints" / "digits", folder / "digits")
+    shutil.copytree(ROOT / "checkpoints" / "digits", folder / "digits", ignore=shutil.ignore_patterns("protected"))
     return folder
 
 

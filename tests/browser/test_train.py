@@ -48,7 +48,7 @@ def test_the_second_run_waits_for_the_first_and_starts_by_itself(page, runs_fold
     assert done
     assert_no_error(page)
     button(page, "Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete for ever").click()
+    page.get_by_role("dialog").get_by_role("button", name="Move to the trash").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert not second.path.exists()
 

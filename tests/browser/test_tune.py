@@ -33,7 +33,7 @@ def test_a_study_from_its_ranges_to_a_run_on_certify_and_its_end(page, runs_fold
     with study.lock(timeout=180):
         assert study.status().done == 1
     button(page, "Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete for ever").click()
+    page.get_by_role("dialog").get_by_role("button", name="Move to the trash").click()
     expect(page.get_by_text("There is no study yet")).to_be_visible()
     assert not study.path.exists()
     assert (runs_folder / "sweep-001").is_dir(), "the runs stay"

@@ -78,8 +78,8 @@ def _write_votes(run, inputs, generator) -> None:
         for which in SETS:
             level = sigma[which] if noise_map == "sample-specific" else np.full(60, run.config.noise.sigma)
             points = inputs.test_images(which).reshape(60, -1)
-            votes = np.empty((MEMBERS, 60), np.uint8)
-            for member in range(MEMBERS):
+            votes = np.empty((run.config.training.members, 60), np.uint8)
+            for member in range(len(votes)):
                 copy = train + sigma["train"][:, None] * generator.standard_normal(train.shape)
                 means = np.stack([copy[labels == label].mean(axis=0) for label in range(3)])
                 noisy = points + level[:, None] * generator.standard_normal(points.shape[1])

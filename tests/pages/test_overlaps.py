@@ -5,6 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from certssb_core.errors import DataError
 from certssb_core.store.store import Store
+from tests.pages.conftest import make_run
 from ui.kit import run_files
 
 ROOT = Path(__file__).parents[2]
@@ -109,4 +110,13 @@ def test_an_image_outside_all_balls_is_left_to_the_members(page, finished_run):
     page.query_params |= {"asked-set": f"{outside['set']} test", "asked": str(outside["index"])}
     page.run()
     assert not page.exception
+    assert "**No ball holds this image**" in texts(page)
+
+
+def test_a_run_without_a_ball_says_why_and_does_not_crash(page, runs_dir):
+    """Ten members that all agree certify nothing at α = 0.001."""
+    make_run(runs_dir, "tiny", **{"training.members": "10"})
+    page.run()
+    assert not page.exception
+    assert "holds no ball" in page.info[0].value
     assert "**No ball holds this image**" in texts(page)

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.errors import RunError
 from certssb_core.jobs import forecast
 from certssb_core.runs.run import Run
 from tests.jobs.test_forecast import TIMED
@@ -153,11 +154,39 @@ def test_duplicate_fills_the_form_with_the_settings_of_a_run(page, finished_run,
 def test_delete_and_rename_ask_first(page, finished_run):
     page.run()
     page.button(key="delete-finished").click().run()
-    assert "deleted permanently" in " ".join(element.value for element in page.markdown)
+    assert "moves to the trash" in " ".join(element.value for element in page.markdown)
     page.button(key="rename-finished").click().run()
     assert page.text_input(key="new-name").value == "finished"
     assert not page.exception
     assert finished_run.path.is_dir()
+
+
+def test_the_shipped_run_can_be_duplicated_but_neither_renamed_nor_deleted(page, finished_run):
+    (finished_run.path / "protected").touch()
+    page.run()
+    keys = {button.key for button in page.button}
+    assert "duplicate-finished" in keys
+    assert not {"delete-finished", "rename-finished"} & keys
+    with pytest.raises(RunError, match="protected"):
+        finished_run.delete()
+    with pytest.raises(RunError, match="protected"):
+        finished_run.rename("other")
+    with pytest.raises(RunError, match="protected"):
+        finished_run.discard()
+
+
+def test_a_discarded_run_is_put_back_and_emptying_the_trash_asks_first(page, finished_run, runs_dir):
+    finished_run.discard()
+    page.run()
+    page.button(key="restore-finished").click().run()
+    assert not page.exception
+    assert finished_run.metrics
+    finished_run.discard()
+    page.run()
+    page.button(key="empty-trash").click().run()
+    assert not page.exception
+    assert "will be deleted permanently" in " ".join(element.value for element in page.markdown)
+    assert Run.all(runs_dir) == []
 
 
 def test_ticked_runs_are_compared_on_certify(page, finished_run, monkeypatch):

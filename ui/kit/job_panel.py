@@ -17,15 +17,17 @@ Series = Study | Measurement
 
 
 def panel(job: Series, *, unit: str, at_rest: Callable[[State], None]) -> None:
-    """Show the state of a job, live while a worker is on it; the page is drawn anew after every run.
+    """Show the state of a job, live until it is done; the page is drawn anew after every run.
 
     Args:
         unit: what is counted, in the plural.
         at_rest: draws the buttons of a job that no worker is on.
     """
     status = job.status()
-    live = 2 if status.state in ("running", "new") else None
-    st.fragment(_panel, run_every=live)(job, unit, at_rest, (status.state, status.done))
+    live = jobs.REFRESH[status.state in ("running", "new")]
+    st.fragment(_panel, run_every=None if status.state == "done" else live)(
+        job, unit, at_rest, (status.state, status.done)
+    )
 
 
 def start(job: Series) -> None:

@@ -28,6 +28,11 @@ BADGES: dict[State, tuple[str, str]] = {
 }
 
 
+ACTIVE = ("running", "queued")
+REFRESH = {True: 2, False: 5}
+"""Seconds between two looks at a job: at one that is active, and at one that another page or terminal may resume."""
+
+
 def table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per run: name, state, what it is about, and its accuracy where it has finished."""
     rows = []
@@ -66,15 +71,23 @@ def duration(seconds: float) -> str:
 
 
 def panel(run: Run) -> None:
-    """The live panel of one run; it refreshes itself every two seconds while a worker is on it or will be."""
-    drawn = run.status().state
-    st.fragment(_panel, run_every=2 if drawn in ("running", "queued") else None)(run, drawn)
+    """The live panel of one run; it refreshes itself for as long as its state can change without this page."""
+    drawn = _settled(run).state
+    st.fragment(_panel, run_every=None if drawn == "done" else REFRESH[drawn in ACTIVE])(run, drawn)
+
+
+def _settled(run: Run) -> Status:
+    """Where the run stands, seen at no moment between the queue and its worker's lock."""
+    try:
+        return run.status() if run_files.read_only() else queue.settled(run)
+    except RunError:  # a folder that cannot be locked has no queue
+        return run.status()
 
 
 def _panel(run: Run, drawn: State) -> None:
-    status = run.status()
-    if drawn in ("running", "queued") and status.state != drawn:
-        st.rerun()  # the whole page: its results are there, or its turn has come, and the refreshing ends
+    status = _settled(run)
+    if status.state != drawn:
+        st.rerun()  # the whole page: its results are there, or its turn has come
     colour, icon = BADGES[status.state]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):

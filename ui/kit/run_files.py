@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import wraps
+from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ import pandas as pd
 import streamlit as st
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.comparisons.measurement import runs_of_measurements
 from certssb_core.config import schema as config
 from certssb_core.config.schema import DataConfig, RunConfig
 from certssb_core.data.datasets import file_state, load
@@ -29,6 +31,7 @@ from certssb_core.runs import data_record, integrity, server_limits
 from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
 from certssb_core.runs.run import Run, State, default_runs_dir
 from certssb_core.store.store import Balls, Entry, Store
+from certssb_core.tuning.study import Study
 from ui.kit import text
 
 T = TypeVar("T")
@@ -46,8 +49,23 @@ def read_only() -> bool:
 
 
 def runs() -> list[Run]:
-    """All runs whose configuration can be read, newest first."""
-    return [run for run in Run.all(runs_dir()) if not _problem(run)]
+    """All runs whose configuration can be read: those of measurements and studies last, else the newest first."""
+    found, auxiliary = [run for run in Run.all(runs_dir()) if not _problem(run)], made_by()
+    return sorted(found, key=lambda run: run.name in auxiliary)
+
+
+def own_runs() -> list[Run]:
+    """The runs that a person made, newest first: one of a measurement or a study stands for itself alone."""
+    auxiliary = made_by()
+    return [run for run in runs() if run.name not in auxiliary]
+
+
+def made_by() -> dict[str, str]:
+    """Which measurement or study made a run, by the run's name; a protected run belongs to nobody."""
+    found = runs_of_measurements(runs_dir())
+    for study in Study.all(runs_dir()):
+        found |= {path.name: study.name for path in runs_dir().glob(f"{escape(study.name)}-[0-9][0-9][0-9]*")}
+    return {name: kind for name, kind in found.items() if not Run(runs_dir() / name).protected}
 
 
 def damaged_runs() -> dict[str, str]:
@@ -90,13 +108,26 @@ def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bo
     if (asked := st.query_params.get(key)) and asked not in found and key not in st.session_state:
         _not_here(asked, list(found), key)
         return None
+    if text.arrived() and (held := asked or current()) in found:
+        st.session_state[key] = held
     name = st.selectbox(
         "Run", list(found), key=key, bind="query-params", help="A finished experiment; the newest comes first."
     )
+    make_current(name)
     run = found[name]
     if run.config.title:
         st.caption(markdown_text(run.config.title))
     return run
+
+
+def current() -> str | None:
+    """Name of the run that the reader looked at last, on whichever page."""
+    return st.session_state.get("current-run")
+
+
+def make_current(name: str) -> None:
+    """Open ``name`` on the other pages, too."""
+    st.session_state["current-run"] = name
 
 
 def _not_here(name: str, others: list[str], key: str) -> None:

@@ -13,6 +13,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from certssb_core.data.poisoning import METHODS
 from certssb_core.errors import ConfigError, DataError, PoisonError, RunError, StoreError
 from certssb_core.plain_text import markdown_text
+from certssb_core.runs.run import Run
 from certssb_core.runs.server_limits import READ_ONLY
 from ui.kit import glossary, pages
 
@@ -41,6 +42,8 @@ def page_header(name: str, formulas: str | None = None, sources: Sequence[str] |
         sources: arXiv numbers of :data:`SOURCES`.
     """
     _route()
+    if st.session_state.get("page") != name:
+        st.session_state["page"], st.session_state["arrived"] = name, True
     page = pages.PAGES[name]
     st.title(page.heading or page.title, anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -52,6 +55,11 @@ def page_header(name: str, formulas: str | None = None, sources: Sequence[str] |
             with st.popover(label, icon=icon):
                 links = (f"- [{SOURCES[number]}](https://arxiv.org/abs/{number})" for number in sources or ())
                 st.markdown((formulas or "") + "\n\n" + "\n".join(links))
+
+
+def arrived() -> bool:
+    """Whether the reader has just come to this page from another one, or by a link; True once."""
+    return st.session_state.pop("arrived", False)
 
 
 def _route() -> None:
@@ -78,6 +86,14 @@ def empty(message: str) -> None:
 def no_runs() -> None:
     empty("There is no finished run yet. This page shows one as soon as it has been trained.")
     pages.link("train", "Go to Train")
+
+
+def no_balls(run: Run) -> None:
+    """The store of ``run`` is empty."""
+    empty(
+        f"The store of {run.name} holds no ball: no input was certified. With {run.config.training.members:,} members "
+        f"at α = {run.config.certification.alpha:g} a certificate may be impossible: Train warns of it beforehand."
+    )
 
 
 def looking_only() -> None:

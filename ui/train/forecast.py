@@ -22,7 +22,7 @@ LONGEST_SECONDS = 300  # for the timing: a network and images for which it takes
 
 
 def show(config: RunConfig, runs: Sequence[Run]) -> None:
-    """The forecast in a sentence."""
+    """The forecast in a sentence; ``runs`` are those that it may be scaled from."""
     st.markdown(words(forecast.forecast(config, runs, forecast.read_calibration(config, run_files.runs_dir()))))
 
 

@@ -30,7 +30,7 @@ _FIELDS = StudyConfig.model_fields
 def new_study() -> None:
     """The form; Start makes the study and its worker."""
     bases = PRESETS | {
-        f"as the run {run.name}": run.config for run in run_files.runs() if run.config.origin == "trained"
+        f"as the run {run.name}": run.config for run in run_files.own_runs() if run.config.origin == "trained"
     }
     left, right = st.columns([1, 2])
     chosen = left.selectbox(
@@ -76,7 +76,7 @@ def new_study() -> None:
     seed = columns[3].number_input("Seed", 0, 2**31 - 1, 0, key="study-seed", bind="query-params")
     config = _validated(base=base, ranges=found, objectives=tuple(objectives), trials=trials, seed=seed)
     if config and (
-        one := forecast.forecast(base, run_files.runs(), forecast.read_calibration(base, run_files.runs_dir()))
+        one := forecast.forecast(base, run_files.own_runs(), forecast.read_calibration(base, run_files.runs_dir()))
     ):
         st.markdown(
             f"A run with the settings they share takes about **{jobs.duration(one.seconds)}** and "

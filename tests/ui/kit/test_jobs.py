@@ -130,3 +130,24 @@ def test_a_silent_worker_is_told(run):
     with run.lock():
         os.utime(run.path / "events.jsonl", (0, 0))
         assert "No word from the worker" in panel(run).warning[0].value
+
+
+@pytest.mark.parametrize("last", ["new", "stopped", "failed"])
+def test_a_panel_at_rest_sees_a_worker_that_someone_else_starts(run, monkeypatch, last):
+    """It looks again by itself, and its buttons are those of the state that the lock tells."""
+    every = []
+    original = jobs.st.fragment
+
+    def fragment(function, *, run_every):
+        every.append(run_every)
+        return original(function, run_every=run_every)
+
+    monkeypatch.setattr("ui.kit.jobs.st.fragment", fragment)
+    if last != "new":
+        run.log(last, message="")
+    app = panel(run)
+    assert every[-1]
+    with run.lock():
+        app.run()
+        assert "stop-mine" in {button.key for button in app.button}
+        assert "resume-mine" not in {button.key for button in app.button}

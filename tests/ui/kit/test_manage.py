@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.config.schema import RunConfig
+from certssb_core.runs import job
 from certssb_core.runs.run import Run
 
 
@@ -47,6 +48,27 @@ def test_delete_needs_the_second_yes(run):
     app.button(key="delete-now").click().run()
     assert not app.exception
     assert not run.path.exists()
+    [discarded] = job.discarded(run.path.parent)
+    assert Run(discarded.path).config == run.config
+
+
+def test_the_trash_is_emptied_after_the_second_yes(run):
+    place = run.discard()
+    app = AppTest.from_function(emptied, args=(str(run.path.parent),), default_timeout=30).run()
+    assert place.is_dir()
+    app.button(key="empty-now").click().run()
+    assert not app.exception
+    assert not place.exists()
+
+
+def emptied(folder: str) -> None:
+    from pathlib import Path
+
+    from certssb_core.runs import job
+    from ui.kit import manage
+
+    if found := job.discarded(Path(folder)):
+        manage._empty(found, 1.0)
 
 
 def test_a_run_at_work_is_not_deleted(run):
