@@ -9,12 +9,11 @@ It lies in the folder of the runs. Runs that are there already are taken up.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,24 +166,6 @@ class Measurement(Job):
             total=len(self.config.runs),
             message=self.last_words(events, state),
         )
-
-
-def runs_of_measurements(runs_dir: Path) -> dict[str, str]:
-    """Names of the runs that measurements made or would make, with the kind of the measurement.
-
-    A comparison's runs count where it was asked for in this folder: a person may well have made one of them before.
-    """
-    found = {name: kind for kind in ("attacks", "smoothness") for name in _planned(kind)}
-    for kind in KINDS:
-        for measurement in Measurement.all(kind, runs_dir):
-            with contextlib.suppress(ConfigError):
-                found |= dict.fromkeys(measurement.config.runs, kind)
-    return found
-
-
-@cache
-def _planned(kind: str) -> tuple[str, ...]:
-    return tuple(name for suite in KINDS[kind].suites for name in KINDS[kind].plan(suite))
 
 
 def missing(runs: Mapping[str, RunConfig], runs_dir: Path) -> dict[RunConfig, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -23,6 +24,13 @@ def copy(run: Run, name: str, *, age: int) -> Run:
     return Run(path)
 
 
+def measured(runs_dir: Path) -> None:
+    """Say that a measurement made :data:`MEASURED`."""
+    folder = runs_dir / ".measurements" / "smoothness-digits"
+    folder.mkdir(parents=True)
+    (folder / "measurement.json").write_text(json.dumps({"runs": {MEASURED: {}}}))
+
+
 def opened(page: str, **query: str) -> AppTest:
     app = AppTest.from_file(ROOT / "pages" / f"{page}.py", default_timeout=60)
     for name, value in query.items():
@@ -33,7 +41,8 @@ def opened(page: str, **query: str) -> AppTest:
 
 
 @pytest.mark.parametrize("page", ["noise", "overlaps", "query", "certify", "train"])
-def test_the_newest_run_of_a_measurement_is_no_default(page, finished_run):
+def test_the_newest_run_of_a_measurement_is_no_default(page, finished_run, runs_dir):
+    measured(runs_dir)
     copy(finished_run, MEASURED, age=4_000_000_000)
     app = opened(page)
     if page == "certify":
@@ -43,6 +52,7 @@ def test_the_newest_run_of_a_measurement_is_no_default(page, finished_run):
 
 
 def test_runs_of_measurements_and_studies_are_folded_away_and_are_no_source_of_forecasts(finished_run, runs_dir):
+    measured(runs_dir)
     copy(finished_run, MEASURED, age=4_000_000_000)
     (runs_dir / ".studies" / "mine").mkdir(parents=True)
     (runs_dir / ".studies" / "mine" / "study.json").write_text("{}")
@@ -54,12 +64,6 @@ def test_runs_of_measurements_and_studies_are_folded_away_and_are_no_source_of_f
     app.toggle(key="auxiliary").set_value(True).run()
     table = next(frame.value for frame in app.dataframe if "state" in frame.value)
     assert set(table["run"]) == {"finished", MEASURED, "mine-001"}
-
-
-def test_a_protected_run_is_nobodys(finished_run):
-    run = copy(finished_run, MEASURED, age=4_000_000_000)
-    (run.path / "protected").touch()
-    assert [run.name for run in run_files.own_runs()] == [MEASURED, "finished"]
 
 
 def test_the_run_of_a_link_stays_on_the_next_page(finished_run):

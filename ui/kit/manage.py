@@ -9,6 +9,7 @@ import streamlit as st
 
 from certssb_core.errors import RunError
 from certssb_core.runs.job import Job, discarded, restore
+from certssb_core.runs.makers import STUDIES
 from certssb_core.runs.run import Run, Status
 from ui.kit import forms, pages, run_files, text
 
@@ -41,8 +42,8 @@ def delete(job: Job, kind: str, stays: str = "") -> None:
 
 
 def trash(folder: Path) -> None:
-    """The discarded jobs of ``folder``: put one back, or empty the trash."""
-    found = discarded(folder)
+    """The discarded runs and studies of ``folder``: put one back, or empty the trash."""
+    found = discarded(folder) + discarded(folder / STUDIES)
     if not found or run_files.read_only():
         return
     size = sum(job.size() for job in found) / 1e6

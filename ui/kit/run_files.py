@@ -11,7 +11,6 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import wraps
-from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +18,6 @@ import pandas as pd
 import streamlit as st
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.comparisons.measurement import runs_of_measurements
 from certssb_core.config import schema as config
 from certssb_core.config.schema import DataConfig, RunConfig
 from certssb_core.data.datasets import file_state, load
@@ -29,9 +27,9 @@ from certssb_core.plain_text import markdown_text
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, integrity, server_limits
 from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
+from certssb_core.runs.makers import makers
 from certssb_core.runs.run import Run, State, default_runs_dir
 from certssb_core.store.store import Balls, Entry, Store
-from certssb_core.tuning.study import Study
 from ui.kit import text
 
 T = TypeVar("T")
@@ -50,22 +48,14 @@ def read_only() -> bool:
 
 def runs() -> list[Run]:
     """All runs whose configuration can be read: those of measurements and studies last, else the newest first."""
-    found, auxiliary = [run for run in Run.all(runs_dir()) if not _problem(run)], made_by()
+    found, auxiliary = [run for run in Run.all(runs_dir()) if not _problem(run)], makers(runs_dir())
     return sorted(found, key=lambda run: run.name in auxiliary)
 
 
 def own_runs() -> list[Run]:
     """The runs that a person made, newest first: one of a measurement or a study stands for itself alone."""
-    auxiliary = made_by()
+    auxiliary = makers(runs_dir())
     return [run for run in runs() if run.name not in auxiliary]
-
-
-def made_by() -> dict[str, str]:
-    """Which measurement or study made a run, by the run's name; a protected run belongs to nobody."""
-    found = runs_of_measurements(runs_dir())
-    for study in Study.all(runs_dir()):
-        found |= {path.name: study.name for path in runs_dir().glob(f"{escape(study.name)}-[0-9][0-9][0-9]*")}
-    return {name: kind for name, kind in found.items() if not Run(runs_dir() / name).protected}
 
 
 def damaged_runs() -> dict[str, str]:

@@ -49,7 +49,7 @@ def test_delete_needs_the_second_yes(run):
     assert not app.exception
     assert not run.path.exists()
     [discarded] = job.discarded(run.path.parent)
-    assert Run(discarded.path).config == run.config
+    assert (discarded.name, (discarded.path / "config.json").is_file()) == ("mine", True)
 
 
 def test_the_trash_is_emptied_after_the_second_yes(run):
