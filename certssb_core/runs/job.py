@@ -224,7 +224,7 @@ class Job:
 
     @property
     def protected(self) -> bool:
-        """Whether the folder holds a file ``protected``: then it is neither renamed nor deleted."""
+        """Tell whether the folder holds a file ``protected``: then it is neither renamed nor deleted."""
         return (self.path / PROTECTED).exists()
 
     def check_unprotected(self) -> None:

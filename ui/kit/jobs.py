@@ -77,7 +77,7 @@ def panel(run: Run) -> None:
 
 
 def _settled(run: Run) -> Status:
-    """Where the run stands, seen at no moment between the queue and its worker's lock."""
+    """Read the run's state, at no moment between the queue and its worker's lock."""
     try:
         return run.status() if run_files.read_only() else queue.settled(run)
     except RunError:  # a folder that cannot be locked has no queue

@@ -58,7 +58,7 @@ def page_header(name: str, formulas: str | None = None, sources: Sequence[str] |
 
 
 def arrived() -> bool:
-    """Whether the reader has just come to this page from another one, or by a link; True once."""
+    """Tell whether the reader has just come to this page from another one, or by a link; True once."""
     return st.session_state.pop("arrived", False)
 
 
