@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.audit.inspection import counts, inspect
+from certssb_core.certify import published_release
 from certssb_core.cli import app
 from certssb_core.errors import RunError
 from certssb_core.runs import files
@@ -53,7 +54,7 @@ def test_release_mode_is_red_where_the_method_says(small_run):
         "Noise map",
         "Store",
     }
-    assert "NOT A CERTIFICATE" in finding(small_run, "Noise in", mode="release").reason
+    assert published_release.LABEL in finding(small_run, "Noise in", mode="release").reason
     assert "1,000 votes, but 12 members" in finding(small_run, "Count", mode="release").reason
 
 
