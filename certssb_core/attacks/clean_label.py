@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import nn
@@ -67,9 +68,12 @@ def feature_collision(plan: Plan) -> torch.Tensor:
     wanted = [features(network, plan.aims) for network in plan.networks]
 
     def loss(poisons: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
-        return sum(
-            _distance(features(network, poisons), aims[plan.group])
-            for network, aims in zip(plan.networks, wanted, strict=True)
+        return reduce(
+            torch.add,
+            (
+                _distance(features(network, poisons), aims[plan.group])
+                for network, aims in zip(plan.networks, wanted, strict=True)
+            ),
         )
 
     return _descend(plan, loss)
@@ -97,9 +101,12 @@ def _polytope(plan: Plan, weights: Callable[[torch.Tensor], torch.Tensor]) -> to
 
     def loss(poisons: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
         mixture = weights(extra)[used]
-        return sum(
-            _distance(mixture @ features(network, poisons), aims[used])
-            for network, aims in zip(plan.networks, wanted, strict=True)
+        return reduce(
+            torch.add,
+            (
+                _distance(mixture @ features(network, poisons), aims[used])
+                for network, aims in zip(plan.networks, wanted, strict=True)
+            ),
         )
 
     return _descend(plan, loss)
@@ -110,7 +117,7 @@ def hidden_trigger(plan: Plan) -> torch.Tensor:
     wanted = [features(network, plan.aims) for network in plan.networks]
 
     def loss(poisons: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
-        total = 0.0
+        total = poisons.new_zeros(())
         for network, aims in zip(plan.networks, wanted, strict=True):
             found = features(network, poisons)
             with torch.no_grad():
@@ -138,7 +145,7 @@ def away_from_class(plan: Plan) -> torch.Tensor:
     labels = torch.full((len(plan.bases),), plan.target, device=plan.bases.device)
 
     def loss(poisons: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
-        return -sum(F.cross_entropy(network(poisons), labels) for network in plan.networks)
+        return -reduce(torch.add, (F.cross_entropy(network(poisons), labels) for network in plan.networks))
 
     return _descend(plan, loss)
 

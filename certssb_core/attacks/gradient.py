@@ -105,8 +105,8 @@ def alignment(
         wanted = torch.autograd.grad(F.cross_entropy(network(victims), goal), weights)
         moved = images.clone().requires_grad_(True)
         given = torch.autograd.grad(F.cross_entropy(network(moved), labels), weights, create_graph=True)
-        wanted, given = (torch.cat([part.flatten() for part in parts]) for parts in (wanted, given))
-        direction += torch.autograd.grad(F.cosine_similarity(wanted, given, dim=0), moved)[0]
+        sought, found = (torch.cat([part.flatten() for part in parts]) for parts in (wanted, given))
+        direction += torch.autograd.grad(F.cosine_similarity(sought, found, dim=0), moved)[0]
         network.requires_grad_(False)
     return direction
 

@@ -320,8 +320,9 @@ def _base_classifier(evidence: Inspected) -> Finding:
 
 def _attack(evidence: Inspected) -> Finding:
     title, undefended = "Attack", _undefended(evidence)
-    if found := attack_caveats(undefended):
-        return Finding("amber" if undefended is None else "red", title, found[0])
+    caveats = attack_caveats(undefended)
+    if undefended is None or caveats:
+        return Finding("amber" if undefended is None else "red", title, caveats[0])
     return Finding("green", title, f"{success_in_words(undefended).capitalize()}.")
 
 

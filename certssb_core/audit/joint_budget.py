@@ -68,23 +68,24 @@ def translate(run_votes: RunVotes, *, images: int | None, norm: float) -> list[T
     """
     if not run_votes.kind.weighs:
         raise RunError(f"This certificate counts {run_votes.kind.unit}, not norms. {run_votes.kind.joint}")
-    if run_votes.sigma_train is None:
+    sigma_train = run_votes.sigma_train
+    if sigma_train is None:
         raise RunError(certification.no_joint_budget(run_votes))
-    images = min(PUBLISHED_IMAGES, len(run_votes.sigma_train)) if images is None else images
-    if not 0 <= images <= len(run_votes.sigma_train):
-        raise RunError(f"images must lie between 0 and the {len(run_votes.sigma_train)} training images, not {images}")
+    images = min(PUBLISHED_IMAGES, len(sigma_train)) if images is None else images
+    if not 0 <= images <= len(sigma_train):
+        raise RunError(f"images must lie between 0 and the {len(sigma_train)} training images, not {images}")
     if not 0 <= norm < np.inf:
         raise RunError(f"norm must be a finite number of at least 0, not {norm}")
-    return [_translation(run_votes, mode, images, norm) for mode in run_votes.sound_modes]
+    return [_translation(run_votes, sigma_train, mode, images, norm) for mode in run_votes.sound_modes]
 
 
-def _translation(run_votes: RunVotes, mode: str, images: int, norm: float) -> Translation:
+def _translation(run_votes: RunVotes, sigma_train: np.ndarray, mode: str, images: int, norm: float) -> Translation:
     settings = run_votes.config.certification
     table = certification.certify_votes(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)
     clean = table[table["set"] == "clean"]
     right = clean[clean["prediction"] == clean["label"]]
     right = right.assign(sigma=run_votes.kind.moving(right["sigma"].to_numpy()))
-    budgets = both_ways(right, run_votes.sigma_train, images=images, norm=norm)
+    budgets = both_ways(right, sigma_train, images=images, norm=norm)
     none = not len(budgets)
     return Translation(
         mode=mode,

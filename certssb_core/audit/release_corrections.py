@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from certssb_core.certify import published_release
@@ -40,8 +42,8 @@ def attribution(run_votes: RunVotes, *, bound: str, alpha: float, radius: float 
     for step, rule in steps.items():
         table = certify_by_rule(run_votes, rule, alpha=alpha)
         clean = table[table["set"] == "clean"]
-        columns = (clean[name].to_numpy() for name in ("prediction", "radius", "label"))
-        metrics = clean_metrics(*columns, radii=(radius,))
+        prediction, certified, label = (clean[name].to_numpy() for name in ("prediction", "radius", "label"))
+        metrics: dict[str, Any] = clean_metrics(prediction, certified, label, radii=(radius,))
         rows.append(
             {
                 "step": step,

@@ -70,13 +70,13 @@ def triggered_metrics(
         counts: ``(n,)`` bool, which images count (those of the target class say nothing about the attack).
         radii: where the curve is read, L2 pixel units.
     """
-    counts = np.asarray(counts, dtype=bool)
-    prediction, radius, labels, attacked = (np.asarray(a)[counts] for a in (prediction, radius, labels, attacked))
+    rows = np.asarray(counts, dtype=bool)
+    answers, certified, true, wanted = (np.asarray(a)[rows] for a in (prediction, radius, labels, attacked))
     return {
-        "n": len(labels),
-        "attack_success_rate": _share(prediction == attacked),
-        "empirical_robust_accuracy": _share(prediction == labels),
-        "certified_robust_accuracy": certified_accuracy(prediction, radius, labels, radii=radii),
+        "n": len(true),
+        "attack_success_rate": _share(answers == wanted),
+        "empirical_robust_accuracy": _share(answers == true),
+        "certified_robust_accuracy": certified_accuracy(answers, certified, true, radii=radii),
     }
 
 

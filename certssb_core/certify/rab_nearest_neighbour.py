@@ -58,7 +58,8 @@ def _bracket(
     shifts: np.ndarray, labels: np.ndarray, dim: int, classes: int, buckets: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bracket one input's probabilities; ``shifts`` ``(N,)``: squared distances to the images, in units of σ²."""
-    edges = np.linspace(*ncx2.ppf([1e-9 / len(shifts), 1 - 1e-6], dim, shifts.min()), buckets // 4)
+    low, high = ncx2.ppf([1e-9 / len(shifts), 1 - 1e-6], dim, shifts.min())
+    edges = np.linspace(low, high, buckets // 4)
     whole = _log_beyond(edges, dim, shifts).sum(axis=0)  # of the nearest image of any class
     first, last = np.searchsorted(-whole, [1e-9, -np.log(1e-9)])  # it falls between these, all but surely
     edges = np.linspace(edges[max(first - 1, 0)], edges[min(last, len(edges) - 1)], buckets)

@@ -18,6 +18,7 @@ the same answer at an unbounded radius; this anchor keeps the choice from reward
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -36,15 +37,16 @@ def choose_by_all_votes(votes: InputVotes, *, bound: Bound, alpha: float) -> Vot
         bound: an entry of ``BOUNDS``.
         alpha: failure probability per input, in (0, 1), over all candidates together.
     """
+    cast, softmax = _at_candidates(votes)
     at = [
         bound_at(
-            votes.candidate_votes[:, k],
-            _filled(sigma, votes.candidate_votes),
+            cast[:, k],
+            _filled(sigma, cast),
             bound=bound,
             classes=votes.classes,
             alpha=alpha / len(votes.candidates),
             test_map="voted",
-            softmax=votes.candidate_softmax[k],
+            softmax=softmax[k],
         )
         for k, sigma in enumerate(votes.candidates)
     ]
@@ -76,9 +78,10 @@ def choose_by_members_set_aside(
     first = members_aside(votes.members, aside)
     if first < 1:
         raise RunError("set-aside needs at least two members")
-    choosing, certifying = votes.candidate_votes[:first], votes.candidate_votes[first:]  # (M', K, n)
+    cast, _ = _at_candidates(votes)
+    choosing, certifying = cast[:first], cast[first:]  # (M', K, n)
     kept, anchor = min(kept, len(votes.candidates)), _leading(votes, first)
-    share = {"classes": votes.classes, "alpha": alpha / kept, "test_map": "set-aside"}
+    share: dict[str, Any] = {"classes": votes.classes, "alpha": alpha / kept, "test_map": "set-aside"}
     promising = largest_radius(
         [
             _forecast_bounds(choosing[:, k], sigma, members=len(certifying), classes=votes.classes, alpha=alpha / kept)
@@ -172,3 +175,10 @@ def _filled(sigma: float, votes: np.ndarray) -> np.ndarray:
 def _leading(votes: InputVotes, members: int | None = None) -> np.ndarray:
     """The class ``(n,)`` that leads at the uniform σ₀ among the first ``members``."""
     return count_votes(votes.votes["uniform"][:members], votes.classes).argmax(axis=1)
+
+
+def _at_candidates(votes: InputVotes) -> tuple[np.ndarray, np.ndarray]:
+    """Votes ``(M, K, n)`` and mean softmax ``(K, n, C)`` at every candidate."""
+    if votes.candidate_votes is None or votes.candidate_softmax is None:
+        raise RunError("the members did not vote at candidate σ")
+    return votes.candidate_votes, votes.candidate_softmax

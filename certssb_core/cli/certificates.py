@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def certify(
     steps = (
         attribution(run_votes, bound=settings.bound, alpha=settings.alpha) if mode == published_release.MODE else None
     )
-    chosen = {"mode": certification.label(mode)}
+    chosen: dict[str, Any] = {"mode": certification.label(mode)}
     used = {"bound": settings.bound, "count": int(table["members"].iloc[0])}
     if mode == published_release.MODE:
         used = {"bound": published_release.BOUND.title, "count": published_release.COUNT}

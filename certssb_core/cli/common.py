@@ -136,6 +136,7 @@ def speak_every_encoding() -> None:
 
 
 def _spell_out(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
     return "".join(map(_spelt, error.object[error.start : error.end])), error.end
 
 

@@ -154,7 +154,7 @@ def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
     chosen = SUITES[name]
     of = {system: runs[chosen.run_name(system)] for system in chosen.presets}
     entries = {system: _entry(system, run) for system, run in of.items()}
-    if len(entries["rab"].run_votes.sigma_train) <= SMALL:
+    if len(of["rab"].arrays("sigma")["train"]) <= SMALL:
         entries["nearest"] = _nearest(of["rab"])
     poisoned = len(of["rab"].arrays("poison")["indices"])
     return {
@@ -245,11 +245,12 @@ class _Entry:
         if self.run_votes.kind.sees == "partition" and not test_input_too:  # a moved image leaves one part for another
             return ((self.certificates["radius"] - 1) // 2).to_numpy(np.int64)
         moves = self.run_votes.kind.balls and self.system != "nearest"
-        if not self.run_votes.budgets or (test_input_too and not moves):
+        sigma_train = self.run_votes.sigma_train
+        if sigma_train is None or not self.run_votes.budgets or (test_input_too and not moves):
             return None
         sigma_test = self.certificates["sigma"].to_numpy() if test_input_too else np.inf
         margin = self.certificates["margin"].to_numpy()
-        return images_certified(margin, sigma_test, self.run_votes.sigma_train, norm=norm)
+        return images_certified(margin, sigma_test, sigma_train, norm=norm)
 
 
 def _entry(system: str, run: Run) -> _Entry:
@@ -259,7 +260,7 @@ def _entry(system: str, run: Run) -> _Entry:
         "cert-ssbd": f"σ* in {noise.sigma_min:g} … {noise.sigma_max:g}",
         "rab": f"σ {noise.sigma:g}",
         "denoise": f"σ {noise.sigma:g}, denoiser {config.denoiser}",
-        "l0": f"β {noise.keep:g}, {len(run_votes.sigma_train)} binary training images",
+        "l0": f"β {noise.keep:g}, {len(run.arrays('sigma')['train'])} binary training images",
         "dpa": f"{run_votes.members} parts",
     }[system]
     seconds = run.metrics["seconds"]

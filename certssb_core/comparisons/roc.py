@@ -61,8 +61,8 @@ def hits(positive: ArrayLike, negative: ArrayLike, alarms: ArrayLike) -> np.ndar
     """
     positive, negative = np.sort(positive), np.sort(negative)
     thresholds = np.unique(np.concatenate([positive, negative]))[::-1]
-    true, false = (
+    hits, false = (
         np.concatenate([[0.0], (len(group) - np.searchsorted(group, thresholds, side="left")) / len(group)])
         for group in (positive, negative)
     )
-    return np.interp(alarms, false, true)  # where the curve rises straight up, its upper end
+    return np.interp(np.asarray(alarms), false, hits)  # where the curve rises straight up, its upper end

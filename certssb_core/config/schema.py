@@ -455,7 +455,7 @@ def override(config: RunConfig, assignments: Mapping[str, Any]) -> RunConfig:
     values = config.model_dump()
     for key, value in assignments.items():
         *groups, name = key.split(".")
-        place = values
+        place: Any = values
         for group in groups:
             place = place.get(group) if isinstance(place, dict) else None
         if not isinstance(place, dict) or name not in place or isinstance(place[name], dict):
@@ -467,7 +467,8 @@ def override(config: RunConfig, assignments: Mapping[str, Any]) -> RunConfig:
 def setting(key: str) -> FieldInfo:
     """The description of a setting: title, help, default, range, under its dotted key."""
     group, _, name = key.rpartition(".")
-    return (RunConfig.model_fields[group].annotation if group else RunConfig).model_fields[name]
+    holder: Any = RunConfig.model_fields[group].annotation if group else RunConfig
+    return holder.model_fields[name]
 
 
 def _read_value(info: FieldInfo, text: str) -> Any:

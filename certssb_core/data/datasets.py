@@ -57,7 +57,7 @@ def _split_fingerprint(images: np.ndarray, labels: np.ndarray) -> dict[str, Any]
     """sha256 over shape, pixels (float32) and labels (int64), in little-endian order."""
     digest = hashlib.sha256(repr(images.shape).encode())
     for array, kind in ((images, "<f4"), (labels, "<i8")):
-        digest.update(np.ascontiguousarray(array, kind))
+        digest.update(np.ascontiguousarray(array, kind).data)
     return {"images": len(images), "sha256": digest.hexdigest()}
 
 

@@ -94,8 +94,8 @@ def read_image(source: Path | bytes, shape: tuple[int, int, int]) -> np.ndarray:
     """
     from PIL import Image
 
-    channels, *size = shape
-    pixels = decode(source, tuple(size))
+    channels, height, width = shape
+    pixels = decode(source, (height, width))
     if channels == 1:
         pixels = np.asarray(Image.fromarray(pixels.transpose(1, 2, 0)).convert("L"))[None]
     return unit_pixels(pixels)

@@ -113,8 +113,14 @@ def poison(
         )
     indices = np.sort(np.random.default_rng(seed).permutation(eligible)[:count])
     if not METHODS[method].crafted:
-        settings = {"patch_size": patch_size, "patch_value": patch_value, "pattern_seed": pattern_seed}
-        triggered = apply_trigger(images[indices], trigger, norm=norm, **settings)
+        triggered = apply_trigger(
+            images[indices],
+            trigger,
+            norm=norm,
+            patch_size=patch_size,
+            patch_value=patch_value,
+            pattern_seed=pattern_seed,
+        )
     else:
         triggered = images[indices] if crafted is None else crafted
     poisoned_images, poisoned_labels = images.astype(np.float32), labels.astype(np.int64)

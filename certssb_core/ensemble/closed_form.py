@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -55,6 +56,9 @@ class RidgeOnCosines(nn.Module):
     """
 
     project = staticmethod(lowest_frequencies)
+
+    frequency: torch.Tensor
+    phase: torch.Tensor
 
     def __init__(self, channels: int, side: int, classes: int) -> None:
         super().__init__()
@@ -103,7 +107,7 @@ class RidgeOnCosines(nn.Module):
         self.output.bias.copy_(mean - middle @ weights)
 
 
-def solve_all(networks: Sequence[nn.Module], images: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]) -> None:
+def solve_all(networks: Sequence[Any], images: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]) -> None:
     """Solve for every network on its own images; they end in evaluation mode."""
     for network, own, answers in zip(networks, images, labels, strict=True):
         network.solve(own, answers)

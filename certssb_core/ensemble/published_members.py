@@ -66,7 +66,7 @@ def read_member(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(weights, dict) or weights.keys() != SHAPES.keys():
         raise DataError(f"{path} is no member of the release: it does not hold {', '.join(SHAPES)}")
     for name, shape in SHAPES.items():
-        _check(path, name, weights[name], shape)
+        _checked(path, name, weights[name], shape)
     for name in ("output.weight", "output.bias"):
         weights[name] = torch.cat([torch.zeros_like(weights[name]), weights[name]])
     return {name: weight.detach() for name, weight in weights.items()}
@@ -78,19 +78,19 @@ def read_sigma(path: Path, *, count: int) -> np.ndarray:
     Raises:
         DataError: the file is missing, truncated, or does not hold so many positive numbers.
     """
-    sigma = _load(path)
-    _check(path, "σ*", sigma, (count,))
+    sigma = _checked(path, "σ*", _load(path), (count,))
     if not (sigma > 0).all():
         raise DataError(f"{path} holds a σ* of {sigma.min().item():g}; it must be positive")
     return sigma.detach().double().numpy()
 
 
-def _check(path: Path, name: str, tensor: object, shape: tuple[int, ...]) -> None:
+def _checked(path: Path, name: str, tensor: object, shape: tuple[int, ...]) -> torch.Tensor:
     if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float32 or tuple(tensor.shape) != shape:
         found = f"{tensor.dtype} {tuple(tensor.shape)}" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise DataError(f"{path}: {name} is {found}, not torch.float32 {shape}")
     if not tensor.isfinite().all():
         raise DataError(f"{path}: {name} holds values that are not numbers")
+    return tensor
 
 
 def _load(path: Path) -> object:

@@ -87,7 +87,7 @@ def _digest(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     whole = hashlib.blake2b(digest_size=32)
     for name in sorted(tensors):
         whole.update(name.encode())
-        whole.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy())
+        whole.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return torch.frombuffer(bytearray(whole.digest()), dtype=torch.uint8)
 
 

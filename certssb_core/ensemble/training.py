@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,12 @@ def train(
     Raises:
         Diverged: a weight ended as NaN or infinity.
     """
-    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "precision": precision}
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "precision": precision,
+    }
     train_together([network], [images], [labels], seed=seed, members=[member], **settings)
     if diverged(network):
         raise Diverged(member, learning_rate)
@@ -82,7 +88,7 @@ def train_together(
     n, device = len(images[0]), images[0].device
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     if len(networks) == 1:
-        learner = Alone(networks[0], images[0], labels[0], dtype)
+        learner: Alone | Stack = Alone(networks[0], images[0], labels[0], dtype)
     else:
         learner = Stack(networks, images, labels, dtype)
     optimiser = torch.optim.Adam(learner.parameters, lr=learning_rate, fused=True)

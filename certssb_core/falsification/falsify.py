@@ -173,7 +173,7 @@ def attack_store(claimed: Claims, *, deadline: float, seed: int) -> list[Part]:
     crossed, lost = (int(np.sum([getattr(one, name) for one in replays])) for name in ("crossed", "lost"))
     seconds = time.monotonic() - started
     orders = f"the certified inputs arrive in the orders {', '.join(ORDERS)}"
-    counted = {
+    counted: dict[str, Any] = {
         "unit": "replays",
         "units": len(replays),
         "attack": orders,

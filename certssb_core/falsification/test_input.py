@@ -76,14 +76,14 @@ def search_points(
         drawn = generator(seed, "falsification starts", lap, begin).standard_normal(images.shape, dtype=np.float32)
         lengths = np.linalg.norm(drawn.reshape(len(drawn), -1), axis=1)
         start = (drawn * (radius / lengths)[:, None, None, None]).astype(np.float32)
-    images, prediction, radius, sigma, start = (
+    points, answers, ends, levels, starts = (
         torch.from_numpy(array).to(context.device) for array in (images, prediction, radius, sigma, start)
     )
     voters: list[Voter] = [
-        partial(_logits, network, context, sigma, member)
+        partial(_logits, network, context, levels, member)
         for member, network in zip(members, networks(path, members), strict=True)
     ]
-    found = search(voters, images, prediction, radius, start, steps=STEPS)
+    found = search(voters, points, answers, ends, starts, steps=STEPS)
     return found.points.cpu().numpy(), found.lead.cpu().numpy()
 
 
@@ -95,8 +95,8 @@ def _logits(
 
 def ballot(context: RunContext, network: nn.Module, member: int, points: np.ndarray, sigma: np.ndarray) -> Poll:
     """Let one member vote on ``points`` ``(n, C, H, W)`` under its test noise at ``sigma`` ``(n,)``."""
-    points, sigma = (torch.from_numpy(array).to(context.device) for array in (points, sigma))
-    answers = vote(network, context.test_inputs(points, sigma, member=member))
+    inputs, levels = (torch.from_numpy(array).to(context.device) for array in (points, sigma))
+    answers = vote(network, context.test_inputs(inputs, levels, member=member))
     return Poll.of(answers.hard.cpu().numpy(), answers.softmax.cpu().numpy())
 
 
@@ -133,7 +133,7 @@ def attack_inputs(
     """
     started = time.monotonic()
     steering = searchers(run.config.training.members, seed=seed)
-    chunks = {}
+    chunks: dict[tuple[int, int], np.ndarray] = {}
     for lap in range(-(-count // max(1, len(claims)))):
         order = generator(seed, "falsification order", lap).permutation(len(claims))[: count - lap * len(claims)]
         chunks |= {(lap, begin): order[begin : begin + CHUNK] for begin in range(0, len(order), CHUNK)}

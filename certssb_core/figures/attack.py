@@ -69,7 +69,7 @@ def label_map(original_labels: np.ndarray, labels: np.ndarray, *, classes: tuple
                 "source": np.searchsorted(used_sources, sources),
                 "target": len(used_sources) + np.searchsorted(used_targets, targets),
                 "value": flows[sources, targets],
-                "color": [translucent(class_colour(position), 0.4) for position in sources],
+                "color": [translucent(class_colour(position), 0.4) for position in sources.tolist()],
                 "hovertemplate": "%{source.label} → %{target.label}: %{value} images<extra></extra>",
             },
             textfont={"size": FONT_SIZE, "shadow": "none"},

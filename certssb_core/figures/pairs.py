@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def distance_against_radii(
         hoverinfo="skip",
     )
     conflict = survey.distance < survey.radius_sum
-    kinds = {
+    kinds: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
         f"conflict ({survey.conflicts:,})": (
             np.flatnonzero(conflict),
             {"color": theme.VERMILION, "opacity": 0.8},

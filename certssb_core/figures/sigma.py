@@ -165,8 +165,7 @@ def against(
                 )
             )
     if unanimous is not None and len(samples):
-        ends = np.array([samples["sigma"].min(), samples["sigma"].max()])
-        ends = np.geomspace(*ends, 50)
+        ends = np.geomspace(samples["sigma"].min(), samples["sigma"].max(), 50)
         figure.add_scatter(
             x=ends,
             y=unanimous * ends if value == "radius" else np.full_like(ends, unanimous),

@@ -50,7 +50,7 @@ def measure(config: RunConfig) -> Calibration:
         resolve_model(run, channels=channels, side=side)
         resolve_denoiser(run, channels=channels, side=side)
         resolve_together(run, inputs.poisoned.images, len(inputs.dataset.classes))
-        together = run.config.training.together
+        together = run.config.training.together or 1
         groups = [range(start, start + together) for start in range(0, 2 * workers * together, together)]
         sample = _lay_out(run, inputs)
         began = time.perf_counter()

@@ -129,7 +129,7 @@ class RunContext:
         """The noisy copy of the training set that a member is trained on."""
         images, labels = self.tensors["train"] if sigma is None else self.before_noise["train"], self.tensors["labels"]
         if rows is not None:
-            images, labels, sigma = images[rows], labels[rows], sigma[rows]
+            images, labels, sigma = images[rows], labels[rows], None if sigma is None else sigma[rows]
         if sigma is None:
             return TrainingSet(images, labels)
         law, classes = NOISE_LAWS[self.config.noise.law], int(self.tensors["classes"])

@@ -74,7 +74,7 @@ def find_sigma(config: RunConfig, inputs: Inputs) -> dict[str, np.ndarray]:
     sigma = {which: np.full(count, noise.level) for which, count in counts.items()}
     wanted = [which for which, noise_map in maps.items() if noise_map == "sample-specific"]
     with _one_thread():
-        base = _base_classifier(context) if wanted else None
+        base = _base_classifier(context) if wanted else nn.Identity()
         for which in wanted:
             parts = [searched(context, base, which, start, start + CHUNK) for start in range(0, counts[which], CHUNK)]
             sigma[which] = torch.cat([part.sigma for part in parts]).cpu().numpy()

@@ -7,8 +7,8 @@ already: resuming a run is running it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -160,11 +160,11 @@ class Pipeline:
             self._progress("members", len(there), training.members, **so_far)
         self._gather()
 
-    def _groups(self, there: Collection[int]) -> Iterator[Task]:
+    def _groups(self, there: set[int]) -> Iterator[Task]:
         """Groups still to train. They follow from the config alone, so a stopped run ends with the same votes."""
-        training = self.run.config.training
-        for start in range(0, training.members, training.together):
-            group = range(start, min(start + training.together, training.members))
+        members, together = self.run.config.training.members, self.run.config.training.together or 1
+        for start in range(0, members, together):
+            group = range(start, min(start + together, members))
             if not there.issuperset(group):
                 yield (self.run.path, *group)
 
@@ -193,7 +193,7 @@ class Pipeline:
             for name in [name for name in stacked if name.startswith("softmax/")]:
                 stacked[name] = stacked[name].double().sum(0)
             target = shards.shard_path(folder, members)
-            files.write_atomically(target, lambda part, tensors=stacked: shards.save_tensors(part, tensors))
+            files.write_atomically(target, partial(shards.save_tensors, tensors=stacked))
             integrity.note(self.run, f"members/{target.name}")
             for member in members:
                 shards.part_path(folder, member).unlink()
@@ -214,7 +214,7 @@ class Pipeline:
         arrays = {
             name: torch.cat([part[name] for part in parts]).numpy()
             if name.startswith("votes/")
-            else (sum(part[name] for part in parts) / len(held)).numpy()
+            else (reduce(torch.add, (part[name] for part in parts)) / len(held)).numpy()
             for name in parts[0]
         }
         arrays |= {"left_out": np.array(left_out, np.int64)} if left_out else {}
@@ -288,7 +288,8 @@ class Pipeline:
 
     def _stage(self, name: str, work: Callable[[], None]) -> None:
         self.run.check_stop()
-        self._started, self._first, self._logged = time.perf_counter(), None, 0.0
+        self._started, self._logged = time.perf_counter(), 0.0
+        self._first: tuple[float, int] | None = None
         self.run.log("stage", stage=name, message=name)
         work()
         self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - self._started

@@ -44,8 +44,8 @@ def noise_levels(
         arrays[f"path_sigma/{which}"] = found["path_sigma"][kept]
         arrays[f"path_radius/{which}"] = found["path_radius"][kept]
     total = sum(searched.values())
-    kept = {which: arrays[f"path_index/{which}"] for which in searched}
-    return arrays | _curves(run, engine, kept, partial(progress, total, total))
+    indices = {which: arrays[f"path_index/{which}"] for which in searched}
+    return arrays | _curves(run, engine, indices, partial(progress, total, total))
 
 
 def _searched(

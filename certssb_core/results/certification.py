@@ -104,7 +104,7 @@ def _table(run_votes: RunVotes, bounds: dict[str, VoteBounds]) -> pd.DataFrame:
     tables = []
     for test_set, read in bounds.items():
         certificates = certify_bounds(read, run_votes.config)
-        columns = {"set": test_set, "index": np.arange(len(read.counts)), "label": run_votes.labels}
+        columns: dict[str, Any] = {"set": test_set, "index": np.arange(len(read.counts)), "label": run_votes.labels}
         columns |= {"sigma": certificates.sigma, "members": read.members}
         columns |= {f"votes_{label}": read.counts[:, label] for label in range(run_votes.classes)}
         columns |= {

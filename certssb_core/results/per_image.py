@@ -172,7 +172,8 @@ def regret(sigma: dict[str, np.ndarray]) -> pd.DataFrame:
     """
     rows = []
     for name, words in SETS.items():
-        kept = [ascent(sigma, name, int(index)) for index in with_ascent(sigma, name)]
+        found = (ascent(sigma, name, int(index)) for index in with_ascent(sigma, name))
+        kept = [search for search in found if search is not None]
         if kept and (best := np.mean([search.best_radius for search in kept])) > 0:
             uniform = np.mean([search.curve_radius for search in kept], axis=0)
             rows.append(

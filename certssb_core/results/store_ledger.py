@@ -61,7 +61,17 @@ def table(entries: Sequence[Entry], classes: Sequence[str]) -> pd.DataFrame:
         }
         for entry in entries
     ]
-    columns = ("position", "input", "set", "index", "case", "prediction", "label", "predicted", "answered")
+    columns: tuple[str, ...] = (
+        "position",
+        "input",
+        "set",
+        "index",
+        "case",
+        "prediction",
+        "label",
+        "predicted",
+        "answered",
+    )
     columns += ("radius_before", "radius_after", "partner", "distance", "stored")
     return pd.DataFrame(rows, columns=columns).astype({"partner": "Int64", "distance": "float64"})
 

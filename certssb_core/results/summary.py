@@ -42,7 +42,7 @@ def facts(
             found[key] = value
     found |= _images(samples)
     found |= _balls(before, after)
-    inputs = found["images.certified"]
+    inputs = float(found["images.certified"])
     shift = config.attack.norm / config.noise.sigma
     triggered = samples[samples["set"] == "triggered"]
     counts = counts_for_attack(triggered["label"].to_numpy(), **config.attack.aim)
@@ -83,7 +83,7 @@ def _balls(before: Survey, after: Survey) -> dict[str, Fact]:
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in nested.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat

@@ -39,7 +39,7 @@ SOURCES = "release.json"
 """In a run of imported members: the release's folder, and its files with their sha256."""
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary neighbour of ``path``, flush it to disk, then move it into place.
 
     Raises:

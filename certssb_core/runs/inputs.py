@@ -92,8 +92,7 @@ def load_dataset(config: RunConfig, *, download: bool = False) -> Dataset:
     dataset = load(**config.data.model_dump(exclude={"binary"}), seed=config.seed, download=download)
     if not config.data.binary:
         return dataset
-    images = {name: binarised(getattr(dataset, name)) for name in ("train_images", "test_images")}
-    return replace(dataset, **images)
+    return replace(dataset, train_images=binarised(dataset.train_images), test_images=binarised(dataset.test_images))
 
 
 def attacked_inputs(config: RunConfig, dataset: Dataset, *, crafted: np.ndarray | None = None) -> Inputs:

@@ -23,7 +23,7 @@ from certssb_core.runs import files, locks, server_limits
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Job", "RunError", "State", "Status"]
 

@@ -224,7 +224,7 @@ class Run(Job):
         """State of the run, from its log and its lock."""
         events = self.events()
         last = events[-1] if events else {}
-        progress = next((e for e in reversed(events) if e["kind"] in ("stage", "progress")), {})
+        progress: dict[str, Any] = next((e for e in reversed(events) if e["kind"] in ("stage", "progress")), {})
         state = self.standing(events)
         if state not in ("done", "running") and self.queued_at() is not None:
             state = "queued"

@@ -72,7 +72,7 @@ def misspelt() -> list[str]:
     sentences = []
     for name in given:
         if name not in known:
-            (likely,) = difflib.get_close_matches(name, known, n=1) or [None]
+            likely = next(iter(difflib.get_close_matches(name, known, n=1)), None)
             rest = f": did you mean {_PREFIX}{likely}?" if likely else f"; known are {_PREFIX}… {', '.join(known)}"
             sentences.append(f"the environment variable {_PREFIX}{name} is not read{rest}")
     return sentences

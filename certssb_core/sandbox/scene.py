@@ -180,16 +180,14 @@ def over_orders(inputs: Certified, *, shuffles: int = SHUFFLES) -> list[dict[str
     Returns:
         ``order`` (in words), ``shuffle``, the number of inputs in each case, ``wrong`` and ``answered``, the area.
     """
-    rows = []
+    rows: list[dict[str, str | float]] = []
     for order, words in ORDERS.items():
         for shuffle in range(shuffles if order == "shuffled" else 1):
             found = scene(inputs, order=order, shuffle=shuffle)
             cases = Counter(entry.case for entry in found.entries)
-            rows.append(
-                {"order": words, "shuffle": shuffle}
-                | {case: cases[case] for case in ("disjoint", "same_label", "trimmed", "aligned", "none")}
-                | {"wrong": found.wrong, "answered": found.answered}
-            )
+            row: dict[str, str | float] = {"order": words, "shuffle": shuffle}
+            row |= {case: cases[case] for case in ("disjoint", "same_label", "trimmed", "aligned", "none")}
+            rows.append(row | {"wrong": found.wrong, "answered": found.answered})
     return rows
 
 

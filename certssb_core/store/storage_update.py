@@ -25,7 +25,7 @@ class Key(NamedTuple):
     """Origin of an input: the name of its set and its index there."""
 
     set: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,8 @@ def decide(position: int, key: Key, prediction: int, radius: float, near: Near) 
         near: the balls before it that come within its radius.
     """
     rival = near.nearest(near.labels != prediction)  # to an abstaining input (-1) every ball is one
-    inside = rival is not None and rival.gap < 0
     partner, label, after = rival, prediction, radius
-    if inside:
+    if inside := rival is not None and rival.gap < 0:
         label, after = rival.label, -rival.gap
     if prediction == -1:
         case, partner = "none", rival if inside else None

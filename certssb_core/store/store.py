@@ -152,7 +152,7 @@ class Store:
 
     def balls(self) -> Balls:
         """All stored balls, in order of arrival."""
-        index = self._index if len(self) else BallIndex(0)
+        index = self._index if len(self) and self._index is not None else BallIndex(0)
         rows = self._rows(
             "SELECT sigma, set_name, set_index FROM ledger WHERE centre IS NOT NULL "
             f"ORDER BY position LIMIT {len(index)}"  # another writer may have added balls just now
@@ -306,7 +306,7 @@ def _column(name: str, values: ArrayLike, count: int, dtype: type, *, lowest: fl
     if values.shape != (count,):
         raise ValueError(f"{name} must have shape {(count,)}, got {values.shape}")
     with np.errstate(invalid="ignore"):  # NaN as an integer is refused below
-        column = values.astype(dtype)
+        column: np.ndarray = values.astype(dtype)
     wrong = ~(np.isfinite(values) & (values >= lowest) & (column == values))
     if wrong.any():
         raise ValueError(f"{name} must be {dtype.__name__} of at least {lowest}, got {values[wrong][0]}")

@@ -11,6 +11,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from certssb_core.config.schema import RunConfig
@@ -55,7 +56,8 @@ def propose(config: StudyConfig, earlier: Sequence[FrozenTrial]) -> dict[str, An
 
 def distributions(config: StudyConfig) -> dict[str, BaseDistribution]:
     """The study's ranges in Optuna's terms."""
-    kinds, found = ranges.tunable(), {}
+    kinds = ranges.tunable()
+    found: dict[str, BaseDistribution] = {}
     for key, values in config.ranges.items():
         if isinstance(values, ranges.Choices):
             found[key] = CategoricalDistribution(values.choices)
@@ -73,15 +75,17 @@ def importance(study: Study) -> pd.DataFrame:
         Columns ``objective, setting, share`` (in [0, 1], summing to 1 per objective); no rows for fewer than
         ``FEWEST_FOR_IMPORTANCE`` finished trials, and none for an objective in which they do not differ.
     """
-    found, rows = study.optuna(), []
-    done = found.get_trials(deepcopy=False, states=[TrialState.COMPLETE]) if found else []
+    found, rows = study.optuna(), list[dict[str, Any]]()
+    if found is None:
+        return pd.DataFrame(rows, columns=["objective", "setting", "share"])
+    done = found.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     for place, name in enumerate(study.config.objectives):
         if len(done) < FEWEST_FOR_IMPORTANCE or len({trial.values[place] for trial in done}) < 2:
             continue
         shares = get_param_importances(
             found,
             evaluator=FanovaImportanceEvaluator(seed=study.config.seed),
-            target=lambda trial, place=place: trial.values[place],
+            target=lambda trial, place=place: trial.values[place],  # type: ignore[misc]
         )
         rows += [{"objective": name, "setting": key, "share": share} for key, share in shares.items()]
     return pd.DataFrame(rows, columns=["objective", "setting", "share"])
@@ -143,8 +147,9 @@ def _open(study: Study) -> optuna.Study:
     )
 
 
-def _directions(config: StudyConfig) -> list[str]:
-    return ["maximize" if OBJECTIVES[name].maximise else "minimize" for name in config.objectives]
+def _directions(config: StudyConfig) -> list[StudyDirection]:
+    chosen = [OBJECTIVES[name].maximise for name in config.objectives]
+    return [StudyDirection.MAXIMIZE if maximise else StudyDirection.MINIMIZE for maximise in chosen]
 
 
 def _proposed(study: Study, earlier: Sequence[FrozenTrial]) -> FrozenTrial:

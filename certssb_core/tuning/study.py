@@ -249,7 +249,7 @@ class Study(Job):
         """State of the study; ``done`` of ``total`` count trials, ``stage`` is the run at work."""
         events = self.events()
         state = self.standing(events)
-        progress = next((event for event in reversed(events) if event["kind"] == "trial"), {})
+        progress: dict[str, Any] = next((event for event in reversed(events) if event["kind"] == "trial"), {})
         return Status(
             state=state,
             stage=progress.get("run", ""),

@@ -57,7 +57,7 @@ def hoeffding(ballots: Ballots, alpha: float) -> pd.DataFrame:
         return (math.log(1 / tail) / (2 * ballots.members)) ** 0.5
 
     return _split_over_classes(
-        np.clip(ballots.softmax, 0, 1),
+        np.clip(np.asarray(ballots.softmax), 0, 1),
         lambda mean, tail: max(mean - width(tail), 0.0),
         lambda mean, tail: min(mean + width(tail), 1.0),
         alpha,

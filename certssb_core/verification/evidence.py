@@ -31,7 +31,7 @@ def same(
     Raises:
         Differs: naming the first of the ``n`` ``rows`` where they do not agree.
     """
-    recorded, recomputed = np.asarray(recorded), np.asarray(recomputed)
+    recorded, recomputed = (np.asarray(values) for values in (recorded, recomputed))
     if recorded.shape != recomputed.shape:
         raise Differs(f"{name}: recorded in shape {recorded.shape}, recomputed {recomputed.shape}")
     kinds = {recorded.dtype.kind, recomputed.dtype.kind}
@@ -42,7 +42,7 @@ def same(
     if not equal.all():
         row = int(np.argmin(equal.reshape(len(equal), -1).all(axis=1)))
         place = (row, *np.argwhere(~equal[row])[0])
-        raise Differs(f"{rows[row]}: {name} is {recorded[place]}, recomputed {recomputed[place]}")
+        raise Differs(f"{np.asarray(rows)[row]}: {name} is {recorded[place]}, recomputed {recomputed[place]}")
 
 
 class Evidence:

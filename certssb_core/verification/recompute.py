@@ -6,7 +6,6 @@ It is slow and plain on purpose; the fast code of :mod:`certssb_core.certify` is
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -42,13 +41,15 @@ def l0(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def _first_to_fall(p_a: float, p_b: float, keep: float) -> int:
     """The fewest changes that may make the leader lose: A holds the outcomes of few flips up to mass p_A, B those of
     many up to p_B."""
-    for changes in itertools.count():
+    changes = 0
+    while True:
         flips, attacked = binom(changes, 1 - keep), binom(changes, keep)
         low, high = int(flips.ppf(p_a)), int(flips.isf(p_b))
         least = attacked.cdf(low - 1) + (p_a - flips.cdf(low - 1)) / flips.pmf(low) * attacked.pmf(low)
         most = attacked.sf(high) + (p_b - flips.sf(high)) / flips.pmf(high) * attacked.pmf(high)
         if least <= most * (1 + TIE):
             return changes
+        changes += 1
 
 
 def partition(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +113,8 @@ def _update(prediction: int, radius: float, edges: np.ndarray, labels: np.ndarra
     if edge < radius:
         return Update("trimmed", prediction, edge, edge)
     friend = float(edges[labels == prediction].min(initial=np.inf))
-    case, friend = ("same_label", friend) if friend < radius else ("disjoint", None)
-    return Update(case, prediction, radius, friend)
+    touches = friend < radius
+    return Update("same_label" if touches else "disjoint", prediction, radius, friend if touches else None)
 
 
 def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np.ndarray, tau: float) -> np.ndarray:

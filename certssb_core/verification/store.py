@@ -79,7 +79,7 @@ def _replay(evidence: Evidence, chosen: np.ndarray) -> int:
         same("case", [recorded[0]], [update.case], name)
         same("label", [recorded[1]], [update.label], name)
         same("radius_after", [found["radius_after"][entry]], [update.radius], name, tolerance=3 * TOLERANCE)
-        _decider(evidence, entry, update.edge)
+        _decider(evidence, int(entry), update.edge)
     return int(chosen.sum())
 
 

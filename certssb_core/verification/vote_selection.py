@@ -131,9 +131,8 @@ def _radii(frames: list[pd.DataFrame], sigmas: tuple[float, ...], leading: np.nd
 def _taken(recorded: RecordedVotes, candidates: list[Ballots], chosen: list[int], alpha: float) -> CertifyingVotes:
     """The votes of the chosen candidates, to be bounded at ``alpha``."""
     votes = np.column_stack([candidates[k].votes[:, row] for row, k in enumerate(chosen)])
-    softmax = None
-    if candidates[0].softmax is not None:
-        softmax = np.stack([candidates[k].softmax[row] for row, k in enumerate(chosen)])
+    means = [candidate.softmax for candidate in candidates if candidate.softmax is not None]
+    softmax = np.stack([means[k][row] for row, k in enumerate(chosen)]) if means else None
     ballots = Ballots(votes, softmax, recorded.classes)
     return CertifyingVotes(ballots, np.array(recorded.config.noise.test_candidates)[chosen], recorded, alpha)
 

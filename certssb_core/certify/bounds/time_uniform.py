@@ -72,8 +72,9 @@ def lower_sequence(successes: ArrayLike, trials: int, alpha: float) -> np.ndarra
 
 def _log_mixture(successes: ArrayLike, trials: ArrayLike, null: ArrayLike) -> np.ndarray:
     """ln M_t(``null``)."""
+    successes, null = np.asarray(successes), np.asarray(null)
     failures = np.asarray(trials) - successes
     with np.errstate(divide="ignore", invalid="ignore"):  # a vanishing tail is evidence for nothing: -inf
         tail = np.log(betaincc(successes + 1.0, failures + 1.0, null))
         log_ratio = betaln(successes + 1.0, failures + 1.0) - xlogy(successes, null) - xlog1py(failures, -null)
-        return log_ratio + tail - np.log1p(-np.asarray(null))
+        return log_ratio + tail - np.log1p(-null)

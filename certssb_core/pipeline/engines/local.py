@@ -121,6 +121,7 @@ def _start_worker() -> None:
     parent = multiprocessing.parent_process()
 
     def die_with_parent() -> None:
+        assert parent is not None  # workers are started by a pool
         wait_for_sentinel([parent.sentinel])
         os._exit(1)
 

@@ -59,7 +59,9 @@ class RayEngine:
         """
         ray = imported()
         self._device, self._workers, self._reads = device, workers, (*READ, *reads)
-        self._token, self._peaks, self._sent = uuid.uuid4().hex, {}, {}
+        self._token = uuid.uuid4().hex
+        self._peaks: dict[str, int] = {}
+        self._sent: dict[Any, Any] = {}
         try:
             _knock(address)
             ray.init(
@@ -85,7 +87,9 @@ class RayEngine:
         """
         import ray
 
-        queue, pending, luggage = iter(tasks), {}, {}
+        queue = iter(tasks)
+        pending: dict[Any, Task] = {}
+        luggage: dict[Any, Any] = {}
         try:
             while True:
                 while len(pending) < 2 * self._room() and (task := next(queue, None)) is not None:
