@@ -52,6 +52,6 @@ def test_votes_are_cast_in_what_fits(monkeypatch):
 def test_memory_is_asked_before_it_is_taken(monkeypatch):
     assert system_memory.memory() > 2**28
     monkeypatch.setattr(readers, "memory", lambda: 10**6)
-    monkeypatch.setattr(readers, "_read_file", lambda *_: pytest.fail("an image was read"))
+    monkeypatch.setattr(readers, "decode", lambda *_: pytest.fail("an image was read"))
     with pytest.raises(MemoryError):
         readers._read_files(readers.np.array(["x"] * 100), 64, readers.np.arange(100))
