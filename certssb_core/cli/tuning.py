@@ -121,7 +121,7 @@ def _follow(study: Study) -> None:
 
     said = len(study.events())
 
-    def say() -> None:
+    def report() -> None:
         nonlocal said
         events = study.events()
         for event in events[said:]:
@@ -129,7 +129,7 @@ def _follow(study: Study) -> None:
                 say(_line(event, study), file=sys.stderr)
         said = len(events)
 
-    ended(attend(study, say), again=f"tune {study.name} --continue")
+    ended(attend(study, report), again=f"tune {study.name} --continue")
 
 
 def _line(event: dict, study: Study) -> str:
