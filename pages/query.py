@@ -8,7 +8,7 @@ from certssb_core.plain_text import markdown_text
 from certssb_core.query import edit_image as core
 from certssb_core.query.reply import Reply
 from certssb_core.runs.run import Run
-from ui.kit import charts, run_files, tables, text, view_as_code
+from ui.kit import charts, run_files, tables, text, verdict, view_as_code
 from ui.query import answers, image_source
 
 FORMULAS = r"""
@@ -94,8 +94,8 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "1902.02918"],
 )
-if (run := run_files.pick_run(balls=True)) and (chosen := image_source.choose(run, inputs := run_files.inputs(run))):
-    asked = image_source.change(run, inputs, *chosen)
+if (run := run_files.pick_run(balls=True)) and (chosen := image_source.choose(run, run_files.inputs(run))):
+    asked = image_source.change(run, chosen)
     members_say = st.container()
     store(run, asked)  # at once; the members may still have to be loaded
     with members_say:
@@ -106,6 +106,9 @@ if (run := run_files.pick_run(balls=True)) and (chosen := image_source.choose(ru
             if asked.moved:
                 st.info(core.verdict(before, after, asked.moved), icon=":material/straighten:")
             answer(after)
+            if asked.truth is not None:
+                name = tables.class_names(run)[asked.truth]
+                st.markdown(f"The picked image: {verdict.beside_truth(name, after.label, asked.truth)}")
             members(run, asked, before, after)
     charts.download("The image as it is now (PNG)", lambda: png(asked.asked), "image.png", "image/png")
     view_as_code.show(view_as_code.query(run))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import numpy as np
 import pytest
 import streamlit as st
@@ -28,6 +30,14 @@ def runs_dir(tmp_path, monkeypatch):
 def finished_run(runs_dir):
     """Three classes of digits; the members are nearest-mean classifiers of noisy training sets."""
     return make_run(runs_dir, "finished")
+
+
+def ordinary(run, kept=range(60)) -> int:
+    """The clean image, of ``kept``, that is answered right and whose radius is the median of such images."""
+    rows = [row for row in run.certificates().to_dict("records") if row["set"] == "clean" and row["index"] in kept]
+    right = [row for row in rows if row["prediction"] == row["label"]]
+    median = statistics.median(row["radius"] for row in right)
+    return min(right, key=lambda row: abs(row["radius"] - median))["index"]
 
 
 def make_run(runs_dir, name: str, **settings: str) -> Run:

@@ -12,6 +12,7 @@ from certssb_core.data.triggers import apply_trigger
 from certssb_core.errors import RunError
 from certssb_core.query.reply import Reply
 from certssb_core.runs.inputs import load_inputs, trigger_settings
+from tests.pages.conftest import ordinary
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +70,7 @@ def test_the_picked_image_is_asked_about_as_it_is(page, finished_run, asked):
 
 
 def test_a_trigger_moves_it_and_the_distance_stands_beside_the_radius(page, finished_run, asked):
+    page.query_params["index"] = "0"
     page.run()
     page.selectbox(key="apply").select("one-pixel").run()
     page.slider(key="strength").set_value(0.4).run()
@@ -95,10 +97,11 @@ def test_nonsense_in_the_url_is_not_believed(page, finished_run, asked, key, val
     page.query_params[key] = value
     page.run()
     assert not page.exception
-    assert (asked[0] == load_inputs(finished_run.config).dataset.test_images[0]).all()
+    assert (asked[0] == load_inputs(finished_run.config).dataset.test_images[ordinary(finished_run)]).all()
 
 
 def test_the_nearest_ball_of_a_stored_image_is_its_own(page, finished_run, asked):
+    page.query_params["index"] = "0"
     page.run()
     table = page.dataframe[-1].value
     assert table["input"].iloc[0] == "clean 0"
@@ -138,6 +141,7 @@ def test_a_run_that_cannot_answer_says_why(finished_run, monkeypatch):
 
 
 def test_where_nobody_can_vote_the_store_still_answers(page, finished_run):
+    page.query_params["index"] = "0"
     page.run()
     assert not page.exception
     assert "nobody can vote" in texts(page)

@@ -26,7 +26,7 @@ from certssb_core.results.summary import facts as facts_of
 from certssb_core.runs import data_record
 from certssb_core.runs.run import Run
 from certssb_core.store.overlaps import Survey
-from ui.kit import run_files
+from ui.kit import run_files, verdict
 
 of_table = partial(run_files.of_run, kept=64, spinner="Computing …")
 
@@ -163,6 +163,39 @@ def ledger(run: Run) -> pd.DataFrame:
 def survey(run: Run, *, after: bool) -> Survey:
     """Every pair of stored balls, before or after the storage-update."""
     return ledgers.survey_store(run_files.balls_and_ledger(run)[0], ledger(run), after=after)
+
+
+@run_files.of_run("certificates.csv")
+def ordinary(run: Run, set_name: str, among: tuple[int, ...] = ()) -> int:
+    """Find an image to open a page on: answered right, with the median radius of such images.
+
+    Args:
+        among: choose one of these images, where one of them is answered right.
+
+    Returns:
+        Its index; the first of ``among``, or 0, where no image of the set is answered right.
+    """
+    table = run_files.certificates(run)
+    right = table[(table["set"] == set_name) & (table["prediction"] == table["label"])]
+    if among:
+        right = right[right["index"].isin(among)]
+    if right.empty:
+        return among[0] if among else 0
+    return int(right.loc[(right["radius"] - right["radius"].median()).abs().idxmin(), "index"])
+
+
+def judged(run: Run, set_name: str, index: int, answer: int | None = None) -> str:
+    """Name the true class of a test image, and judge an answer to it: by default that of the members' votes.
+
+    Empty for a training image, and for one that was not certified in this run.
+    """
+    table = run_files.certificates(run)
+    rows = table[(table["set"] == set_name) & (table["index"] == index)]
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    answer = int(row["prediction"]) if answer is None else answer
+    return verdict.beside_truth(class_names(run)[int(row["label"])], answer, int(row["label"]))
 
 
 def picture_of(run: Run, set_name: str, index: int) -> Any:

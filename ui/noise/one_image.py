@@ -40,7 +40,7 @@ def section(run: Run) -> None:
         kept = core.with_ascent(run_files.arrays(run, "sigma"), name)
         count = int((table["set"] == name).sum())
         index = controls.position(
-            f"Image (0 to {count - 1:,})", count, key="index", start=int(kept[0]) if len(kept) else 0
+            f"Image (0 to {count - 1:,})", count, key="index", start=tables.ordinary(run, name, tuple(map(int, kept)))
         )
     sigma = right.slider(
         "Try another σ",
@@ -65,6 +65,7 @@ def view(run: Run, name: str, index: int, sigma: float) -> None:
     ]
     facts += ["poisoned"] if row["poisoned"] else []
     facts += [] if name == "train" else [f"margin {row['margin']:.3f}", f"radius **{row['radius']:.3f}**"]
+    facts += [words] if (words := tables.judged(run, name, index)) else []
     st.markdown(" · ".join(facts))
     pixels = tables.picture_of(run, name, index)
     if pixels is not None:

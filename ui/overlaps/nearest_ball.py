@@ -30,7 +30,7 @@ def section(run: Run) -> None:
         name = controls.choose("Image from", one_image.set_names(run), "clean", key="asked-set")
     count = int((tables.samples(run)["set"] == name).sum())
     with right:
-        index = controls.position(f"Image (0 to {count - 1:,})", count, key="asked")
+        index = controls.position(f"Image (0 to {count - 1:,})", count, key="asked", start=tables.ordinary(run, name))
     pixels = tables.picture_of(run, name, index)
     if pixels is None:
         return
@@ -47,8 +47,11 @@ def section(run: Run) -> None:
                 "Nobody votes any more: within the ball this is the answer for ever."
             )
             ball = int(first["position"])
+            label = tables.ledger(run).set_index("position").loc[ball, "label"]
+            st.markdown(f"The image: {tables.judged(run, name, index, int(label))}")
             st.button(f"Open ball {ball} above", on_click=one_pair.show, args=(ball,), icon=":material/join_inner:")
         else:
+            st.markdown(f"The image: {tables.judged(run, name, index)}")
             st.markdown(
                 "**No ball holds this image**, so the members vote, and their certificate would become a new ball."
             )

@@ -60,6 +60,7 @@ def view(run: Run, ball: int, other: int | None = None) -> None:
             f"**{row['input']}**, predicted {markdown_text(row['predicted'])}{changed} · {pairs.CASES[row['case']]} · "
             f"r {row['radius_before']:.3f} → **{row['radius_after']:.3f}**"
         )
+        column.markdown(tables.judged(run, row["set"], row["index"], int(row["label"])))
         pixels = tables.picture_of(run, row["set"], row["index"])
         if pixels is not None:
             column.image(picture(pixels, side=240), alt=row["input"], width=240)

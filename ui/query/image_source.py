@@ -13,7 +13,7 @@ from certssb_core.figures.images import picture
 from certssb_core.query import edit_image as core
 from certssb_core.runs.inputs import SETS, Inputs
 from certssb_core.runs.run import Run
-from ui.kit import canvas, controls, text
+from ui.kit import canvas, controls, tables, text
 
 SOURCES = {"clean": "Clean test image", "triggered": "Triggered test image", "upload": "Upload", "draw": "Draw"}
 NO_TRIGGER = "none"
@@ -26,14 +26,15 @@ class Question:
     name: str
     picked: np.ndarray
     asked: np.ndarray
+    truth: int | None = None  # class number of the picked image, where it is known
 
     @property
     def moved(self) -> float:
         return core.distance(self.picked, self.asked)
 
 
-def choose(run: Run, inputs: Inputs) -> tuple[str, np.ndarray] | None:
-    """The picked image and its name; None where there is none yet."""
+def choose(run: Run, inputs: Inputs) -> Question | None:
+    """Let the reader pick an image; None where there is none yet."""
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         source = controls.choose("Image", SOURCES, "clean", key="source")
@@ -41,12 +42,13 @@ def choose(run: Run, inputs: Inputs) -> tuple[str, np.ndarray] | None:
     with right:
         if source in SETS:
             count = len(inputs.dataset.test_labels)
-            index = controls.position(f"Number (0 to {count - 1:,})", count, key="index")
-            truth = inputs.dataset.classes[inputs.dataset.test_labels[index]]
-            return f"{source} {index}, true class {truth}", inputs.test_images(source)[index]
+            start = tables.ordinary(run, source)
+            index = controls.position(f"Number (0 to {count - 1:,})", count, key="index", start=start)
+            pixels = inputs.test_images(source)[index]
+            return Question(f"{source} {index}", pixels, pixels, int(inputs.dataset.test_labels[index]))
         if source == "draw":
             st.markdown("Paint on the black image below.")
-            return "drawing", np.zeros(shape, np.float32)
+            return Question("drawing", black := np.zeros(shape, np.float32), black)
         file = st.file_uploader(
             f"Picture, at most {LARGEST_FILE // 10**6} MB; its middle is scaled to {shape[2]}×{shape[1]} pixels",
             key="upload",
@@ -55,17 +57,18 @@ def choose(run: Run, inputs: Inputs) -> tuple[str, np.ndarray] | None:
     if file is None:
         text.empty("Upload a picture, and the members vote on it.")
         return None
-    return f"upload {file.file_id}", read_image(file.getvalue(), shape)
+    pixels = read_image(file.getvalue(), shape)
+    return Question(f"upload {file.file_id}", pixels, pixels)
 
 
-def change(run: Run, inputs: Inputs, name: str, picked: np.ndarray) -> Question:
+def change(run: Run, chosen: Question) -> Question:
     """Let the reader paint on the picked image and set a trigger on it."""
+    name, picked = chosen.name, chosen.picked
     version = f"{run.name}/{name}"
-    words = "drawing" if name.startswith("drawing") else name.partition(",")[0]
     left, right = st.columns([1, 1], gap="large")
     with left:
         st.subheader("Paint on it", anchor=False)
-        painted = canvas.paint(picked, label=f"Canvas, {words}", version=version, key="canvas")
+        painted = canvas.paint(picked, label=f"Canvas, {name}", version=version, key="canvas")
     attack = run.config.attack
     with right:
         st.subheader("Set a trigger on it", anchor=False)
@@ -91,7 +94,7 @@ def change(run: Run, inputs: Inputs, name: str, picked: np.ndarray) -> Question:
         asked = painted
         if trigger != NO_TRIGGER:
             asked = core.triggered(painted, attack, trigger, strength)
-        question = Question(name, painted if name == "drawing" else picked, asked)
+        question = Question(name, painted if name == "drawing" else picked, asked, chosen.truth)
         show(question)
     return question
 
