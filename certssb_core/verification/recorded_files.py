@@ -17,12 +17,15 @@ from certssb_core.runs.run import Run
 from certssb_core.verification.evidence import Evidence, same
 
 CORE = ("config.json", "certificates.csv", "metrics.json")
+WHERE_PRESENT = ("data.json", "denoiser.json")
+"""Files that not every run has."""
 
 
 def hashes(evidence: Evidence) -> str:
     folder, recorded = evidence.run.path, evidence.run.manifest["sha256"]
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    expected = {*CORE, *(name for name in present if name.endswith((".safetensors", ".sqlite")))} - set(Run.UNHASHED)
+    kept = {name for name in present if name in WHERE_PRESENT or name.endswith((".safetensors", ".sqlite"))}
+    expected = {*CORE, *kept} - set(Run.UNHASHED)
     if unnamed := sorted(expected - set(recorded)):
         raise Differs(f"{unnamed[0]}: the manifest has no hash of it")
     if evidence.imported:  # a capsule's store is made anew, from a ledger with a hash of its own
