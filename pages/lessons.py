@@ -11,6 +11,8 @@ text.page_header(
 )
 course = lesson_files.course(lesson_files.FOLDER)
 titles = list(course.lessons)
+if text.arrived() and "lesson" not in st.query_params:
+    lesson.go_on(titles)
 chosen = st.selectbox(
     "Lesson",
     titles,
@@ -23,6 +25,7 @@ chosen = st.selectbox(
 if chosen is None:
     lesson.overview(course)
 else:
+    lesson.remember(chosen)
     following = titles[titles.index(chosen) + 1 :]
     lesson.show(course.lessons[chosen], following[0] if following else None)
 for problem in course.problems:

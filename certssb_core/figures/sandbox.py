@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from certssb_core.figures import theme
+from certssb_core.figures.images import picture
 from certssb_core.figures.pairs import CASES
 from certssb_core.sandbox.plane_classifier import PlaneClassifier
 from certssb_core.sandbox.plane_data import LABELS
@@ -34,7 +35,7 @@ def played(scene: Scene, classifier: PlaneClassifier, *, start: int | None = Non
     first = count if start is None else min(start, count)
     styled = [trace | style for trace, style in zip(steps[first], _styles(), strict=True)]
     figure = go.Figure(
-        data=[*styled, _regions(classifier)],
+        data=styled,
         frames=[
             {"data": traces, "name": name, "traces": list(range(len(traces)))}  # a go.Frame would be checked twice
             for name, traces in zip(names, steps, strict=True)
@@ -47,6 +48,7 @@ def played(scene: Scene, classifier: PlaneClassifier, *, start: int | None = Non
         "transition": {"duration": 0},
     }
     figure.update_layout(
+        images=[_regions(classifier)],
         sliders=[
             {
                 "active": first,
@@ -72,7 +74,11 @@ def played(scene: Scene, classifier: PlaneClassifier, *, start: int | None = Non
                         "method": "animate",
                         "args": [
                             None,
-                            {"frame": {"duration": 900, "redraw": False}, "transition": {"duration": 0}},
+                            {
+                                "frame": {"duration": 900, "redraw": False},
+                                "transition": {"duration": 0},
+                                "fromcurrent": True,
+                            },
                         ],
                     },
                     {"label": "❚❚ Pause", "method": "animate", "args": [[None], instantly]},
@@ -94,7 +100,7 @@ def asked(scene: Scene, classifier: PlaneClassifier, point: tuple[float, float] 
     low, high = window = _window(scene)
     traces = _step(scene, len(scene.entries), window)[:-2]
     figure = go.Figure([trace | style for trace, style in zip(traces, _styles(), strict=False)])
-    figure.add_trace(_regions(classifier))
+    figure.update_layout(images=[_regions(classifier)])
     across, up = (np.linspace(low[axis], high[axis], count) for axis, count in enumerate(_CLICKABLE))
     places = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).round(3)
     figure.add_scatter(
@@ -153,21 +159,26 @@ def _laid_out(figure: go.Figure, window: tuple[np.ndarray, np.ndarray], *, heigh
     )
 
 
-def _regions(classifier: PlaneClassifier) -> go.Heatmap:
-    """Draw the classifier's answers without noise, faintly; the outermost cells reach beyond the picture."""
-    x, y = classifier.x.copy(), classifier.y.copy()
-    for edges in (x, y):
-        edges[[0, -1]] += np.array([-10, 10]) * (edges[-1] - edges[0])
-    return go.Heatmap(
-        x=x,
-        y=y,
-        z=classifier.cells.T,
-        colorscale=[[place, theme.translucent(colour, 0.13)] for place, colour in enumerate(COLOURS)],
-        zmin=0,
-        zmax=1,
-        showscale=False,
-        hoverinfo="skip",
-    )
+def _regions(classifier: PlaneClassifier) -> dict[str, Any]:
+    """Draw what the classifier answers without noise, faintly; the outermost cells reach beyond the window.
+
+    It is a picture below the traces: an animation that redraws traces only would drop a heatmap at its first step.
+    """
+    width, height = np.ptp(classifier.x), np.ptp(classifier.y)
+    cells = np.pad(classifier.cells, classifier.cells.shape[0], mode="edge").T[::-1]  # a picture's first row is on top
+    palette = np.array([[int(colour[start : start + 2], 16) for start in (1, 3, 5)] for colour in COLOURS]) / 255
+    return {
+        "source": picture(palette[cells].transpose(2, 0, 1), side=len(cells)),
+        "xref": "x",
+        "yref": "y",
+        "x": classifier.x[0] - width,
+        "y": classifier.y[-1] + height,
+        "sizex": 3 * width,
+        "sizey": 3 * height,
+        "sizing": "stretch",
+        "opacity": 0.13,
+        "layer": "below",
+    }
 
 
 def _styles() -> list[dict[str, Any]]:

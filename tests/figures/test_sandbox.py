@@ -1,5 +1,9 @@
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from certssb_core.figures import sandbox
 from certssb_core.sandbox.plane_classifier import fit
@@ -48,7 +52,7 @@ def at_step(figure, shown):
 
 def test_one_frame_per_insertion_with_the_same_traces(figure):
     assert [frame.name for frame in figure.frames] == ["0", "1", "2", "3", "4"]
-    assert {len(frame.data) for frame in figure.frames} == {len(figure.data) - 1}, "all but the classifier's regions"
+    assert {len(frame.data) for frame in figure.frames} == {len(figure.data)}
     assert len(figure.layout.sliders[0].steps) == 5
 
 
@@ -89,3 +93,26 @@ def test_every_place_can_be_clicked_and_the_line_leads_to_the_ball_that_answers(
     line = next(trace for trace in figure.data if trace.name and trace.name.startswith("to the centre"))
     assert (line.x[1], line.y[1]) == (0.0, 0.0)
     assert not [trace for trace in sandbox.asked(scene, classifier, (5.0, 5.0)).data if trace.name == line.name]
+
+
+def test_the_background_outlasts_every_step_and_play_goes_on_where_it_was_paused(figure):
+    """Frames that redraw traces only drop a heatmap; a picture of the layout stays."""
+    assert not [trace for trace in figure.data if trace.type == "heatmap"]
+    [background] = figure.layout.images
+    assert background.layer == "below"
+    play = figure.layout.updatemenus[0].buttons[0]
+    assert play.args[1]["fromcurrent"]
+
+
+def test_the_background_shows_each_cell_where_it_is(scene, classifier):
+    """Read the picture back: its pixel over a point has the colour of the class that is answered there."""
+    [background] = sandbox.asked(scene, classifier).layout.images
+    data = base64.b64decode(background.source.partition(",")[2])
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    for point in np.random.default_rng(0).uniform(
+        [classifier.x[0], classifier.y[0]], [classifier.x[-1], classifier.y[-1]], (50, 2)
+    ):
+        column = int((point[0] - background.x) / background.sizex * pixels.shape[1])
+        row = int((background.y - point[1]) / background.sizey * pixels.shape[0])
+        wanted = sandbox.COLOURS[int(classifier(point[None])[0])]
+        assert tuple(pixels[row, column]) == tuple(int(wanted[start : start + 2], 16) for start in (1, 3, 5))

@@ -100,9 +100,22 @@ def test_a_bad_file_is_told_and_the_others_work(page, shipped, tmp_path_factory,
     monkeypatch.setattr(lesson_files, "FOLDER", folder)
     page.run()
     assert not page.exception
-    assert "2-bad.toml, step 1, title: Field required" in page.error[0].value
+    assert "bad.toml, step 1, title:\u2060 Field required" in page.error[0].value
     page.selectbox(key="lesson").set_value("Mine").run()
     assert not page.exception
-    assert "step 1, text: nothing is known as attack.aim" in page.error[0].value
+    assert "step 1, text:\u2060 nothing is known as attack.aim" in page.error[0].value
     page.selectbox(key="lesson").set_value("What a backdoor is").run()
     assert page.subheader[0].value == "1. Four brighter pixels"
+
+
+def test_place_and_prediction_are_kept_while_the_reader_looks_at_another_page(page, shipped):
+    page.run()
+    page.selectbox(key="lesson").set_value("Why noise helps").run()
+    press(page, "Next")
+    press(page, "On fewer than 5 %")
+    page.switch_page("pages/poison.py").run()
+    page.switch_page("pages/lessons.py").run()
+    assert not page.exception
+    assert page.selectbox(key="lesson").value == "Why noise helps"
+    assert page.subheader[0].value == "2. Many copies, one vote"
+    assert "your prediction" in texts(page)

@@ -29,6 +29,18 @@ def overview(course: Course) -> None:
                 )
 
 
+def remember(title: str) -> None:
+    """Keep the place in the course, for a reader who looks at another page and comes back."""
+    st.session_state["place-in-course"] = title, st.session_state.get("step") or st.query_params.get("step", "1")
+
+
+def go_on(titles: list[str]) -> None:
+    """Open the lesson and the step that the reader left; before the controls of the page are drawn."""
+    title, step = st.session_state.get("place-in-course", (None, "1"))
+    if title in titles:
+        st.session_state["lesson"], st.session_state["step"] = title, step
+
+
 def show(lesson: Lesson, following: str | None) -> None:
     """The step that the URL names; ``following`` is the title of the next lesson."""
     run = _run(lesson)
@@ -123,4 +135,5 @@ def _go(number: int) -> None:
 
 
 def _open(title: str | None) -> None:
+    st.session_state.pop("place-in-course", None)
     st.session_state["lesson"], st.session_state["step"] = title, "1"
