@@ -62,6 +62,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
 
     config = forms.validated(values, defaults)
     if config:
+        config = forms.retitled(config, preset)
         forecast.show(config, run_files.own_runs())
         if few := too_few_members(
             config,

@@ -149,6 +149,16 @@ def validated(values: dict[str, Any], defaults: RunConfig) -> RunConfig | None:
         return None
 
 
+def retitled(config: RunConfig, preset: str) -> RunConfig:
+    """Replace a preset's title, once settings differ from the preset, by one that names them."""
+    usual, chosen = flatten(PRESETS[preset]), flatten(config)
+    told = {key: value for key, value in chosen.items() if value != usual[key] and key not in ("title", "seed")}
+    changed = [f"{label(key)} {value}" for key, value in told.items()]
+    if config.title != usual["title"] or not changed:
+        return config
+    return config.model_copy(update={"title": f"{preset} with {', '.join(changed)}"})
+
+
 def limits(key: str) -> tuple[float | None, float | None]:
     """The least and the most the schema accepts for a number; None where it sets no bound."""
     return _limits(setting(key))

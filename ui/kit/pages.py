@@ -86,7 +86,7 @@ PAGES: dict[str, Page] = {
     "query": Page(
         "Query",
         "contact_support",
-        "What do the members and the store answer when you change an image, and how far does the promise reach?",
+        "What do the members and the store answer when you change an image?",
         "paint on an image and ask",
         (*_ATTACK, *_VOTING, "margin", "joint budget", "store", "ball"),
     ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.config.schema import RunConfig, flatten
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.config.schema import RunConfig, flatten, override
 from ui.kit import forms
 
 SCHEMA = RunConfig.model_json_schema()
@@ -101,3 +102,12 @@ def test_a_list_of_numbers_is_typed_with_commas(form, radii):
     form.run()
     form.text_input(key="certification.radii").set_value(radii).run()
     assert RunConfig.model_validate_json(form.session_state["made"]).certification.radii == (0.0, 1.0, 2.5)
+
+
+def test_a_preset_title_does_not_outlive_a_change_of_its_settings():
+    preset = PRESETS[DEFAULT_PRESET]
+    changed = override(preset, {"training.members": "30"})
+    assert forms.retitled(preset, DEFAULT_PRESET).title == preset.title
+    assert forms.retitled(override(preset, {"seed": "3"}), DEFAULT_PRESET).title == preset.title
+    assert forms.retitled(changed, DEFAULT_PRESET).title == f"{DEFAULT_PRESET} with Members M 30"
+    assert forms.retitled(override(changed, {"title": "Mine"}), DEFAULT_PRESET).title == "Mine"
