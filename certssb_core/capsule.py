@@ -94,7 +94,7 @@ def export(run: Run, path: Path) -> Path:
 
 
 def import_capsule(path: Path, name: str | None = None, runs_dir: Path | None = None) -> Run:
-    """Make a run of a capsule, under its own name or another; it can be looked at and verified, but has no members.
+    """Make a run from a capsule, under its own name or another. It can be shown and verified, but has no members.
 
     Raises:
         CapsuleError: the file is no whole capsule.
@@ -116,7 +116,7 @@ def import_capsule(path: Path, name: str | None = None, runs_dir: Path | None = 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Run]:
-    """The run in a capsule, in a folder that is gone afterwards.
+    """Open the run in a capsule, in a folder that is removed afterwards.
 
     Raises:
         CapsuleError: the file is no whole capsule.
@@ -127,7 +127,7 @@ def opened(path: Path) -> Iterator[Run]:
 
 
 def _checklist(run: Run) -> bytes:
-    """The inspector's findings, made where the weights were: an imported run passes on those it came with."""
+    """Collect the inspector's findings, which need the weights; an imported run passes on those it came with."""
     if (run.path / INSPECTION).exists():
         return (run.path / INSPECTION).read_bytes()
     return _json([asdict(finding) for finding in inspect(run)])
@@ -150,7 +150,7 @@ def _pack(contents: dict[str, bytes]) -> bytes:
 
 
 def _read(path: Path) -> dict[str, bytes]:
-    """The entries of a capsule that is whole and holds what a capsule holds, and nothing else."""
+    """Read the entries of a capsule that is whole and holds nothing but a capsule's entries."""
     try:
         if path.stat().st_size > LARGEST:
             raise CapsuleError(f"{path} is larger than {LARGEST // _MEGABYTE} MB: not a capsule")
@@ -176,7 +176,7 @@ def _read(path: Path) -> dict[str, bytes]:
 
 
 def _bounded(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """An entry, unpacked to no more than the size it states: what packs more fails its checksum."""
+    """Unpack an entry to no more than the size it states; one that holds more fails its checksum."""
     with archive.open(entry) as file:
         return file.read(entry.file_size)
 

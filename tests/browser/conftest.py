@@ -28,7 +28,7 @@ def runs_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _the_shipped_run_alone(runs_folder):
-    """What one journey leaves behind is not the newest run of the next."""
+    """Keep a journey's leftovers from being the newest run of the next one."""
     yield
     for path in runs_folder.iterdir():
         if path.name != "digits" and not path.name.startswith("."):

@@ -1,4 +1,4 @@
-"""What the journeys share: how a reader gets about."""
+"""Steps that the browser journeys share."""
 
 from collections.abc import Iterator
 

@@ -18,7 +18,7 @@ STREAMLITS_OWN: dict[str, tuple[str, ...]] = {"color-contrast": ("<p>Strength: L
 
 
 def violations(page) -> list[str]:
-    """What axe finds once nothing moves any more, each in a sentence."""
+    """Findings of axe once the page is still, a sentence each."""
     at_rest(page)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')", timeout=180_000)

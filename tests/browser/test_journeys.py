@@ -1,4 +1,4 @@
-"""What people do: from the first start to the first insight, and from a preset to a finished run."""
+"""Journeys of a newcomer: from the first start to a first insight, and from a preset to a finished run."""
 
 import pytest
 

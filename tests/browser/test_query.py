@@ -30,7 +30,7 @@ def metric(page, label: str):
 
 
 def pixel(page, row: int, column: int, side: int = 8) -> dict[str, float]:
-    """Where a pixel of the image lies on the canvas."""
+    """Place of an image's pixel on the canvas."""
     box = canvas(page).bounding_box()
     return {"x": (column + 0.5) * box["width"] / side, "y": (row + 0.5) * box["height"] / side}
 

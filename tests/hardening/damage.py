@@ -22,7 +22,7 @@ READ = {
     "metrics.json": lambda run: run_files.metrics(run),
     "store.sqlite": lambda run: run_files.balls_and_ledger(run),
 }
-"""How the dashboard reads a file; what is not here is read by the query process, which checks all files first."""
+"""The dashboard's reader of each file. The query process reads the other files, and checks all of them first."""
 
 
 def after(reference: Run, path: Path, kind: str, way: str, draws: random.Random) -> str:

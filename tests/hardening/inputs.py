@@ -110,7 +110,7 @@ class Reader:
 
 @dataclass
 class Outcome:
-    """What became of the inputs of one reader."""
+    """Outcomes of the inputs that one reader was given."""
 
     inputs: int = 0
     refused: int = 0

@@ -1,4 +1,4 @@
-"""What whoever starts a server allows: read-only mode, workers at once, what a launch may cost, downloads."""
+"""Server limits: read-only mode, number of workers, cost of a launch, downloads."""
 
 from __future__ import annotations
 
