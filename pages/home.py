@@ -28,9 +28,10 @@ st.markdown(
     "Certified answers go into a **store** that later answers must not contradict, so the promise lasts."
 )
 st.info(
-    "These radii and budgets keep the labels. **No L2 certificate covers a poison that also relabels images**, which "
-    "is what the planted backdoor does: against it the attack success rate is measured, not certified. Poisons that "
-    "relabel are covered by the L0 certificate (feature flips, labels counted) and by DPA (images in or out).",
+    "Test radius and joint budget keep the labels: **neither covers a poison that also relabels images**, which is "
+    "what the planted backdoor does. Against it the attack success rate is measured, not certified. Poisons that "
+    "relabel are covered by the subset certificate (the planted attack itself; presets *subset-…*), the L0 certificate "
+    "(feature flips, labels counted) and DPA (images in or out).",
     icon=":material/gavel:",
 )
 

@@ -22,6 +22,7 @@ from certssb_core.certify.certificate import (
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.l0 import features_certified
 from certssb_core.certify.partition import COUNTED, changes_certified
+from certssb_core.certify.subset import Drawing, norm_certified
 
 TRAINING_PROMISE = (
     "The smoothed answer does not become another class by any change of the training images whose L2 norm, over all of "
@@ -50,6 +51,13 @@ PARTITION_CONDITION = (
     "training is deterministic, so nothing is left to chance."
 )
 
+SUBSET_PROMISE = (
+    "The smoothed answer does not become another class although an attacker replaces as many training images as the "
+    "run says by anything, labels included, and moves the test input by less than the radius (L2). This covers poisons "
+    "that change labels."
+)
+SUBSET_CONDITION = "The images that a member sees are drawn by its seed, never by their content."
+
 
 @dataclass(frozen=True)
 class CertificateKind:
@@ -64,7 +72,10 @@ class CertificateKind:
         weighs: whether training images may move by a norm, so that there is a joint budget.
         balls: whether certificates are L2 balls around test inputs: those go into the store, may move in the
             joint budget too, and can be searched for an adversary.
-        certify: from bounds on the votes, and the noise map of the training images, to certificates.
+        certify: from bounds on the votes, the noise map of the training images, and how members draw their images
+            where they draw few, to certificates.
+        planted: True where the radius covers training images replaced by anything and a trigger on the test input
+            together: the attack as it was planted.
         promise: of the radius; joint: of the training images, in words.
         condition: from training map and test map to the condition, in words, under which they hold.
         may_leave_out: True where certificates stand although members that diverged are left out. Where changes of
@@ -80,34 +91,59 @@ class CertificateKind:
     bound: Bound | None
     weighs: bool
     balls: bool
-    certify: Callable[[VoteBounds, str], Certificates]
+    certify: Callable[[VoteBounds, str, Drawing | None], Certificates]
     promise: str
     joint: str
     condition: Callable[[str, str], str]
     may_leave_out: bool = False
+    planted: bool = False
 
     def moving(self, sigma_test: np.ndarray) -> np.ndarray:
         """Levels of the test inputs ``(n,)`` as a joint budget counts them: infinite where they do not move."""
         return sigma_test if self.balls else np.full_like(sigma_test, np.inf)
 
 
-def _weighted_l2(votes: VoteBounds, training_map: str) -> Certificates:
+def _weighted_l2(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
     return certify(votes.bounds, votes.sigma, training_map=training_map, test_map=votes.test_map)
 
 
-def _training_l2(votes: VoteBounds, training_map: str) -> Certificates:
+def _training_l2(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
     """The theorem with 1/σ_x = 0: Σ |δ_i|² < (σ margin)²."""
     return replace(_weighted_l2(votes, training_map), promise=TRAINING_PROMISE, condition=TRAINING_CONDITION)
 
 
-def _l0(votes: VoteBounds, training_map: str) -> Certificates:
+def _l0(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
     bounds, (keep,) = votes.bounds, np.unique(votes.sigma)
     certified = features_certified(bounds.p_a_lower, bounds.p_b_upper, keep=float(keep))
     return _counted(votes, np.where(bounds.prediction >= 0, certified, -1), L0_PROMISE, L0_CONDITION)
 
 
-def _partition(votes: VoteBounds, training_map: str) -> Certificates:
+def _partition(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
     return _counted(votes, changes_certified(votes.counts), PARTITION_PROMISE, PARTITION_CONDITION)
+
+
+def _subset(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
+    """The margin is the certified change in units of σ_x; an answer that no margin backs stays, with radius 0."""
+    if drawing is None:
+        raise ValueError("a subset certificate needs to know how members draw their images")
+    bounds, sigma = votes.bounds, np.array(votes.sigma, dtype=np.float64)
+    settings = {"images": drawing.images, "seen": drawing.seen, "replaced": drawing.replaced}
+    certified = norm_certified(bounds.p_a_lower, bounds.p_b_upper, sigma, **settings)
+    radius = np.where(bounds.prediction >= 0, np.maximum(certified, 0.0), 0.0)
+    return Certificates(
+        prediction=bounds.prediction,
+        p_a_lower=bounds.p_a_lower,
+        p_b_upper=bounds.p_b_upper,
+        margin=radius / sigma,
+        radius=radius,
+        sigma=sigma,
+        promise=SUBSET_PROMISE,
+        condition=_subset_condition("uniform", votes.test_map),
+    )
+
+
+def _subset_condition(training_map: str, test_map: str) -> str:
+    return f"{condition('uniform', test_map)} {SUBSET_CONDITION}"
 
 
 def _counted(votes: VoteBounds, certified: np.ndarray, promise: str, condition: str) -> Certificates:
@@ -187,5 +223,21 @@ CERTIFICATES: dict[str, CertificateKind] = {
         joint="The radius itself is about training images; nothing is certified about changes of the test input.",
         condition=lambda training_map, test_map: PARTITION_CONDITION,
         may_leave_out=True,  # a part that is left out votes for nobody, which is covered
+    ),
+    "subset": CertificateKind(
+        title="Training images replaced by anything, and an L2 change of the test input",
+        unit="L2 pixel units of the test input, training images replaced",
+        budget="L2 norm of the change of the test input, while training images are replaced by anything",
+        whole=False,
+        law="gaussian-test",
+        sees="subset",
+        bound=None,
+        weighs=False,
+        balls=False,
+        certify=_subset,
+        promise=SUBSET_PROMISE,
+        joint="The radius itself is about both: training images replaced by anything, and the test input moved.",
+        condition=_subset_condition,
+        planted=True,
     ),
 }

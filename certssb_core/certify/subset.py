@@ -15,6 +15,8 @@ certificate of bagging (arXiv 2008.04495); without replaced images it is Cohen e
 Every rounding goes against the claim.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
@@ -24,6 +26,21 @@ _ROUNDING = 1e-12
 _HALVINGS = 60
 _FARTHEST = 80.0
 """Norms are certified up to so many σ: Φ(-40) is the least that 64 bits can hold."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Drawing of the members' images, and the number of them that an attacker replaces.
+
+    Attributes:
+        images: N, training images in all, >= 1.
+        seen: k, images that a member sees, in [1, N].
+        replaced: n, images that the attacker replaces by anything, in [0, N].
+    """
+
+    images: int
+    seen: int
+    replaced: int
 
 
 def unseen_probability(images: int, seen: int, replaced: ArrayLike) -> np.ndarray:

@@ -172,6 +172,11 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         base = f"  without trigger {undefended['base_rate']:.4f}" if "base_rate" in undefended else ""
         success = f"attack success {undefended['attack_success_rate']:.4f}{base}"
         say(f"undefended accuracy {undefended['clean_accuracy']:.4f}  {success}")
+    if planted := metrics.get("planted_attack"):
+        counts = "  ".join(
+            f"{name} {planted[name]['certified']} of {planted[name]['n']}" for name in ("clean", "triggered")
+        )
+        say(f"planted    certified against {planted['images']} images and norm {planted['norm']:g}: {counts}")
     if "undefended" in metrics:
         for caveat in caveats(metrics):
             say(f"caution    {caveat}")

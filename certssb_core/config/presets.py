@@ -102,6 +102,30 @@ def _l0(title: str, data: DataConfig, attack: AttackConfig, *, keep: float) -> R
     )
 
 
+def _subset(
+    title: str, data: DataConfig, attack: AttackConfig, *, images: int, members: int, network: str
+) -> RunConfig:
+    return RunConfig(
+        title=title,
+        data=data,
+        attack=attack,
+        noise=NoiseConfig(law="gaussian-test", sigma=1.0, **_UNIFORM),
+        training=TrainingConfig(
+            model="nearest-mean",
+            undefended_model=network,
+            members=members,
+            sees="subset",
+            subset=images,
+            single_epochs=5 if network == "mnist-cnn" else 40,
+            batch_size=32,
+            learning_rate=4e-3,
+            storage="float32",
+            shard_members=500,
+        ),
+        certification=CertificationConfig(certificate="subset", bound="joint"),
+    )
+
+
 def _dpa(title: str, data: DataConfig, attack: AttackConfig, training: TrainingConfig) -> RunConfig:
     return RunConfig(
         title=title,
@@ -231,6 +255,33 @@ PRESETS: dict[str, RunConfig] = {
         _DIGITS_01_ATTACK,
         _DIGITS_01_TRAINING,
         sigma=0.5,
+    ),
+    "subset-digits-01": _subset(
+        f"Subset: {_DIGITS_01_TITLE}, 4,000 members of 4 images each",
+        _DIGITS_01,
+        _DIGITS_01_ATTACK,
+        images=4,
+        members=4000,
+        network="small-cnn",
+    ),
+    **{
+        f"subset-mnist-01-{trigger.replace('-', '')}": _subset(
+            f"Subset: MNIST 0/1, {trigger}, norm 1.0, 2 % poisoned, 10,000 members of 14 images each",
+            _MNIST_01,
+            AttackConfig(trigger=trigger),
+            images=14,
+            members=10_000,
+            network="mnist-cnn",
+        )
+        for trigger in _PUBLISHED_TRIGGERS
+    },
+    "subset-mnist-10": _subset(
+        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.1 % poisoned, 4,000 members of 60 images each",
+        DataConfig(name="mnist"),
+        AttackConfig(rate=0.001),
+        images=60,
+        members=4000,
+        network="mnist-cnn",
     ),
     **{f"digits-39-{method}": _clean_label_digits(method) for method, entry in METHODS.items() if entry.crafted},
     **{f"mnist-49-{method}": _clean_label_mnist(method) for method, entry in METHODS.items() if entry.crafted},

@@ -19,6 +19,7 @@ from pydantic_core import PydanticSerializationError
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import NOISE_MAPS, TEST_MAPS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.subset import Drawing
 from certssb_core.config.choices import OneOf, choices
 from certssb_core.data.datasets import DATASETS
 from certssb_core.data.poisoning import LABEL_MODES, METHODS
@@ -69,7 +70,7 @@ PreprocessingName = Annotated[str, OneOf(PREPROCESSING)]
 ModelName = Annotated[str, OneOf(ARCHITECTURES, "auto")]
 BoundName = Annotated[str, OneOf(BOUNDS)]
 CertificateName = Annotated[str, OneOf(CERTIFICATES)]
-SeenName = Literal["share", "partition"]
+SeenName = Literal["share", "partition", "subset"]
 EngineName = Literal["local", "ray"]
 Origin = Literal["trained", "cert-ssbd-release"]
 
@@ -270,8 +271,12 @@ class TrainingConfig(Group):
     sees: SeenName = _setting(
         "share",
         "Data per member",
-        "Training images of a member: a share drawn from its seed (share), or the images whose content hash names "
-        "it (partition).",
+        "Training images of a member: a share drawn from its seed (share), a few drawn from its seed (subset), or the "
+        "images whose content hash names it (partition).",
+    )
+    subset: int = _setting(12, "Images per member", "Number of training images that each member sees (subset).", 1)
+    drawn_from: int | None = _setting(
+        None, "Images in all", "Number of training images; filled in when the run starts (subset).", 1
     )
     share: float = _setting(1.0, "Share", "Share of the training images that each member sees (share).", TINY, 1)
     epochs: int = _setting(2, "Epochs", "Epochs per member, over the images that it sees.", 1, 1000)
@@ -311,6 +316,8 @@ class TrainingConfig(Group):
     @property
     def seen(self) -> float:
         """The share of the training images that a member sees, on average."""
+        if self.sees == "subset":
+            return min(1.0, self.subset / (self.drawn_from or self.subset))
         return self.share if self.sees == "share" else 1 / self.members
 
 
@@ -319,6 +326,12 @@ class CertificationConfig(Group):
 
     certificate: CertificateName = _setting("weighted-l2", "Certificate", "Kind of certificate.")
     bound: BoundName = _setting("clopper-pearson", "Bound", "Confidence bound on the vote shares.")
+    attacked: int | None = _setting(
+        None,
+        "Images replaced",
+        "Number of training images that an attacker replaces (subset); default: as many as the run poisons.",
+        0,
+    )
     alpha: float = _setting(0.001, "α", "Failure probability: a certificate may be wrong this often.", 1e-12, 0.5)
     radii: tuple[float, ...] = _setting(
         (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), "Radii", "Radii at which accuracy is reported."
@@ -353,6 +366,15 @@ class RunConfig(Group):
         """The name of the denoiser: ours for the dataset, unless another is named."""
         return self.data.name if self.noise.denoiser == "auto" else self.noise.denoiser
 
+    @property
+    def drawing(self) -> Drawing | None:
+        """Drawing of the members' images and number of attacked ones; None until the run has begun, and where members
+        see more than a few."""
+        training, attacked = self.training, self.certification.attacked
+        if training.sees != "subset" or training.drawn_from is None or attacked is None:
+            return None
+        return Drawing(images=training.drawn_from, seen=training.subset, replaced=attacked)
+
     def with_full_paths(self) -> RunConfig:
         """The same config, its paths independent of the working folder and of ``~``."""
         data, noise = self.data, self.noise
@@ -382,6 +404,11 @@ class RunConfig(Group):
         if law.one_level and {noise.train_map, noise.test_map} != {"uniform"}:
             raise ValueError(
                 f"noise.law {noise.law} has one level for all: set noise.train_map and test_map to uniform"
+            )
+        if not law.gaussian and "sample-specific" in (noise.train_map, noise.test_map):
+            raise ValueError(
+                f"noise.law {noise.law} finds no σ* on noisy training images: noise.train_map must be uniform, and "
+                "noise.test_map uniform, voted or set-aside"
             )
         if PREPROCESSING[noise.preprocessing].gaussian_only and not law.gaussian:
             raise ValueError(

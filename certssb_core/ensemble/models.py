@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from certssb_core.ensemble.closed_form import RidgeOnCosines
+from certssb_core.ensemble.closed_form import NearestMean, RidgeOnCosines
 from certssb_core.smoothing.seeds import torch_seed
 
 GROUPS = 8
@@ -206,6 +206,7 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "dense": Dense,
     "mnist-cnn": MnistCNN,
     "dct-ridge": RidgeOnCosines,
+    "nearest-mean": NearestMean,
     "strided-cnn": StridedCNN,
     "cifar-resnet-16-32-64": SmallResNet,
     "cifar-preact-resnet18": PreActivationResNet18,

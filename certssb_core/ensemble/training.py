@@ -169,13 +169,13 @@ def _autocast(images: torch.Tensor, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
-def seen_by(member: int, count: int, *, share: float, seed: int) -> torch.Tensor:
+def seen_by(member: int, count: int, *, seen: int, seed: int) -> torch.Tensor:
     """Positions of the training images that a member sees: ascending, at least one of ``count``.
 
     Drawn from (seed, member) alone and never from the images, so that it is part of the training algorithm, and a
     certificate over the training set holds as it does for members that see every image.
     """
-    rows = generator(seed, "images seen", member).permutation(count)[: max(1, round(share * count))]
+    rows = generator(seed, "images seen", member).permutation(count)[:seen]
     return torch.from_numpy(np.sort(rows))
 
 

@@ -19,7 +19,13 @@ from certssb_core.pipeline import tasks
 from certssb_core.pipeline.context import SINGLES, RunContext, open_context, scratch_path
 from certssb_core.pipeline.engines.choose import make_engine
 from certssb_core.pipeline.engines.local import Engine, available_cores
-from certssb_core.pipeline.resolve_auto import resolve_denoiser, resolve_device, resolve_model, resolve_together
+from certssb_core.pipeline.resolve_auto import (
+    resolve_denoiser,
+    resolve_device,
+    resolve_drawing,
+    resolve_model,
+    resolve_together,
+)
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs, load_inputs
 from certssb_core.runs.run import Run
@@ -49,6 +55,7 @@ def measure(config: RunConfig) -> Calibration:
         _, channels, side, _ = inputs.dataset.test_images.shape
         resolve_model(run, channels=channels, side=side)
         resolve_denoiser(run, channels=channels, side=side)
+        resolve_drawing(run, inputs)
         resolve_together(run, inputs.poisoned.images, len(inputs.dataset.classes))
         together = run.config.training.together or 1
         groups = [range(start, start + together) for start in range(0, 2 * workers * together, together)]

@@ -96,9 +96,11 @@ class RunContext:
         training = self.config.training
         if training.sees == "partition":
             return self._partition[member].to(self.device)
-        if training.share < 1:
+        if training.sees == "subset" or training.share < 1:
             count = len(self.tensors["train"])
-            return seen_by(member, count, share=training.share, seed=self.seed).to(self.device)
+            few = training.sees == "subset"
+            seen = min(training.subset, count) if few else max(1, round(training.share * count))
+            return seen_by(member, count, seen=seen, seed=self.seed).to(self.device)
         return None
 
     @cached_property

@@ -26,7 +26,13 @@ from certssb_core.pipeline import context, sigma_stage, store_stage, tasks
 from certssb_core.pipeline.engines.choose import make_engine
 from certssb_core.pipeline.engines.local import Engine, Task
 from certssb_core.pipeline.manifest import write_manifest
-from certssb_core.pipeline.resolve_auto import resolve_denoiser, resolve_device, resolve_model, resolve_together
+from certssb_core.pipeline.resolve_auto import (
+    resolve_denoiser,
+    resolve_device,
+    resolve_drawing,
+    resolve_model,
+    resolve_together,
+)
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import undefended_metrics
 from certssb_core.results.enough_members import too_few_members
@@ -104,6 +110,7 @@ class Pipeline:
         resolve_model(self.run, channels=channels, side=side)
         resolve_denoiser(self.run, channels=channels, side=side)
         resolve_together(self.run, self.inputs.poisoned.images, len(self.inputs.dataset.classes))
+        resolve_drawing(self.run, self.inputs)
         self._check_memory()
         if warning := too_few_members(self.run.config, len(self.inputs.dataset.classes)):
             self.run.log("message", message=warning)
@@ -241,6 +248,7 @@ class Pipeline:
             | certification.assess(run_votes, table)
             | {"collapsed": collapsed(*(table.loc[table["set"] == "clean", name] for name in ("prediction", "label")))}
             | {"undefended": self._undefended(), "store": None}
+            | {"planted_attack": certification.planted_attack(run_votes, table)}
             | {"joint_budget": self._joint_budget(run_votes, table) if run_votes.budgets else None}
         )
         if run_votes.kind.balls:

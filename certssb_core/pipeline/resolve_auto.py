@@ -36,7 +36,7 @@ def settled(config: RunConfig, inputs: Inputs) -> RunConfig:
         RunError: the config asks for CUDA, and there is none; or the images are too small for the network.
     """
     _, channels, side, _ = inputs.dataset.test_images.shape
-    config = with_model(with_device(config), channels=channels, side=side)
+    config = with_drawing(with_model(with_device(config), channels=channels, side=side), inputs)
     return with_together(config, inputs.poisoned.images, len(inputs.dataset.classes))
 
 
@@ -53,6 +53,11 @@ def resolve_model(run: Run, *, channels: int, side: int) -> None:
 def resolve_together(run: Run, images: np.ndarray, classes: int) -> None:
     """Settle how many members of a run are trained as one computation, see :func:`with_together`."""
     _keep(run, with_together(run.config, images, classes))
+
+
+def resolve_drawing(run: Run, inputs: Inputs) -> None:
+    """Settle from how many images the members of a run draw theirs, see :func:`with_drawing`."""
+    _keep(run, with_drawing(run.config, inputs))
 
 
 def with_device(config: RunConfig) -> RunConfig:
@@ -84,6 +89,25 @@ def with_model(config: RunConfig, *, channels: int, side: int) -> RunConfig:
     except ValueError as error:
         raise RunError(str(error)) from None
     return config
+
+
+def with_drawing(config: RunConfig, inputs: Inputs) -> RunConfig:
+    """Note of how many images members draw theirs, and how many are attacked: by default those poisoned.
+
+    Raises:
+        RunError: there are fewer images than a member is to see, or than an attacker is to replace.
+    """
+    if config.training.sees != "subset":
+        return config
+    images, attacked = len(inputs.poisoned.labels), config.certification.attacked
+    if max(config.training.subset, attacked or 0) > images:
+        raise RunError(
+            f"there are {images:,} training images: training.subset {config.training.subset:,} and "
+            f"certification.attacked {attacked or 0:,} must not be more"
+        )
+    attacked = len(inputs.poisoned.indices) if attacked is None else attacked
+    certification = config.certification.model_copy(update={"attacked": attacked})
+    return _with(config, drawn_from=images).model_copy(update={"certification": certification})
 
 
 def with_together(config: RunConfig, images: np.ndarray, classes: int) -> RunConfig:

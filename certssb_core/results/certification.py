@@ -96,7 +96,9 @@ def certify_by_rule(run_votes: RunVotes, rule: BoundRule, *, alpha: float) -> pd
 
 def certify_bounds(bounds: VoteBounds, config: RunConfig) -> Certificates:
     """Certificates of the run's kind from bounds on its votes."""
-    certificates = CERTIFICATES[config.certification.certificate].certify(bounds, config.noise.train_map)
+    certificates = CERTIFICATES[config.certification.certificate].certify(
+        bounds, config.noise.train_map, config.drawing
+    )
     return replace(certificates, condition=conditions(config, certificates.condition))
 
 
@@ -142,6 +144,24 @@ def assess(
             radii=radii,
         ),
     }
+
+
+def planted_attack(run_votes: RunVotes, certificates: pd.DataFrame) -> dict[str, Any] | None:
+    """Count the inputs that are certified right against the attack as planted: its images and its trigger together.
+
+    Returns:
+        ``images`` replaced, trigger's ``norm``, ``training_images``, and of each test set ``n`` and ``certified``;
+        None where the kind of certificate cannot say.
+    """
+    drawing, norm = run_votes.config.drawing, run_votes.config.attack.norm
+    if not run_votes.kind.planted or drawing is None:
+        return None
+    found: dict[str, Any] = {"images": drawing.replaced, "norm": norm, "training_images": drawing.images}
+    for test_set in SETS:
+        rows = certificates[certificates["set"] == test_set]
+        stands = (rows["prediction"] == rows["label"]) & (rows["radius"] > norm)
+        found[test_set] = {"n": len(rows), "certified": int(stands.sum())}
+    return found
 
 
 def after_store(certificates: pd.DataFrame) -> pd.DataFrame:

@@ -94,6 +94,19 @@ class TrainingNoise(GaussianNoise):
         return images
 
 
+class TestNoise(GaussianNoise):
+    """Gaussian noise on test inputs only; members differ in the few training images that they see."""
+
+    title = "Gaussian noise on test inputs only"
+    gaussian = False
+    checklist = "There is none: which images a member sees is drawn by its seed, never by their content."
+
+    def training_set(
+        self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int
+    ) -> TrainingSet:
+        return TrainingSet(images=images, labels=labels)
+
+
 class Flips(NoiseLaw):
     """Each binary feature and each label is kept with probability β, else flipped (2002.11750); the level is β.
 
@@ -167,6 +180,7 @@ def _per_image(sigma: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 NOISE_LAWS: dict[str, NoiseLaw] = {
     "gaussian": GaussianNoise(),
     "gaussian-training": TrainingNoise(),
+    "gaussian-test": TestNoise(),
     "flips": Flips(),
     "none": NoNoise(),
 }

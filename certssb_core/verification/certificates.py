@@ -37,7 +37,7 @@ def radii(evidence: Evidence) -> str:
     name = evidence.config.certification.certificate
     if name not in recompute.RADII:
         raise NotPossible(f"the certificate {name} has no independent re-verification")
-    margin, radius = recompute.RADII[name](table)
+    margin, radius = recompute.RADII[name](table, evidence.config)
     same("margin", table["margin"], margin, evidence.rows)
     same("radius", table["radius"], radius, evidence.rows)
     return f"{len(table)} rows, in {evidence.kind.unit}"

@@ -16,7 +16,7 @@ ATTACK_WORKS, BASE_DISTANCE = 0.5, 0.25
 """Undefended attack success rate, and its distance from the base rate, from which an attack works."""
 
 
-NEWER = ("after_store.", "sigma_at_ends.", "collapsed")
+NEWER = ("after_store.", "sigma_at_ends.", "collapsed", "planted_attack")
 """Figures that runs of earlier versions do not hold."""
 
 
@@ -49,6 +49,7 @@ def _recomputed(evidence: Evidence) -> dict[str, Any]:
     clean = evidence.table[evidence.table["set"] == "clean"]
     found["collapsed"] = len(set(clean["prediction"]) - {-1}) == 1 < clean["label"].nunique()
     found["store"] = _store(evidence) if balls else None
+    found["planted_attack"] = _planted_attack(evidence)
     if balls:
         table = evidence.table.assign(
             prediction=evidence.table["store_prediction"], radius=evidence.table["store_radius"]
@@ -62,6 +63,22 @@ def _recomputed(evidence: Evidence) -> dict[str, Any]:
         found["joint_budget"] = None
     elif evidence.metrics.get("joint_budget", {}) is not None or "train" in evidence.sigma:
         found["joint_budget"] = _joint_budget(evidence)
+    return found
+
+
+def _planted_attack(evidence: Evidence) -> dict[str, Any] | None:
+    config = evidence.config
+    if config.certification.certificate != "subset":
+        return None
+    norm, table = config.attack.norm, evidence.table
+    found = {
+        "images": config.certification.attacked,
+        "norm": norm,
+        "training_images": len(evidence.sigma["train"]),
+    }
+    for test_set, rows in table.groupby("set"):
+        certified = rows.query("prediction == label and radius > @norm")
+        found[str(test_set)] = {"n": len(rows), "certified": len(certified)}
     return found
 
 

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.spatial.distance import cdist
-from scipy.stats import binom, norm
+from scipy.stats import binom, hypergeom, norm
+
+from certssb_core.config.schema import RunConfig
 
 TIE = 1e-9
 """Differences that rounding alone explains: relative for sums, absolute in pixel units for distances."""
@@ -24,13 +27,13 @@ def margins(prediction: np.ndarray, p_a_lower: np.ndarray, p_b_upper: np.ndarray
     return np.where(prediction < 0, 0.0, 0.5 * (norm.ppf(p_a_lower) - norm.ppf(p_b_upper)))
 
 
-def l2(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def l2(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
     """Margins, and radii σ_x · margin."""
     margin = margins(*(table[name].to_numpy() for name in ("prediction", "p_a_lower", "p_b_upper")))
     return margin, table["margin"].to_numpy() * table["sigma"].to_numpy()
 
 
-def l0(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def l0(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
     """The probability's lead, and one more than the features and labels that may change, counted up from none."""
     columns = [table[name].to_numpy() for name in ("p_a_lower", "p_b_upper", "sigma")]
     leading = table["prediction"].to_numpy() >= 0
@@ -52,7 +55,7 @@ def _first_to_fall(p_a: float, p_b: float, keep: float) -> int:
         changes += 1
 
 
-def partition(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def partition(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
     """The share's lead, and the fewest members that must go over to another class for it to win, ties and all."""
     radius = []
     for *votes, top in table.filter(regex=r"^votes_\d+$|^prediction$").to_numpy().tolist():
@@ -64,11 +67,34 @@ def partition(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return _lead(table), np.array(radius, float)
 
 
-RADII: dict[str, Callable[[pd.DataFrame], tuple[np.ndarray, np.ndarray]]] = {
+def subset(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Roots of what the attacked leader keeps less what another class can get, and σ_x times them."""
+    drawn, spoilt = config.training, config.certification.attacked
+    clean = float(hypergeom(drawn.drawn_from, spoilt, drawn.subset).pmf(0))
+    margin = [
+        _lost_lead(row.p_a_lower, row.p_b_upper, clean) if row.prediction >= 0 else 0.0
+        for row in table[["prediction", "p_a_lower", "p_b_upper"]].itertuples()
+    ]
+    return np.array(margin), table["margin"].to_numpy() * table["sigma"].to_numpy()
+
+
+def _lost_lead(p_a: float, p_b: float, clean: float) -> float:
+    def lead(change: float) -> float:
+        kept = clean * norm.sf(change, loc=norm.ppf(max(p_a - 1 + clean, 0.0) / clean))
+        rival = clean * norm.cdf(change, loc=-norm.ppf(min(p_b / clean, 1.0))) + 1 - clean
+        return kept - min(rival, 1 - kept)
+
+    if clean == 0 or not lead(0.0) > 0:
+        return 0.0
+    return float(brentq(lead, 0.0, 40.0, xtol=1e-13))
+
+
+RADII: dict[str, Callable[[pd.DataFrame, RunConfig], tuple[np.ndarray, np.ndarray]]] = {
     "weighted-l2": l2,
     "training-l2": l2,
     "l0": l0,
     "partition": partition,
+    "subset": subset,
 }
 """By the certificate's name in the config: margins and radii ``(n,)`` of the rows of certificates.csv."""
 

@@ -6,7 +6,14 @@ import torch
 from scipy.fft import dctn
 from sklearn.linear_model import Ridge
 
-from certssb_core.ensemble.closed_form import FREQUENCIES, RIDGE, RidgeOnCosines, cosine_basis, lowest_frequencies
+from certssb_core.ensemble.closed_form import (
+    FREQUENCIES,
+    RIDGE,
+    NearestMean,
+    RidgeOnCosines,
+    cosine_basis,
+    lowest_frequencies,
+)
 from certssb_core.ensemble.training import train
 from certssb_core.smoothing.noise import NOISE_LAWS
 
@@ -81,3 +88,20 @@ def test_without_images_every_class_is_as_likely():
 def test_images_too_small_are_refused():
     with pytest.raises(RuntimeError, match="too few"):
         RidgeOnCosines(1, 6, 2)
+
+
+def test_the_nearest_mean_is_scikit_learns():
+    from sklearn.neighbors import NearestCentroid
+
+    images, labels = pictures(24)
+    network = train(NearestMean(3, 32, 2), images, labels, **HOW)
+    tested, _ = pictures(200, seed=1)
+    seen = NearestMean.project(images).flatten(1).numpy()
+    oracle = NearestCentroid().fit(seen, labels).predict(NearestMean.project(tested).flatten(1).numpy())
+    assert np.array_equal(network(tested).argmax(1), oracle)
+
+
+def test_a_class_that_was_not_seen_is_not_answered():
+    images, labels = pictures(6)
+    network = train(NearestMean(3, 32, 3), images, torch.full_like(labels, 2), **HOW)
+    assert (network(images).argmax(1) == 2).all()

@@ -52,13 +52,13 @@ def test_divergence_is_said():
 
 
 def test_members_see_shares_of_their_own_drawn_without_looking_at_the_images():
-    rows = [seen_by(member, 1000, share=0.25, seed=3) for member in range(400)]
+    rows = [seen_by(member, 1000, seen=250, seed=3) for member in range(400)]
     assert all(len(row) == 250 and (row.diff() > 0).all() for row in rows)
-    assert torch.equal(rows[7], seen_by(7, 1000, share=0.25, seed=3))
-    assert not torch.equal(rows[7], seen_by(7, 1000, share=0.25, seed=4))
+    assert torch.equal(rows[7], seen_by(7, 1000, seen=250, seed=3))
+    assert not torch.equal(rows[7], seen_by(7, 1000, seen=250, seed=4))
     times = torch.cat(rows).bincount(minlength=1000)  # binomial(400, 1/4): mean 100, deviation 8.7
     assert (times - 100).abs().max() < 5 * 8.7
-    assert len(seen_by(0, 3, share=0.01, seed=0)) == 1
+    assert len(seen_by(0, 3, seen=1, seed=0)) == 1
 
 
 def test_every_image_is_in_one_part_whatever_the_others_are():

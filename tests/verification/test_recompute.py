@@ -7,6 +7,8 @@ import pytest
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import VoteBounds
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import override
 from certssb_core.verification import recompute
 
 
@@ -76,12 +78,17 @@ def test_metrics_of_a_table_small_enough_to_count():
     assert recompute.metrics(table, label_mode="all-to-all", target=0, radii=(0.0,))["triggered"]["n"] == 3
 
 
+CONFIG = override(
+    PRESETS["subset-digits-01"], {"training.drawn_from": "291", "certification.attacked": "14", "training.subset": "9"}
+)
+
+
 def rows(kind: str, counts: np.ndarray, alpha: float, level: float) -> pd.DataFrame:
     """Rows of certificates.csv as the first implementation makes them."""
     chosen = CERTIFICATES[kind]
     bounds = (chosen.bound or BOUNDS["clopper-pearson"]).class_bounds(counts, int(counts[0].sum()), alpha)
     votes = VoteBounds(bounds, counts, np.full(len(counts), level), int(counts[0].sum()), "uniform")
-    found = chosen.certify(votes, "uniform")
+    found = chosen.certify(votes, "uniform", CONFIG.drawing)
     table = pd.DataFrame({f"votes_{label}": counts[:, label] for label in range(counts.shape[1])})
     names = ("prediction", "p_a_lower", "p_b_upper", "margin", "radius", "sigma")
     return table.assign(**{name: getattr(found, name) for name in names})
@@ -89,7 +96,8 @@ def rows(kind: str, counts: np.ndarray, alpha: float, level: float) -> pd.DataFr
 
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize(
-    ("kind", "level"), [("weighted-l2", 0.5), ("training-l2", 0.5), ("l0", 0.6), ("l0", 0.8), ("partition", 0.0)]
+    ("kind", "level"),
+    [("weighted-l2", 0.5), ("training-l2", 0.5), ("l0", 0.6), ("l0", 0.8), ("partition", 0.0), ("subset", 0.7)],
 )
 def test_both_implementations_agree_on_every_kind_of_certificate(kind, level, classes):
     """Random votes of every concentration, unanimous ones, ties; margins and radii to 1e-9."""
@@ -97,7 +105,7 @@ def test_both_implementations_agree_on_every_kind_of_certificate(kind, level, cl
     counts = np.stack([chance.multinomial(200, chance.dirichlet(np.full(classes, 0.15))) for _ in range(60)])
     counts[0], counts[1] = np.eye(classes, dtype=int)[-1] * 200, 200 // classes
     table = rows(kind, counts, 0.01, level)
-    margin, radius = recompute.RADII[kind](table)
+    margin, radius = recompute.RADII[kind](table, CONFIG)
     np.testing.assert_allclose(margin, table["margin"], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(radius, table["radius"], rtol=1e-9, atol=1e-9)
     assert table["radius"].nunique() > 2

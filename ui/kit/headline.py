@@ -42,6 +42,7 @@ def show(run: Run) -> None:
         triggered["n"],
         "Empirical robust accuracy: triggered images still predicted as their true class.",
     )
+    planted_attack(metrics.get("planted_attack"))
     for caveat in caveats(metrics):
         st.warning(caveat, icon=":material/warning:")
     after_store(run)
@@ -51,6 +52,22 @@ def show(run: Run) -> None:
             f"**Test radius.** {promise.test_radius}\n\n**Joint budget.** {promise.joint_budget}\n\n"
             f"**Condition.** {promise.condition}"
         )
+
+
+def planted_attack(planted: dict | None) -> None:
+    """Say how many inputs are certified against the attack as planted, where the certificate can say."""
+    if not planted:
+        return
+    clean, triggered = planted["clean"], planted["triggered"]
+    low, high = wilson_interval(clean["certified"], clean["n"])
+    st.success(
+        f"**Certified against the planted attack: {clean['certified'] / clean['n']:.1%}** of the clean test images "
+        f"({clean['certified']:,} of {clean['n']:,}; 95 % interval {low:.1%} – {high:.1%}), and "
+        f"{triggered['certified']:,} of {triggered['n']:,} triggered ones. Whatever the {planted['images']:,} of "
+        f"{planted['training_images']:,} training images became, labels included, and whatever change of norm up to "
+        f"{planted['norm']:g} the input carries: the right answer does not become another class.",
+        icon=":material/verified_user:",
+    )
 
 
 def after_store(run: Run) -> None:
