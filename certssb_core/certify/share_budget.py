@@ -30,7 +30,7 @@ _HALVINGS = 80
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """What a member sees, and the noise on it.
+    """Images that a member sees, and the noise on it.
 
     Attributes:
         seen: k, the number of training images that a member sees.
@@ -83,7 +83,7 @@ def moved_certified(
 
 
 def attacked_lead(p_a: np.ndarray, p_b: np.ndarray, mass: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """How far the answer stays ahead of every other class at worst.
+    """Lead of the answer over every other class at worst.
 
     Args:
         p_a, p_b: ``(m,)`` bounds on the clean probabilities.

@@ -117,7 +117,7 @@ def norm_certified(
 
 
 def _lead(p_a: np.ndarray, p_b: np.ndarray, unseen: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """How far the answer stays ahead of every other class at worst, rounded down."""
+    """Lead of the answer over every other class at worst, rounded down."""
     with np.errstate(divide="ignore", invalid="ignore"):
         own = np.where(unseen > 0, (p_a - (1 - unseen)) / unseen, 0.0)
         other = np.where(unseen > 0, p_b / unseen, 1.0)

@@ -71,7 +71,7 @@ def _planted_attack(evidence: Evidence) -> dict[str, Any] | None:
     if config.certification.certificate != "subset":
         return None
     norm, table = config.attack.norm, evidence.table
-    found = {
+    found: dict[str, Any] = {
         "images": config.certification.attacked,
         "norm": norm,
         "training_images": len(evidence.sigma["train"]),

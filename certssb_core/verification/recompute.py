@@ -82,7 +82,7 @@ def _lost_lead(p_a: float, p_b: float, clean: float) -> float:
     def lead(change: float) -> float:
         kept = clean * norm.sf(change, loc=norm.ppf(max(p_a - 1 + clean, 0.0) / clean))
         rival = clean * norm.cdf(change, loc=-norm.ppf(min(p_b / clean, 1.0))) + 1 - clean
-        return kept - min(rival, 1 - kept)
+        return kept - rival
 
     if clean == 0 or not lead(0.0) > 0:
         return 0.0
