@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.stats import beta, binom, binomtest
+from scipy.stats import beta, binom, binomtest, f
 
 PRECISE = {"xtol": 1e-15, "rtol": 1e-14}
 
@@ -42,12 +42,20 @@ def clopper_pearson(ballots: Ballots, alpha: float) -> pd.DataFrame:
     members = ballots.members
 
     def low(votes: int, tail: float) -> float:
-        return binomtest(votes, members).proportion_ci(1 - 2 * tail, method="exact").low
+        return _least(votes, members, tail)
 
     def high(votes: int, tail: float) -> float:
-        return binomtest(votes, members).proportion_ci(1 - 2 * tail, method="exact").high
+        return 1 - _least(members - votes, members, tail)
 
     return _split_over_classes(ballots.counts, low, high, alpha)
+
+
+def _least(votes: int, members: int, tail: float) -> float:
+    """The least p with P(X >= votes) = tail, by the F distribution, which keeps small tails exact."""
+    if votes == 0:
+        return 0.0
+    odds = (members - votes + 1) * f.isf(tail, 2 * (members - votes + 1), 2 * votes)
+    return votes / (votes + odds)
 
 
 def hoeffding(ballots: Ballots, alpha: float) -> pd.DataFrame:
@@ -69,22 +77,22 @@ def joint(ballots: Ballots, alpha: float) -> pd.DataFrame:
     members = ballots.members
 
     def two_classes(leader: int, other: int) -> tuple[float, float]:
-        low = binomtest(leader, members).proportion_ci(1 - alpha, method="exact").low  # at α/2
+        low = _least(leader, members, alpha / 2)
         if binomtest(leader, members, 0.5).pvalue <= alpha:
             fewest = next(d for d in range(members // 2 + 1, leader + 1) if binomtest(d, members, 0.5).pvalue <= alpha)
 
             def excess(p: float) -> float:
                 return binom.sf(leader - 1, members, p) + binom.cdf(members - fewest, members, p) - alpha
 
-            most = binomtest(leader, members).proportion_ci(1 - 2 * alpha, method="exact").low
+            most = _least(leader, members, alpha)
             low = brentq(excess, low, most, **PRECISE) if excess(most) > 0 > excess(low) else most
         return low, 1 - low
 
     def more_classes(leader: int, runner_up: int) -> tuple[float, float]:
         if binomtest(leader, leader + runner_up, 0.5).pvalue > 0.1 * alpha:
             return 0.0, 1.0
-        low = binomtest(leader, members).proportion_ci(1 - 1.2 * alpha, method="exact").low
-        high = binomtest(runner_up, members).proportion_ci(1 - 0.6 * alpha, method="exact").high
+        low = _least(leader, members, 0.6 * alpha)
+        high = 1 - _least(members - runner_up, members, 0.3 * alpha)
         return low, min(high, 1 - low)
 
     return _of_the_two_leaders(ballots, two_classes if ballots.classes == 2 else more_classes)
@@ -98,10 +106,10 @@ def selection_split(ballots: Ballots, alpha: float) -> pd.DataFrame:
     shares = (alpha, None) if ballots.classes == 2 else (2 * alpha / 3, alpha / 3)
     limits = []
     for leading, counts in zip(top, rest.counts.tolist(), strict=True):
-        p_a = binomtest(counts.pop(leading), rest.members).proportion_ci(1 - 2 * shares[0], method="exact").low
+        p_a = _least(counts.pop(leading), rest.members, shares[0])
         p_b = 1 - p_a
         if shares[1]:
-            p_b = min(p_b, binomtest(max(counts), rest.members).proportion_ci(1 - 2 * shares[1], method="exact").high)
+            p_b = min(p_b, 1 - _least(rest.members - max(counts), rest.members, shares[1]))
         limits.append((p_a, p_b))
     return _frame(top, np.array(limits))
 

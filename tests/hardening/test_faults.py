@@ -16,7 +16,7 @@ import pytest
 
 from certssb_core.ensemble import shards
 from certssb_core.jobs.launch import start
-from certssb_core.jobs.worker import _explained
+from certssb_core.jobs.worker import explain
 from certssb_core.pipeline import pipeline
 from certssb_core.runs import integrity
 from certssb_core.runs import run as run_folder
@@ -192,11 +192,11 @@ def test_a_part_whose_bits_flipped_is_made_again(copied):
     assert copied.events()[-1]["kind"] == "damaged"
 
 
-def test_too_little_memory_is_said():
+def test_too_little_memory_is_said(copied):
     torch_says = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
     for error in (MemoryError(), torch_says, OSError(28, "No space left on device")):
-        assert "resume" in _explained(error)
-    assert _explained(KeyError("x")) == "KeyError: 'x' (details in worker.log)"
+        assert "resume" in explain(error, copied)
+    assert explain(KeyError("x"), copied) == "KeyError: 'x' (details in worker.log)"
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="needs another user to be")

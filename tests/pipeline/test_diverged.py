@@ -239,7 +239,7 @@ def test_values_that_are_no_numbers_are_never_voted(made, monkeypatch):
         {"noise.sigma": "0.001", "noise.sigma_min": "0.001", "noise.sigma_max": "1000"},
         {"noise.sigma": "1000", "noise.sigma_min": "0.001", "noise.sigma_max": "1000"},
         {"noise.sigma": "1000", "noise.sigma_max": "1000", "noise.train_map": "uniform", "noise.test_map": "uniform"},
-        {"certification.alpha": "1e-300"},
+        {"certification.alpha": "1e-12"},
     ],
     ids=["one-member", "least-sigma", "largest-sigma", "largest-uniform", "least-alpha"],
 )
