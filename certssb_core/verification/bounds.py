@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.stats import beta, binom, binomtest, f
+from scipy.special import bdtrc
+from scipy.stats import beta, binom, binomtest
 
 PRECISE = {"xtol": 1e-15, "rtol": 1e-14}
 
@@ -51,11 +52,10 @@ def clopper_pearson(ballots: Ballots, alpha: float) -> pd.DataFrame:
 
 
 def _least(votes: int, members: int, tail: float) -> float:
-    """The least p with P(X >= votes) = tail, by the F distribution, which keeps small tails exact."""
+    """The least p with P(X >= votes) = tail: the root of a sum of binomial terms, exact for tiny tails, too."""
     if votes == 0:
         return 0.0
-    odds = (members - votes + 1) * f.isf(tail, 2 * (members - votes + 1), 2 * votes)
-    return votes / (votes + odds)
+    return float(brentq(lambda p: bdtrc(votes - 1, members, p) - tail, 0.0, 1.0, xtol=1e-300, rtol=1e-14))
 
 
 def hoeffding(ballots: Ballots, alpha: float) -> pd.DataFrame:
