@@ -25,7 +25,7 @@ PAGES = {
     "overlaps": "overlaps",
     "sandbox": "overlaps?view=a+sandbox+in+the+plane",
     "query": "query",
-    "field": "field",
+    "compare": "field",
     "tune": "tune",
 }
 FLAGS = (

@@ -77,7 +77,7 @@ def after_store(run: Run) -> None:
             f"**{run.name}**: these figures are of the members' certificates, before the store. As the store answers: "
             f"clean accuracy {after['clean']['accuracy']:.1%}, mean radius "
             f"{after['clean']['average_certified_radius']:.2f}, attack success "
-            f"{after['triggered']['attack_success_rate']:.1%}, right under trigger "
+            f"{after['triggered']['attack_success_rate']:.1%}, still correct with the trigger "
             f"{after['triggered']['empirical_robust_accuracy']:.1%}."
         )
 
