@@ -20,6 +20,7 @@ import torch
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.metrics import collapsed, store_metrics
 from certssb_core.data.system_memory import memory
+from certssb_core.data.triggers import actual_norms
 from certssb_core.ensemble import shards
 from certssb_core.errors import RunError, ShardError
 from certssb_core.pipeline import context, sigma_stage, store_stage, tasks
@@ -248,7 +249,7 @@ class Pipeline:
             | certification.assess(run_votes, table)
             | {"collapsed": collapsed(*(table.loc[table["set"] == "clean", name] for name in ("prediction", "label")))}
             | {"undefended": self._undefended(), "store": None}
-            | {"planted_attack": certification.planted_attack(run_votes, table)}
+            | {"planted_attack": self._planted_attack(run_votes, table)}
             | {"joint_budget": self._joint_budget(run_votes, table) if run_votes.budgets else None}
         )
         if run_votes.kind.balls:
@@ -267,6 +268,12 @@ class Pipeline:
             self.run.config.attack,
             classes=len(self.inputs.dataset.classes),
             poisoned=len(self.inputs.poisoned.indices),
+        )
+
+    def _planted_attack(self, run_votes: RunVotes, table: pd.DataFrame) -> dict[str, Any] | None:
+        norms = actual_norms(self.inputs.dataset.test_images, self.inputs.triggered)
+        return certification.planted_attack(
+            run_votes, table, images=len(self.inputs.poisoned.indices), norm=float(norms.max(initial=0.0))
         )
 
     def _joint_budget(self, run_votes: RunVotes, table: pd.DataFrame) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from certssb_core.certify.certificate import DENOISED, TEST_MAPS, Certificates, 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.metrics import clean_metrics, triggered_metrics
+from certssb_core.certify.subset import replaced_certified
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
 from certssb_core.errors import RunError
@@ -146,20 +147,29 @@ def assess(
     }
 
 
-def planted_attack(run_votes: RunVotes, certificates: pd.DataFrame) -> dict[str, Any] | None:
+def planted_attack(
+    run_votes: RunVotes, certificates: pd.DataFrame, *, images: int, norm: float
+) -> dict[str, Any] | None:
     """Count the inputs that are certified right against the attack as planted: its images and its trigger together.
+
+    Args:
+        certificates: rows of :func:`certify_votes`.
+        images: number of poisoned training images, whatever number the radii allow.
+        norm: largest L2 norm by which the trigger changes a test image, as measured: a patch has no nominal norm.
 
     Returns:
         ``images`` replaced, trigger's ``norm``, ``training_images``, and of each test set ``n`` and ``certified``;
         None where the kind of certificate cannot say.
     """
-    drawing, norm = run_votes.config.drawing, run_votes.config.attack.norm
+    drawing = run_votes.config.drawing
     if not run_votes.kind.planted or drawing is None:
         return None
-    found: dict[str, Any] = {"images": drawing.replaced, "norm": norm, "training_images": drawing.images}
+    found: dict[str, Any] = {"images": images, "norm": norm, "training_images": drawing.images}
     for test_set in SETS:
         rows = certificates[certificates["set"] == test_set]
-        stands = (rows["prediction"] == rows["label"]) & (rows["radius"] > norm)
+        bounds = (rows[name].to_numpy() for name in ("p_a_lower", "p_b_upper", "sigma"))
+        most = replaced_certified(*bounds, images=drawing.images, seen=drawing.seen, norm=norm)
+        stands = (rows["prediction"] == rows["label"]) & (most >= images)
         found[test_set] = {"n": len(rows), "certified": int(stands.sum())}
     return found
 

@@ -78,6 +78,15 @@ def subset(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarr
     return np.array(margin), table["margin"].to_numpy() * table["sigma"].to_numpy()
 
 
+def planted(table: pd.DataFrame, config: RunConfig, images: int, norms: float) -> pd.Series:
+    """True where the right class leads although so many images are replaced and the input moves by ``norms``."""
+    drawn = config.training
+    clean = float(hypergeom(drawn.drawn_from, images, drawn.subset).pmf(0))
+    margin = [_lost_lead(a, b, clean) for a, b in zip(table["p_a_lower"], table["p_b_upper"], strict=True)]
+    reach = np.array(margin) * table["sigma"]
+    return (table["prediction"] == table["label"]) & (reach > 0) & (reach >= norms)
+
+
 def _lost_lead(p_a: float, p_b: float, clean: float) -> float:
     def lead(change: float) -> float:
         kept = clean * norm.sf(change, loc=norm.ppf(max(p_a - 1 + clean, 0.0) / clean))
