@@ -188,6 +188,7 @@ def test_what_the_worker_finds_impossible_is_said(call, tmp_path, monkeypatch, c
     assert Run.open("bad", tmp_path).status().state == "failed"
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
     """A real terminal's interrupt: exit code 130, a run in state stopped, and resume ends it."""
     command = [sys.executable, "-m", "certssb_core"]
@@ -253,6 +254,7 @@ def test_a_queued_run_is_listed_and_withdrawn(call, tmp_path):
     assert "not in the queue" in err
 
 
+@pytest.mark.slow
 def test_forecast_times_the_machine_once(call, tmp_path, monkeypatch):
     code, out, _ = call("forecast", "digits", "--json", "--runs-dir", tmp_path, *settings())
     first = json.loads(out)
@@ -298,6 +300,7 @@ def test_ctrl_c_stops_a_study_and_study_says_how_far_it_came(call, tmp_path):
     assert [run.name for run in Run.all(tmp_path)] == runs, "the runs stay"
 
 
+@pytest.mark.slow
 def test_smoothness_of_a_finished_run_is_printed_and_written_beside_it(call, small_run):
     folder = small_run.path.parent
     code, out, _ = call("smoothness", "small", "--name", "mine", "--runs-dir", folder)

@@ -91,6 +91,7 @@ def test_data_of_ones_own_goes_the_same_way():
     assert (votes.members, len(certify_votes(votes))) == (7, 40)
 
 
+@pytest.mark.slow
 def test_an_experiment_that_fails_says_why(tmp_path):
     config = override(RunConfig(), {"data.name": "image-folder", "data.root": str(tmp_path), "data.size": 8})
     with pytest.raises(RunError, match=r"failed: .*train"):

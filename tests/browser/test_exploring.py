@@ -31,6 +31,7 @@ def test_two_balls_collide_in_the_sandbox(page):
     expect(page).to_have_url(re.compile(r"stretch=2"))
 
 
+@pytest.mark.slow
 def test_a_click_in_the_plane_says_who_answers(page):
     visit(page, "/overlaps?view=a+sandbox+in+the+plane")
     plot = page.get_by_test_id("stPlotlyChart").nth(1).locator(".nsewdrag").first
@@ -42,6 +43,7 @@ def test_a_click_in_the_plane_says_who_answers(page):
     at_rest(page)
 
 
+@pytest.mark.slow
 def test_the_sample_behind_a_histogram_bar(page):
     visit(page, "/noise")
     chart = page.get_by_test_id("stPlotlyChart").first

@@ -35,6 +35,7 @@ def pixel(page, row: int, column: int, side: int = 8) -> dict[str, float]:
     return {"x": (column + 0.5) * box["width"] / side, "y": (row + 0.5) * box["height"] / side}
 
 
+@pytest.mark.slow
 def test_a_trigger_and_a_brush_change_the_answer(page):
     visit(page, f"/query?index={FLIPPED}&apply=Four+pixels&strength=0.3")
     expect(metric(page, "Answer")).to_have_text("8")

@@ -52,6 +52,7 @@ def test_a_link_to_certify_opens_the_same_view_in_a_fresh_session(page, another_
     at_rest(another_page)
 
 
+@pytest.mark.slow
 def test_a_link_to_the_sandbox_opens_the_same_view_in_a_fresh_session(page, another_page):
     visit(page, "/overlaps?view=a+sandbox+in+the+plane")
     expect(metric(page, "Area claimed")).to_be_visible()
@@ -68,6 +69,7 @@ def test_a_link_to_the_sandbox_opens_the_same_view_in_a_fresh_session(page, anot
     at_rest(another_page)
 
 
+@pytest.mark.slow
 def test_two_runs_ticked_on_train_arrive_on_certify(page, twin):
     visit(page, "/train")
     tick(page, "all-runs", row=0)

@@ -23,6 +23,8 @@ from certssb_core.smoothing.denoising.denoisers import denoiser
 from certssb_core.smoothing.denoising.diffusion import denoise
 from certssb_core.smoothing.seeds import standard_normal
 
+pytestmark = pytest.mark.slow  # every attack makes a run
+
 SMALL = {"data.max_train": "80", "training.members": "3", "training.epochs": "3", "training.single_epochs": "6"}
 SMALL |= {"attack.craft_steps": "4", "certification.alpha": "0.5"}
 METHODS = ("bullseye-polytope", "clean-label-backdoor")

@@ -87,6 +87,7 @@ def test_one_that_diverges_takes_no_other_with_it():
             assert torch.equal(weight, hurt[place].state_dict()[name])
 
 
+@pytest.mark.slow
 def test_a_stack_learns_in_bfloat16_and_keeps_its_weights_in_float32():
     images, labels = copies(4)
     stack = networks("small-cnn", 4)

@@ -22,6 +22,8 @@ from certssb_core.runs.inputs import SETS, load_inputs
 from certssb_core.runs.run import Run
 from tests.conftest import finish, make_small_run
 
+pytestmark = pytest.mark.slow  # attacks on a run, and ensembles trained again
+
 BUDGET = {"minutes": 5.0, "worlds": 4, "searches": 100, "members": 14}
 
 

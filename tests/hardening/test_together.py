@@ -55,6 +55,7 @@ def at_once(code: str, *arguments: tuple[str, ...]) -> None:
         assert process.returncode == 0, said.decode()
 
 
+@pytest.mark.slow
 def test_two_servers_and_five_command_lines_start_each_run_once(tmp_path):
     """Seven processes put the same two runs into the queue; each is worked on once, one after the other."""
     tiny = {

@@ -7,6 +7,7 @@ from certssb_core.jobs.timing import measure
 from certssb_core.runs.inputs import load_inputs
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_the_run_and_the_forecast_covers_its_disk(small_run):
     measured = measure(small_run.config)
     inputs = load_inputs(small_run.config)

@@ -165,6 +165,7 @@ def test_it_measures_no_training(imported):
     assert from_finished_run(trained, [imported]) is None
 
 
+@pytest.mark.slow
 def test_a_release_that_is_gone_stops_the_run_and_is_named(places, tmp_path):
     run = import_published.create(name="gone", **places | {"runs_dir": tmp_path}, **SETTING)
     record = json.loads((run.path / "release.json").read_text())

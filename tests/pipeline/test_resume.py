@@ -33,7 +33,8 @@ def assert_same_votes(run, other) -> None:
     assert run.certificates().equals(other.certificates())
 
 
-@pytest.mark.parametrize(("stage", "done"), [pytest.param("sigma", 64, marks=pytest.mark.slow), ("members", 7)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "done"), [("sigma", 64), ("members", 7)])
 def test_kill_and_resume_end_with_the_same_votes(small_run, tmp_path, stage, done):
     run = make_small_run(tmp_path, "killed")
     worker = run_until(run, stage, done)

@@ -75,6 +75,7 @@ def test_every_shipped_run_verifies(manifest, tmp_path):
     assert failures(run) == []
 
 
+@pytest.mark.slow
 def test_other_settings_verify_too(tmp_path):
     """Two classes, Hoeffding, uniform noise, all-to-all, triggered inputs shuffled into the store."""
     changes = {
