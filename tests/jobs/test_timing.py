@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from certssb_core.jobs.forecast import from_calibration
 from certssb_core.jobs.timing import measure
 from certssb_core.runs.inputs import load_inputs
