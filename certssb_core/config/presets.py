@@ -103,13 +103,20 @@ def _l0(title: str, data: DataConfig, attack: AttackConfig, *, keep: float) -> R
 
 
 def _subset(
-    title: str, data: DataConfig, attack: AttackConfig, *, images: int, members: int, network: str
+    title: str,
+    data: DataConfig,
+    attack: AttackConfig,
+    *,
+    images: int,
+    members: int,
+    network: str,
+    sigma: float = 1.0,
 ) -> RunConfig:
     return RunConfig(
         title=title,
         data=data,
         attack=attack,
-        noise=NoiseConfig(law="gaussian-test", sigma=1.0, **_UNIFORM),
+        noise=NoiseConfig(law="gaussian-test", sigma=sigma, **_UNIFORM),
         training=TrainingConfig(
             model="nearest-mean",
             undefended_model=network,
@@ -257,10 +264,11 @@ PRESETS: dict[str, RunConfig] = {
         sigma=0.5,
     ),
     "subset-digits-01": _subset(
-        f"Subset: {_DIGITS_01_TITLE}, 4,000 members of 4 images each",
+        f"Subset: {_DIGITS_01_TITLE}, 4,000 members of 6 images each",
         _DIGITS_01,
         _DIGITS_01_ATTACK,
-        images=4,
+        images=6,
+        sigma=0.5,
         members=4000,
         network="small-cnn",
     ),
@@ -276,10 +284,10 @@ PRESETS: dict[str, RunConfig] = {
         for trigger in _PUBLISHED_TRIGGERS
     },
     "subset-mnist-10": _subset(
-        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.1 % poisoned, 4,000 members of 60 images each",
+        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.5 % poisoned, 4,000 members of 30 images each",
         DataConfig(name="mnist"),
-        AttackConfig(rate=0.001),
-        images=60,
+        AttackConfig(rate=0.005),
+        images=30,
         members=4000,
         network="mnist-cnn",
     ),
