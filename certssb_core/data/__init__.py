@@ -1,1 +1,4 @@
-"""Load datasets and poison them: readers, picture files, triggers and poisoning, with NumPy and Pillow alone."""
+"""Images in, poisoned images out.
+
+Datasets and their readers, one decoder for pictures, triggers, poisoning: NumPy and Pillow alone.
+"""

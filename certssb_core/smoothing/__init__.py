@@ -1,1 +1,4 @@
-"""Noise: its laws and seeds, the search for each image's σ*, preprocessing and denoising of noisy images."""
+"""Noise.
+
+Noise laws and their seeds, the search for each image's σ*, preprocessing and denoising of noisy images.
+"""
