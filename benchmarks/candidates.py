@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from certssb_core.certify.bounds.registry import BOUNDS
-from certssb_core.certify.input_votes import VoteBounds, bound_at
+from benchmarks.envelope import single
+from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.results.certification import certify_bounds
 from certssb_core.results.vote_bounds import bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
@@ -31,20 +31,6 @@ def curve(run: RunVotes, reading: VoteBounds) -> dict[str, float]:
     radius = np.where(certified.prediction == run.labels, certified.radius, -1.0)
     accuracy = {f"accuracy at {r}": float((radius > r).mean()) for r in RADII}
     return {"average radius": float(radius.clip(0).mean())} | accuracy
-
-
-def single(run: RunVotes, k: int, bound: str, alpha: float) -> VoteBounds:
-    """Every input at candidate ``k``, at the whole of alpha."""
-    votes = run.sets["clean"]
-    return bound_at(
-        votes.candidate_votes[:, k],
-        np.full(len(run.labels), votes.candidates[k]),
-        bound=BOUNDS[bound],
-        classes=run.classes,
-        alpha=alpha,
-        test_map="uniform",
-        softmax=votes.candidate_softmax[k],
-    )
 
 
 def main() -> None:

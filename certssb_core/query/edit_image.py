@@ -82,10 +82,7 @@ def nearest_balls(balls: Balls, image: np.ndarray, classes: Sequence[str], *, co
         ``set, index, input`` (both in words), ``answer, distance, radius, edge`` (distance to the ball's edge,
         negative inside).
     """
-    centres = balls.centres.astype(np.float64).reshape(-1, image.size)  # an empty store does not know its dimension
-    distances = np.sqrt(np.square(centres - image.ravel()).sum(axis=1))  # (n,)
-    edge = distances - balls.radii
-    rows = np.argsort(edge, kind="stable")[:count]
+    rows, distances = balls.nearest(image, count)
     return pd.DataFrame(
         {
             "ball": balls.ids[rows],
@@ -94,9 +91,9 @@ def nearest_balls(balls: Balls, image: np.ndarray, classes: Sequence[str], *, co
             "index": balls.indices[rows],
             "input": [_named(balls, row) for row in rows.tolist()],
             "answer": [classes[balls.labels[row]] for row in rows],
-            "distance": distances[rows],
+            "distance": distances,
             "radius": balls.radii[rows],
-            "edge": edge[rows],
+            "edge": distances - balls.radii[rows],
         }
     )
 

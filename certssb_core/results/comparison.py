@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.metrics import wilson_interval
 from certssb_core.config.schema import AttackConfig, RunConfig
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
@@ -44,7 +45,12 @@ class Series:
 
 
 def published(config: RunConfig) -> pd.DataFrame | None:
-    """The release's points if ``config`` is its setting (MNIST 0/1, one-pixel trigger), else None."""
+    """The release's points if ``config`` is its setting (MNIST 0/1, one-pixel trigger), else None.
+
+    They are radii of L2 balls, and stand on no axis of another unit.
+    """
+    if not CERTIFICATES[config.certification.certificate].balls:
+        return None
     setting = (config.data.name, config.data.classes, config.attack.trigger)
     return PUBLISHED_MNIST_ONE_PIXEL if setting == ("mnist", ("0", "1"), "one-pixel") else None
 

@@ -114,19 +114,16 @@ def nearest_balls(balls: Balls, ledger: pd.DataFrame, point: np.ndarray, *, coun
     Returns:
         Columns ``position, input, answered, distance, radius, gap``.
     """
-    centres = balls.centres.astype(np.float64).reshape(-1, point.size)  # an empty store does not know its dimension
-    difference = centres - np.asarray(point, np.float32).astype(np.float64)
-    distance = np.sqrt(np.einsum("ij,ij->i", difference, difference))
-    order = np.argsort(distance - balls.radii, kind="stable")[:count]
+    order, distance = balls.nearest(point, count)
     rows = ledger.set_index("position").loc[balls.ids[order]]
     return pd.DataFrame(
         {
             "position": balls.ids[order],
             "input": rows["input"].to_numpy(),
             "answered": rows["answered"].to_numpy(),
-            "distance": distance[order],
+            "distance": distance,
             "radius": balls.radii[order],
-            "gap": (distance - balls.radii)[order],
+            "gap": distance - balls.radii[order],
         }
     )
 

@@ -47,6 +47,18 @@ class Balls:
     sets: tuple[str, ...]
     indices: np.ndarray
 
+    def nearest(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Find the ``count`` balls whose edges are nearest to ``point`` ``(d,)``, those that hold it first.
+
+        Returns:
+            Their rows ``(k,)`` in order, and the distances of their centres ``(k,)`` float64, L2 pixel units.
+        """
+        point = np.asarray(point, np.float32).astype(np.float64).ravel()
+        centres = self.centres.astype(np.float64).reshape(-1, point.size)  # an empty store knows no dimension
+        distances = np.linalg.norm(centres - point, axis=1)
+        rows = np.argsort(distances - self.radii, kind="stable")[:count]
+        return rows, distances[rows]
+
 
 class Store:
     """A store on disk or in memory, for use from one thread; any number of stores may share one file.

@@ -92,3 +92,9 @@ def test_published_points_belong_to_their_setting_only():
     assert comparison.published(PRESETS["mnist-01-onepixel"])["share"].tolist() == [0.99953, 0.99433, 0.0]
     assert comparison.published(PRESETS["mnist-01-blended"]) is None
     assert comparison.published(PRESETS["digits"]) is None
+
+
+def test_the_release_s_points_stand_on_the_axis_of_their_unit_alone():
+    assert comparison.published(PRESETS["mnist-01-onepixel"]) is not None
+    for other in ("subset-mnist-01-onepixel", "dpa-mnist-01", "denoise-mnist-01", "mnist-01-blended"):
+        assert comparison.published(PRESETS[other]) is None
