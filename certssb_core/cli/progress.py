@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -31,21 +34,36 @@ def attend(job: Job, look: Callable[[], None]) -> Status:
     Raises:
         RunError: the job cannot be started, or its worker ended without a word.
     """
-    worker, code = start(job), None
-    while code is None:
-        try:
-            code = worker.wait(timeout=_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        except KeyboardInterrupt:
-            job.request_stop()
-            say("stopping after the members in hand …", file=sys.stderr)
-            continue
-        look()
+    interrupted = threading.Event()
+    with _on_ctrl_c(interrupted.set):
+        worker, code = start(job), None
+        while code is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = worker.wait(timeout=_POLL_SECONDS)
+            if interrupted.is_set():
+                interrupted.clear()
+                job.request_stop()
+                say("stopping after the members in hand …", file=sys.stderr)
+            look()
     status = job.status()
     if status.state in ("new", "running"):
         raise RunError(f"the worker of {job.name} ended with code {code}; see {job.path / 'worker.log'}, then resume")
     return status
+
+
+@contextlib.contextmanager
+def _on_ctrl_c(act: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C call ``act`` instead of raising in the middle of a line.
+
+    A process that was told to ignore Ctrl-C (a shell's background job) goes on ignoring it.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def follow(job: Run | Measurement) -> Status:
