@@ -5,6 +5,7 @@ Everything here reads rows of certificates; nothing is trained or voted again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,6 +165,33 @@ def budgets(series: list[Series], images: list[np.ndarray]) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
+
+
+def budget_grid(series: Series, by_norm: Mapping[float, np.ndarray], images: Sequence[int]) -> pd.DataFrame:
+    """Count the clean test images whose right answer is certified, over numbers of images and norms.
+
+    Args:
+        series: its certificates.
+        by_norm: for each norm τ, one entry per certificate: largest n certified, -1 for none.
+        images: numbers of training images n.
+
+    Returns:
+        Columns ``series, images, norm, count, n, share``, a row for every pair, as ``figures.budget_map`` draws them.
+    """
+    rows = []
+    for norm, certified in by_norm.items():
+        standing = _standing(series, certified)
+        rows += [
+            {"series": series.name, "images": n, "norm": norm, "count": int((standing >= n).sum()), "n": len(standing)}
+            for n in images
+        ]
+    return pd.DataFrame(rows).assign(share=lambda table: table["count"] / table["n"].clip(lower=1))
+
+
+def image_steps(most: int, *also: int) -> list[int]:
+    """Numbers of training images for a grid: none, 1, 2, 5, 10, 20, 50, … up to ``most``, and those asked for."""
+    steps = {digit * 10**power for power in range(len(str(max(most, 1)))) for digit in (1, 2, 5)}
+    return sorted({0, *also} | {step for step in steps if step <= most})
 
 
 def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: int, norm: float) -> str:

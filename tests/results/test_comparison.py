@@ -68,6 +68,18 @@ def test_budgets_in_words_agree_with_the_table(series):
     assert "run **3 of 10**" in comparison.budget_sentence([series], [images], count=2, norm=0.1)
 
 
+def test_a_grid_counts_as_the_curve_of_each_norm_does(series):
+    generator = np.random.default_rng(8)
+    by_norm = {norm: generator.integers(-1, 30, len(series.certificates)) for norm in (0.0, 0.5)}
+    steps = comparison.image_steps(20, 14)
+    assert steps == [0, 1, 2, 5, 10, 14, 20]
+    grid = comparison.budget_grid(series, by_norm, steps).set_index(["norm", "images"])
+    for norm, certified in by_norm.items():
+        curve = comparison.budgets([series], [certified]).set_index("images")
+        for step in steps:
+            assert tuple(grid.loc[(norm, step), ["count", "share"]]) == tuple(curve.loc[step, ["count", "share"]])
+
+
 def test_the_envelope_is_the_best_at_each_radius(series):
     table = pd.DataFrame(
         {
