@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from certssb_core.certify.metrics import store_metrics
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.schema import RunConfig
 from certssb_core.results import certification
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs import files

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.training import members
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.pipeline.engines.local import available_cores
 from certssb_core.runs.inputs import load_inputs
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.ensemble.models import build
 from certssb_core.ensemble.training import native_precision, train
 from certssb_core.pipeline.tasks import search_settings

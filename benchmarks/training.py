@@ -27,8 +27,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import ToTensor
 
 from benchmarks import record
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.schema import RunConfig
 from certssb_core.data.triggers import apply_trigger
 from certssb_core.ensemble.models import build
 from certssb_core.pipeline import tasks

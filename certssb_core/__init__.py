@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from certssb_core.certify.bounds.registry import BOUNDS
+    from certssb_core.config.parse import override
     from certssb_core.config.presets import PRESETS
-    from certssb_core.config.schema import RunConfig, override
+    from certssb_core.config.schema import RunConfig
     from certssb_core.data.datasets import DATASETS, Dataset
     from certssb_core.errors import ConfigError, DataError, PoisonError, RunError, StoreError
     from certssb_core.jobs.launch import run_experiment
@@ -36,7 +37,8 @@ __version__ = "0.1.0"
 _MODULES = {
     "certify.bounds.registry": ("BOUNDS",),
     "config.presets": ("PRESETS",),
-    "config.schema": ("RunConfig", "override"),
+    "config.parse": ("override",),
+    "config.schema": ("RunConfig",),
     "data.datasets": ("DATASETS", "Dataset"),
     "errors": ("ConfigError", "DataError", "PoisonError", "RunError", "StoreError"),
     "jobs.launch": ("run_experiment",),

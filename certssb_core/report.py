@@ -21,7 +21,8 @@ import certssb_core
 from certssb_core.audit import inspection
 from certssb_core.certify import published_release
 from certssb_core.certify.bounds.registry import BOUNDS
-from certssb_core.config.schema import RunConfig, flatten, override
+from certssb_core.config.parse import override
+from certssb_core.config.schema import RunConfig, flatten
 from certssb_core.errors import RunError
 from certssb_core.figures import curves, pairs, sigma, theme
 from certssb_core.figures.falsification import violation_rates

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.jobs.launch import start
 from certssb_core.pipeline.engines.local import available_cores
 from certssb_core.runs.run import Run

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.cli import app
-from certssb_core.config.schema import RunConfig, override, parse
+from certssb_core.config.parse import override, parse
+from certssb_core.config.schema import RunConfig
 from certssb_core.data.datasets import DATASETS, load
 from certssb_core.data.poisoning import METHODS
 from certssb_core.data.triggers import TRIGGERS, apply_trigger

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.cli import app
-from certssb_core.config.schema import override
+from certssb_core.config.parse import override
 from certssb_core.errors import RunError
 from certssb_core.report import report
 from certssb_core.results import certification

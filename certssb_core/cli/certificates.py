@@ -24,7 +24,7 @@ from certssb_core.cli.common import (
     print_metrics,
     say,
 )
-from certssb_core.config import schema as configuration
+from certssb_core.config.parse import override
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.run import Run
 
@@ -44,9 +44,7 @@ def certify(
 
     found = intact(run, runs_dir)
     wanted = {"certification.bound": bound, "certification.alpha": alpha}
-    config = configuration.override(
-        found.config, {key: json.dumps(value) for key, value in wanted.items() if value is not None}
-    )
+    config = override(found.config, {key: json.dumps(value) for key, value in wanted.items() if value is not None})
     settings, mode = config.certification, mode or config.noise.test_map
     run_votes = read_run_votes(found)
     table = certification.certify_votes(run_votes, mode=mode, bound=settings.bound, alpha=settings.alpha)

@@ -14,6 +14,7 @@ from certssb_core.certify import published_release
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import TEST_MAPS
 from certssb_core.config import schema as configuration
+from certssb_core.config.parse import override, read_config
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import ConfigError
 from certssb_core.plain_text import terminal_json, terminal_text
@@ -69,10 +70,10 @@ def chosen_config(source: str, settings: list[str] | None) -> configuration.RunC
     if source in PRESETS:
         config = PRESETS[source]
     elif Path(source).is_file():
-        config = configuration.read(Path(source))
+        config = read_config(Path(source))
     else:
         raise ConfigError(f"{source!r} is neither a preset ({', '.join(PRESETS)}) nor a file")
-    return configuration.override(config, dict(map(_assignment, settings or [])))
+    return override(config, dict(map(_assignment, settings or [])))
 
 
 def placed(config: configuration.RunConfig, engine: str | None, address: str | None) -> configuration.RunConfig:
@@ -83,7 +84,7 @@ def placed(config: configuration.RunConfig, engine: str | None, address: str | N
         RunError: Ray is not installed.
     """
     given = {"training.engine": engine, "training.address": address}
-    config = configuration.override(config, {key: value for key, value in given.items() if value is not None})
+    config = override(config, {key: value for key, value in given.items() if value is not None})
     if config.training.engine == "ray":
         from certssb_core.pipeline.engines.ray_cluster import imported
 

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from certssb_core.comparisons import roc
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
 from certssb_core.runs import files
 from certssb_core.runs.run import Run, default_runs_dir

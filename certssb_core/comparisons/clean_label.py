@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from certssb_core.certify.metrics import wilson_interval
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import METHODS, counts_for_attack
 from certssb_core.errors import RunError
 from certssb_core.runs import files

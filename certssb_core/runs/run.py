@@ -42,6 +42,7 @@ import numpy as np
 import pandas as pd
 
 from certssb_core.config import schema as configuration
+from certssb_core.config.parse import read_config
 from certssb_core.errors import NameTakenError, RunError
 from certssb_core.runs import files
 from certssb_core.runs.job import Job, State, Status
@@ -140,7 +141,7 @@ class Run(Job):
 
     @cached_property
     def config(self) -> configuration.RunConfig:
-        return configuration.read(self.path / "config.json")
+        return read_config(self.path / "config.json")
 
     @property
     def runs_dir(self) -> Path:
@@ -148,7 +149,7 @@ class Run(Job):
 
     def remaining(self) -> dict[configuration.RunConfig, int]:
         """Configs still to run, read anew because the worker may replace the file."""
-        return {configuration.read(self.path / "config.json"): 1}
+        return {read_config(self.path / "config.json"): 1}
 
     def replace_config(self, config: configuration.RunConfig) -> None:
         """Write the config with what ``auto`` stood for; only the run's worker does this."""

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError, model_validator
 
 from certssb_core.config.choices import choices
-from certssb_core.config.schema import Group, RunConfig, flatten, override, setting
+from certssb_core.config.parse import override
+from certssb_core.config.schema import Group, RunConfig, flatten, setting
 from certssb_core.errors import ConfigError
 
 MOST_RANGES, MOST_CHOICES = 8, 20

@@ -9,8 +9,8 @@ import torch
 
 from certssb_core import craft_poisons, verification
 from certssb_core.comparisons import clean_label
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.ensemble import shards
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.jobs.worker import work

@@ -10,8 +10,8 @@ from certssb_core import capsule, verification
 from certssb_core.audit.inspection import inspect
 from certssb_core.audit.joint_budget import translate
 from certssb_core.comparisons import defences
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.errors import RunError
 from certssb_core.falsification.falsify import falsify
 from certssb_core.jobs.worker import work

@@ -11,8 +11,8 @@ import pytest
 
 from certssb_core.comparisons import worker as measuring
 from certssb_core.comparisons.measurement import KINDS, Kind, Measurement, MeasurementConfig, taken_up
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.jobs import queue, run_sequence, worker
 from certssb_core.jobs.launch import start

@@ -11,6 +11,7 @@ from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.config import schema
 from certssb_core.config.choices import choices
+from certssb_core.config.parse import override, parse, read_config
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.data.datasets import DATASETS
 from certssb_core.data.poisoning import LABEL_MODES, METHODS
@@ -66,11 +67,8 @@ def test_presets_cover_the_published_settings():
 def test_presets_survive_a_round_trip_through_json(name, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(PRESETS[name].model_dump(mode="json")))
-    assert schema.read(path) == PRESETS[name]
-    assert (
-        schema.parse(schema.RunConfig.model_validate_json(PRESETS[name].model_dump_json()).model_dump())
-        == PRESETS[name]
-    )
+    assert read_config(path) == PRESETS[name]
+    assert parse(schema.RunConfig.model_validate_json(PRESETS[name].model_dump_json()).model_dump()) == PRESETS[name]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,7 @@ def test_presets_survive_a_round_trip_through_json(name, tmp_path):
     ],
 )
 def test_settings_can_be_overridden(key, text, place, expected):
-    changed = schema.override(PRESETS["digits"], {key: text})
+    changed = override(PRESETS["digits"], {key: text})
     assert getattr(getattr(changed, place[0]), place[1]) == expected
 
 
@@ -109,7 +107,7 @@ def test_settings_can_be_overridden(key, text, place, expected):
 )
 def test_bad_settings_are_named(assignments, message):
     with pytest.raises(ConfigError, match=message):
-        schema.override(PRESETS["digits"], assignments)
+        override(PRESETS["digits"], assignments)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"data": {"nme": 1}}', "\x00", '{"seed": 1e400}'])
@@ -117,24 +115,24 @@ def test_bad_files_are_refused_in_words(text, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(ConfigError):
-        schema.read(path)
+        read_config(path)
 
 
 def test_missing_and_huge_files_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
-        schema.read(tmp_path / "none.json")
+        read_config(tmp_path / "none.json")
     (tmp_path / "huge.json").write_bytes(b" " * 1_000_001)
     with pytest.raises(ConfigError, match="larger than 1 MB"):
-        schema.read(tmp_path / "huge.json")
+        read_config(tmp_path / "huge.json")
 
 
 @given(st.sampled_from(sorted(schema.flatten(schema.RunConfig()))), st.text(max_size=30))
 def test_no_text_for_a_setting_raises_anything_but_a_config_error(key, text):
     try:
-        changed = schema.override(schema.RunConfig(), {key: text})
+        changed = override(schema.RunConfig(), {key: text})
     except ConfigError:
         return
-    assert schema.parse(changed.model_dump(mode="json")) == changed
+    assert parse(changed.model_dump(mode="json")) == changed
 
 
 @pytest.mark.parametrize(
@@ -162,7 +160,7 @@ def test_no_text_for_a_setting_raises_anything_but_a_config_error(key, text):
 )
 def test_a_certificate_is_about_one_system(settings, words):
     with pytest.raises(ConfigError, match=words):
-        schema.override(schema.RunConfig(), settings)
+        override(schema.RunConfig(), settings)
 
 
 @pytest.mark.parametrize(
@@ -190,22 +188,22 @@ def test_a_certificate_is_about_one_system(settings, words):
 )
 def test_the_setting_decides_what_a_typed_value_is(key, text, value):
     group, _, name = key.rpartition(".")
-    config = schema.override(schema.RunConfig(), {key: text})
+    config = override(schema.RunConfig(), {key: text})
     assert getattr(getattr(config, group) if group else config, name) == value
 
 
 @pytest.mark.parametrize("classes", [True, [True, False], 1e3, [1.5]])
 def test_class_names_in_a_file_are_texts(classes):
     with pytest.raises(ConfigError, match="put them in quotes"):
-        schema.parse({"data": {"classes": classes}})
+        parse({"data": {"classes": classes}})
 
 
 def test_a_file_of_a_windows_editor_is_read(tmp_path):
     (tmp_path / "c.json").write_text('{"training": {"members": 6}}', encoding="utf-8-sig")
-    assert schema.read(tmp_path / "c.json").training.members == 6
+    assert read_config(tmp_path / "c.json").training.members == 6
 
 
 def test_a_key_that_is_given_twice_is_refused(tmp_path):
     (tmp_path / "c.json").write_text('{"training": {"members": 6, "epochs": 1, "members": 900}}')
     with pytest.raises(ConfigError, match="members: given twice"):
-        schema.read(tmp_path / "c.json")
+        read_config(tmp_path / "c.json")

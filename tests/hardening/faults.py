@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.ensemble import shards
 from certssb_core.errors import StoreError
 from certssb_core.jobs.launch import environment, start

@@ -26,8 +26,9 @@ from certssb_core.capsule import import_capsule
 from certssb_core.comparisons import defences
 from certssb_core.comparisons.measurement import Measurement, MeasurementConfig
 from certssb_core.config import schema as configuration
+from certssb_core.config.parse import override, parse, read_config
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig, override, parse
+from certssb_core.config.schema import RunConfig
 from certssb_core.data import readers as sources
 from certssb_core.data.image_file import decode, read_image
 from certssb_core.ensemble import published_members, shards
@@ -318,7 +319,7 @@ def readers(shipped: Path, capsule_file: Path, folder: Path) -> dict[str, Reader
         "runs by name": Reader(opened, sure, 12),
         "painting": Reader(stroke, sure, 16),
         "limits": Reader(limit, sure, 12),
-        "config.json": Reader(of_file(configuration.read, shipped / "config.json"), sure, 6),
+        "config.json": Reader(of_file(read_config, shipped / "config.json"), sure, 6),
         "study.json": Reader(of_run("study.json", lambda run: Study(run.path).config, described), sure, 6),
         "measurement.json": Reader(
             of_run("measurement.json", lambda run: Measurement(run.path).config, measured), sure, 6

@@ -19,7 +19,8 @@ from streamlit.testing.v1 import AppTest
 
 from certssb_core import capsule
 from certssb_core.config import schema as configuration
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.parse import override
+from certssb_core.config.schema import RunConfig
 from certssb_core.data.image_file import read_image
 from certssb_core.errors import ConfigError, DataError, RunError
 from certssb_core.runs.run import Run, place

@@ -13,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 from certssb_core import capsule
 from certssb_core.audit.inspection import inspect
 from certssb_core.comparisons.measurement import Measurement
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.schema import RunConfig
 from certssb_core.errors import ConfigError, DataError, RunError, StoreError
 from certssb_core.jobs import forecast, launch, queue
 from certssb_core.pipeline.pipeline import Pipeline

@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.schema import RunConfig
 from certssb_core.jobs import forecast as cost
 from certssb_core.jobs.forecast import (
     NOT_MEASURED,

@@ -9,7 +9,8 @@ import pytest
 import streamlit as st
 
 from benchmarks.made_up_runs import write_results
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.parse import override
+from certssb_core.config.schema import RunConfig
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, load_inputs
 from certssb_core.runs.run import Run

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.pipeline import pipeline
 from certssb_core.pipeline.context import context_of
 from certssb_core.pipeline.engines.local import InProcessEngine

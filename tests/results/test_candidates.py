@@ -13,7 +13,8 @@ from certssb_core.certify.bounds.intervals import ClassBounds
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.input_votes import InputVotes, VoteBounds
 from certssb_core.certify.sigma_candidates import forecast, largest_radius, take
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.parse import override
+from certssb_core.config.schema import RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.query.ensemble import ask
 from certssb_core.results import certification

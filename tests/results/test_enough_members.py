@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from certssb_core.certify.bounds.registry import BOUNDS, fewest_members
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.results.enough_members import fewest, too_few_members
 
 

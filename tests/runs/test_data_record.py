@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from certssb_core.capsule import export, import_capsule
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.parse import override
+from certssb_core.config.schema import RunConfig
 from certssb_core.data.datasets import load
 from certssb_core.errors import DataError, RunError
 from certssb_core.pipeline.pipeline import Pipeline

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.parse import override
+from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
 from certssb_core.runs.run import Run, default_runs_dir, free_name
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from certssb_core import capsule
 from certssb_core.audit.inspection import inspect
 from certssb_core.cli import app
-from certssb_core.config.schema import override
+from certssb_core.config.parse import override
 from certssb_core.errors import CapsuleError, DataError, RunError
 from certssb_core.runs import files
 from certssb_core.runs.run import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from certssb_core.config import schema
+from certssb_core.config.parse import override
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import caveats
 from ui.kit import run_files
@@ -36,5 +36,5 @@ def promises(chosen: list[Choice], alpha: float) -> None:
 
 
 def _promise(choice: Choice, alpha: float) -> certification.Promise:
-    settings = schema.override(choice.run.config, {"certification.alpha": str(alpha)})
+    settings = override(choice.run.config, {"certification.alpha": str(alpha)})
     return certification.promise(settings, choice.mode)

@@ -15,8 +15,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from certssb_core.config.choices import choices
+from certssb_core.config.parse import parse
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.config.schema import Group, RunConfig, flatten, parse, setting
+from certssb_core.config.schema import Group, RunConfig, flatten, setting
 from certssb_core.errors import ConfigError
 from certssb_core.plain_text import markdown_text
 from ui.kit import run_files

@@ -18,7 +18,7 @@ import pandas as pd
 import streamlit as st
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.config import schema as config
+from certssb_core.config.parse import read_config
 from certssb_core.config.schema import DataConfig, RunConfig
 from certssb_core.data.datasets import file_state, load
 from certssb_core.errors import ConfigError, DataError, RunError
@@ -72,7 +72,7 @@ def _problem(run: Run) -> str:
 def _config_problem(path: str, modified: int) -> str:
     # ``modified`` is only part of the key.
     try:
-        config.read(Path(path))
+        read_config(Path(path))
     except ConfigError as error:
         return str(error)
     return ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from certssb_core.config.parse import override
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.config.schema import RunConfig, flatten, override
+from certssb_core.config.schema import RunConfig, flatten
 from ui.kit import forms
 
 SCHEMA = RunConfig.model_json_schema()

@@ -10,7 +10,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.config.schema import RunConfig, override
+from certssb_core.config.parse import override
+from certssb_core.config.schema import RunConfig
 from certssb_core.errors import DataError, RunError
 from certssb_core.runs import data_record, files
 from certssb_core.runs.inputs import load_dataset

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.cli import app
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import override
 from certssb_core.results import certification, comparison
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.run import Run
