@@ -27,7 +27,7 @@ ENVELOPE = "best uniform σ at each radius"
 
 def choose() -> list[tables.Choice]:
     """The runs and modes to compare, certified from their votes as the reader wants."""
-    runs = {run.name: run for run in run_files.runs() if run.status().state == "done"}
+    runs = {run.name: run for run in run_files.finished_runs()}
     if not runs:
         text.no_runs()
         st.stop()
