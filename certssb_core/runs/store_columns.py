@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from certssb_core.runs.inputs import SETS
-from certssb_core.store.store import CASES, Store
+from certssb_core.store.centre_bytes import pack, unpack
+from certssb_core.store.store import CASES, PLAIN_FLOATS, Store
 
 _WHOLE = ("position", "index", "prediction", "label", "partner")
 _REAL = ("radius_before", "radius_after", "distance", "sigma")
@@ -32,6 +34,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            [[version]] = connection.execute("PRAGMA user_version")
             rows = connection.execute(
                 "SELECT position, set_index, prediction, label, COALESCE(partner, -1), radius_before, radius_after, "
                 "distance, sigma, set_name, case_name, centre FROM ledger ORDER BY position"
@@ -42,7 +45,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
         columns["set"] = np.array([SETS.index(name) for name in fields[9]], np.uint8)
         columns["case"] = np.array([CASES.index(name) for name in fields[10]], np.uint8)
         columns["stored"] = np.array([centre is not None for centre in fields[11]], np.uint8)
-        centres = [np.frombuffer(centre, np.float32) for centre in fields[11] if centre is not None]
+        floats = partial(np.frombuffer, dtype=np.float32) if version == PLAIN_FLOATS else unpack
+        centres = [floats(centre) for centre in fields[11] if centre is not None]
         columns["centres"] = np.stack(centres) if centres else np.empty((0, 1), np.float32)
     except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{path} is missing or damaged ({error})") from None
@@ -89,7 +93,7 @@ def restore(path: Path, columns: dict[str, np.ndarray]) -> None:
             "case": CASES[row["case"]],
             "partner": None if row["partner"] < 0 else row["partner"],
             "distance": None if np.isnan(row["distance"]) else row["distance"],
-            "centre": next(centres).tobytes() if row["stored"] else None,
+            "centre": pack(next(centres)) if row["stored"] else None,
         }
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(

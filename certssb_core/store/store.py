@@ -22,11 +22,13 @@ from numpy.typing import ArrayLike
 from certssb_core.errors import StoreError
 from certssb_core.store.answer import Answer, answer
 from certssb_core.store.ball_index import BallIndex
+from certssb_core.store.centre_bytes import pack, unpack
 from certssb_core.store.storage_update import CASES, Entry, Key, update
 
 __all__ = ["CASES", "Answer", "Balls", "Entry", "Key", "Store", "StoreError"]
 
-_APPLICATION, _VERSION = 0x42414C4C, 1
+_APPLICATION, PLAIN_FLOATS, _VERSION = 0x42414C4C, 1, 2
+"""Mark of a store, the version whose centres are plain float32, and today's."""
 _LEDGER = """CREATE TABLE ledger (
     position INTEGER PRIMARY KEY, set_name TEXT NOT NULL, set_index INTEGER NOT NULL,
     case_name TEXT NOT NULL, prediction INTEGER NOT NULL, label INTEGER NOT NULL,
@@ -218,8 +220,9 @@ class Store:
         [[version]] = self._rows("PRAGMA user_version")
         if application != _APPLICATION:
             raise StoreError(f"{self.path} is a database, but not a store of certified balls")
-        if version != _VERSION:
-            raise StoreError(f"{self.path} has version {version}, this program reads {_VERSION}")
+        if version not in (PLAIN_FLOATS, _VERSION):
+            raise StoreError(f"{self.path} has version {version}, this program reads up to {_VERSION}")
+        self._packed = version == _VERSION
         [[state]] = self._rows("PRAGMA quick_check(1)")
         if state != "ok":
             raise StoreError(f"{self.path} is damaged: {state}")
@@ -231,12 +234,18 @@ class Store:
             "SELECT position, label, radius_after, centre FROM ledger "
             f"WHERE position > {last} AND centre IS NOT NULL ORDER BY position"
         ):
-            centre = np.frombuffer(blob, np.float32, count=len(blob) // 4)
+            centre = self._read_centre(blob, ball)
             self._index = self._index or BallIndex(len(centre))
-            whole = len(blob) == 4 * self._index.dim and np.isfinite(centre).all()
+            whole = len(centre) == self._index.dim and np.isfinite(centre).all()
             if not whole or not 0 < radius < np.inf:
                 raise StoreError(f"{self.path} is damaged: ball {ball}, {len(blob)} bytes, radius {radius}")
             self._index.append(ball, centre, label, radius)
+
+    def _read_centre(self, blob: bytes, ball: int) -> np.ndarray:
+        try:
+            return unpack(blob) if self._packed else np.frombuffer(blob, np.float32)
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self.path} is damaged: ball {ball}, {error}") from None
 
     def _index_for(self, points: np.ndarray) -> BallIndex:
         if self._index is None:
@@ -259,7 +268,7 @@ class Store:
                 entry.partner,
                 entry.distance,
                 sigma,
-                centre.tobytes() if entry.stored else None,
+                (pack(centre) if self._packed else centre.tobytes()) if entry.stored else None,
             ),
         )
 
