@@ -1,0 +1,206 @@
+"""Cost of a member against what an ensemble certifies: closed-form members, a small CNN, the published networks.
+
+    python -m benchmarks.pareto FOLDER [--members N] [--entries NAME,…] [--work DIR]
+
+FOLDER holds the photographs, ``{train,test}/{airplane,bird}/``; the attack is that of the preset
+``cifar10-airplane-bird-onepixel``. Every finished member lies in DIR, so the script goes on where it was stopped;
+results/pareto.json is written anew after each. A member's cost is processor seconds of one thread, training and votes
+on both test sets. Where an entry has fewer members than are asked for, its curve is for those it has. ``timed`` entries
+are trained on a few batches only, and their cost is an estimate: it says so.
+
+Certified: Clopper–Pearson, α = 0.001, uniform σ, clean test images, a wrong answer counts as not certified. ``plug-in``
+puts the share of the votes in place of its bound: what the same members would certify with very many votes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import beta, norm
+
+from benchmarks import record
+from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import RunConfig, override
+from certssb_core.pipeline import tasks
+from certssb_core.pipeline.context import RunContext, context_of
+from certssb_core.pipeline.resolve_auto import settled
+from certssb_core.runs import files
+from certssb_core.runs.inputs import Inputs, load_inputs
+
+PRESET = "cifar10-airplane-bird-onepixel"
+ALPHA = 0.001
+RADII = np.arange(0, 1.51, 0.05)
+TIMED_BATCHES = (2, 6)
+"""Batches of the two fits whose difference is the time of a batch."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Members of one kind: their network, σ of training and test, and their training; ``timed``: cost estimated."""
+
+    model: str
+    sigma: float
+    epochs: int = 1
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    timed: bool = False
+
+    def config(self, folder: Path) -> RunConfig:
+        settings = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
+        changes = {f"training.{name}": value for name, value in settings.items()}
+        changes |= {"training.model": self.model, "training.device": "cpu", "noise.sigma": self.sigma, "title": ""}
+        changes |= {"data.name": "image-folder", "data.root": str(folder), "data.size": 32}
+        return override(PRESETS[PRESET], changes)
+
+
+ENTRIES: dict[str, Entry] = {
+    **{f"dct-ridge-{sigma:g}": Entry("dct-ridge", sigma) for sigma in (0.25, 0.5, 1.0)},
+    **{f"strided-cnn-{sigma:g}": Entry("strided-cnn", sigma, 12, 128, 6e-3) for sigma in (0.25, 0.5)},
+    "cifar-resnet-16-32-64-0.25": Entry("cifar-resnet-16-32-64", 0.25, 10),
+    "cifar-preact-resnet18-0.25": Entry("cifar-preact-resnet18", 0.25, 20, timed=True),
+}
+
+
+def member_votes(context: RunContext, entry: Entry, member: int) -> dict[str, np.ndarray]:
+    """Train one member and let it vote: votes ``(n,)`` on the clean test images, processor seconds."""
+    began = time.process_time()
+    levels = torch.full((len(context.tensors["train"]),), entry.sigma)
+    networks, _ = tasks.trained_members(context, levels, [member])
+    trained = time.process_time()
+    sigma = {which: torch.full((len(context.tensors[which]),), entry.sigma) for which in ("clean", "triggered")}
+    votes = tasks.cast_votes(context, {member: context.rounded(networks[member])}, sigma)[member]
+    spent = np.array([trained - began, time.process_time() - trained])
+    return {"votes": votes["votes/clean/uniform"].numpy(), "seconds": spent}
+
+
+def estimated_seconds(context: RunContext, entry: Entry) -> dict[str, float]:
+    """Estimate a member's processor seconds: a batch's training time × batches × epochs, and votes alike."""
+    few, more = (_fit_seconds(context, entry, batches) for batches in TIMED_BATCHES)
+    step = (more - few) / (TIMED_BATCHES[1] - TIMED_BATCHES[0])
+    steps = -(-len(context.tensors["train"]) // entry.batch_size) * entry.epochs
+    network, images = context.network(0).eval(), context.tensors["clean"][:256]
+    began = time.process_time()
+    with torch.no_grad(), context.autocast():
+        network(images)
+    votes = (time.process_time() - began) / len(images) * 2 * len(context.tensors["clean"])
+    return {"training": step * steps, "votes": votes}
+
+
+def _fit_seconds(context: RunContext, entry: Entry, batches: int) -> float:
+    images = batches * entry.batch_size
+    part = {name: context.tensors[name][:images] for name in ("train", "labels")}
+    training = context.config.training.model_copy(update={"epochs": 1})
+    short = RunContext(
+        config=context.config.model_copy(update={"training": training}),
+        device=context.device,
+        tensors=context.tensors | part,
+        seed=context.seed,
+    )
+    began = time.process_time()
+    tasks.trained_members(short, torch.full((images,), entry.sigma), [0])
+    return time.process_time() - began
+
+
+def curve(votes: np.ndarray, labels: np.ndarray, sigma: float) -> dict[str, Any]:
+    """Certified curve of the votes ``(M, n)`` of two classes, and the plug-in one, over :data:`RADII`."""
+    members, right = len(votes), (votes == labels).sum(axis=0)
+    leads = 2 * right > members
+    lower = np.where(right > 0, beta.ppf(ALPHA / 2, np.maximum(right, 1), members - right + 1), 0.0)
+    share = right / members
+
+    def beyond(p_a: np.ndarray) -> list[float]:
+        radius = np.where(leads & (p_a > 0.5), sigma * norm.ppf(p_a), -1.0)
+        return [round(float((radius > r if r else radius >= 0).mean()), 4) for r in RADII]
+
+    return {
+        "members": members,
+        "single accuracy": float((votes == labels).mean()),
+        "majority accuracy": float(leads.mean()),
+        "certified": beyond(lower),
+        "plug-in": beyond(np.minimum(share, 1 - 0.5 / members)),
+    }
+
+
+def measure(folder: Path, names: list[str], members: int, work: Path, out: Path | None) -> dict[str, Any]:
+    """Make the members that are missing and write the result after each."""
+    facts = _facts(work)
+    inputs: Inputs | None = None
+    for name in names:
+        entry, place = ENTRIES[name], work / name
+        place.mkdir(parents=True, exist_ok=True)
+        missing = [m for m in range(1 if entry.timed else members) if not (place / f"{m:06d}.safetensors").exists()]
+        if not missing:
+            continue
+        config = entry.config(folder)
+        inputs = inputs or load_inputs(config)
+        context = context_of(settled(config, inputs), inputs)
+        for member in missing:
+            path = place / f"{member:06d}.safetensors"
+            if entry.timed:
+                spent = estimated_seconds(context, entry)
+                found = {"estimate": np.array([spent["training"], spent["votes"]])}
+            else:
+                found = member_votes(context, entry, member)
+            files.write_arrays(path, found | {"labels": inputs.dataset.test_labels})
+            facts = _facts(work)
+            record.write("pareto", facts, out)
+            print(f"{name}: member {member}", found.get("seconds", found.get("estimate")), flush=True)
+    return facts
+
+
+def _facts(work: Path) -> dict[str, Any]:
+    """The result of all members that lie in ``work``."""
+    entries: dict[str, Any] = {}
+    for name, entry in ENTRIES.items():
+        parts = [files.read_arrays(path) for path in sorted((work / name).glob("*.safetensors"))]
+        if not parts:
+            continue
+        kind = "estimate" if entry.timed else "seconds"
+        training, votes = np.median([part[kind] for part in parts], axis=0)
+        cost = {"training": float(training), "votes": float(votes), "estimated": entry.timed}
+        entries[name] = {"model": entry.model, "sigma": entry.sigma, "epochs": entry.epochs, "cpu seconds": cost}
+        if not entry.timed:
+            stacked = np.stack([part["votes"] for part in parts])
+            entries[name] |= curve(stacked, parts[0]["labels"].astype(np.int64), entry.sigma)
+    return {"alpha": ALPHA, "radii": [round(float(r), 2) for r in RADII], "entries": entries}
+
+
+def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lay out costs and certified shares, in words."""
+    at = [facts["radii"].index(radius) for radius in (0.0, 0.25, 0.5)]
+    rows = []
+    for name, one in facts["entries"].items():
+        cost = one["cpu seconds"]
+        words = f"{cost['training'] + cost['votes']:,.2f} CPU-s a member{', estimated' if cost['estimated'] else ''}"
+        if "members" in one:
+            shares = " / ".join(f"{one['certified'][k]:.3f}" for k in at)
+            words += f"; M = {one['members']}: majority {one['majority accuracy']:.3f}, certified {shares}"
+        rows.append((name, words))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--members", type=int, default=20)
+    parser.add_argument("--entries", default=",".join(ENTRIES), help="separated by commas")
+    parser.add_argument("--work", type=Path, default=Path("checkpoints/.pareto"))
+    parser.add_argument("--out", type=Path)
+    settings = parser.parse_args()
+    names = settings.entries.split(",")
+    if unknown := set(names) - set(ENTRIES):
+        parser.error(f"no such entry: {', '.join(sorted(unknown))}; known: {', '.join(ENTRIES)}")
+    torch.set_num_threads(1)
+    facts = measure(settings.folder.resolve(), names, settings.members, settings.work, settings.out)
+    record.show(table(facts))
+    record.write("pareto", facts, settings.out)
+
+
+if __name__ == "__main__":
+    main()
