@@ -200,6 +200,13 @@ PRESETS: dict[str, RunConfig] = {
         noise=_DIGITS_NOISE.model_copy(update={"paths": 16}),
         training=TrainingConfig(members=30, epochs=12, single_epochs=25, batch_size=64, learning_rate=6e-3),
     ),
+    "photographs": RunConfig(
+        title="Photographs 32×32, airplanes and birds, one-pixel, norm 1.0, 2 % poisoned, 400 closed-form members",
+        data=DataConfig(name="photographs"),
+        noise=NoiseConfig(sigma=0.25, sigma_min=0.1, sigma_max=0.5),
+        training=_RIDGE_TRAINING.model_copy(update={"members": 400, "storage": "bfloat16"}),
+        certification=CertificationConfig(bound="joint"),
+    ),
     "mnist-01-onepixel": _mnist_01("one-pixel"),
     "mnist-01-fourpixel": _mnist_01("four-pixel"),
     "mnist-01-blended": _mnist_01("blended"),

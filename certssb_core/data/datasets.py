@@ -21,6 +21,7 @@ from certssb_core.data.readers import (
     read_image_folder,
     read_imagenette,
     read_mnist,
+    read_photographs,
 )
 from certssb_core.errors import DataError
 
@@ -285,6 +286,14 @@ CIFAR10_FILES = ("batches.meta", *(f"data_batch_{number}" for number in range(1,
 
 DATASETS: dict[str, DatasetSource] = {
     "digits": DatasetSource("digits", "Digits 8×8", channels=1, size=8, loader=read_digits),
+    "photographs": DatasetSource(
+        "photographs",
+        "Photographs 32×32: airplanes and birds",
+        channels=3,
+        size=32,
+        loader=read_photographs,
+        class_count=2,
+    ),
     "mnist": DatasetSource(
         "mnist",
         "MNIST",

@@ -36,6 +36,7 @@ IMAGENETTE_CLASSES = {
 SYSTEM_FOLDERS = {"__MACOSX", "lost+found", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"}
 """Folders that systems add to a copy, a disk or a share. They are no classes; nor are names with a leading dot."""
 DIGITS_TEST_IMAGES, DIGITS_SPLIT_SEED = 360, 0
+PHOTOGRAPHS = Path(__file__).parents[1] / "assets" / "photographs"
 FASHION_CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -76,6 +77,18 @@ def read_digits(root: Path, *, train: bool, size: int, download: bool) -> Split:
     members = np.flatnonzero(is_test != train)
     images = (digits.images[members, None] / 16).astype(np.float32)
     return Split(tuple("0123456789"), digits.target[members], images.__getitem__)
+
+
+def read_photographs(root: Path, *, train: bool, size: int, download: bool) -> Split:
+    """Airplanes and birds of CIFAR-10 that ship with the package, as tiles of one JPEG (LICENCES.md says whose)."""
+    from PIL import Image
+
+    with Image.open(PHOTOGRAPHS / f"{'train' if train else 'test'}.jpg") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    rows, columns = pixels.shape[0] // size, pixels.shape[1] // size
+    tiles = pixels.reshape(rows, size, columns, size, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, size, size)
+    labels = np.repeat(np.arange(2), len(tiles) // 2)  # the upper half is airplanes
+    return Split(("airplane", "bird"), labels, lambda picked: unit_pixels(tiles[picked]))
 
 
 def read_mnist(kind: str, root: Path, *, train: bool, size: int, download: bool) -> Split:

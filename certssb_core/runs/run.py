@@ -16,7 +16,6 @@
     store.sqlite           the certified balls and the ledger of their insertion, where certificates are balls
     falsification.json     what an attack on the certificates found, if there was one
     answered.sqlite        the store with the balls of later queries, where whoever serves lets them insert
-    tags.json              words that people gave the run, to find it again
     protected              there where the run must not be renamed or deleted: it ships with the project
     queued                 since when the run waits for another one to end, while it does
 
@@ -35,7 +34,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,7 +78,6 @@ class Run(Job):
         "falsification.json",
         "scratch.safetensors",
         "answered.sqlite",
-        "tags.json",
         "protected",
     )
     """Files of a run that live on after it: its manifest does not hash them."""
@@ -121,9 +119,14 @@ class Run(Job):
 
     @classmethod
     def all(cls, runs_dir: Path | None = None) -> list[Run]:
-        """All runs of a folder, newest first."""
-        found = [path.parent for path in (runs_dir or default_runs_dir()).glob("*/config.json")]
-        return [cls(path) for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
+        """All runs of a folder, newest first; then those that ship with the project, by name."""
+
+        def order(run: Run) -> tuple[bool, float, str]:
+            shipped = run.protected
+            return shipped, 0.0 if shipped else -run.path.stat().st_mtime, run.name
+
+        found = (runs_dir or default_runs_dir()).glob("*/config.json")
+        return sorted((cls(path.parent) for path in found), key=order)
 
     def rename(self, name: str) -> Run:
         """Give the folder of a run that no worker holds another name; the run under it.
@@ -143,12 +146,7 @@ class Run(Job):
 
     @cached_property
     def config(self) -> configuration.RunConfig:
-        path = self.path.absolute() / "config.json"
-        try:
-            found = path.stat()
-        except OSError:
-            return read_config(path)  # says why it cannot be read
-        return _config(path, (found.st_mtime_ns, found.st_size, found.st_ino))
+        return read_config(self.path / "config.json")
 
     @property
     def runs_dir(self) -> Path:
@@ -277,12 +275,6 @@ class Run(Job):
             return int((self.path / "queued").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-
-
-@lru_cache(maxsize=4096)
-def _config(path: Path, version: tuple[int, int, int]) -> configuration.RunConfig:
-    # ``version`` is only part of the key: a list of a thousand runs is drawn without reading a thousand files.
-    return read_config(path)
 
 
 def place(name: str, runs_dir: Path | None = None) -> Path:

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from certssb_core.data.datasets import DATASETS, Dataset, availability, data_root, load, passed_over
 from certssb_core.data.poisoning import poison
-from certssb_core.data.readers import IMAGENETTE_CLASSES
+from certssb_core.data.readers import IMAGENETTE_CLASSES, PHOTOGRAPHS
 
 REAL_DATA = os.environ.get("CERTSSB_DATA")
 
@@ -70,6 +70,22 @@ def test_digits_are_all_of_scikit_learns_split_once_and_for_all():
     labels = np.concatenate([digits.train_labels, digits.test_labels])
     assert as_rows(images, labels) == as_rows(source.images, source.target)
     np.testing.assert_array_equal(load("digits", seed=9).test_images, digits.test_images)
+
+
+def test_photographs_are_the_tiles_that_ship_to_the_bit():
+    """A run made of them would refuse other pixels, so a decoder that gives others must be noticed here."""
+    photographs = load("photographs")
+    assert photographs.classes == ("airplane", "bird")
+    assert photographs.train_images.shape == (4000, 3, 32, 32)
+    assert photographs.test_images.shape == (200, 3, 32, 32)
+    assert np.bincount(photographs.train_labels).tolist() == [2000, 2000]
+    assert np.bincount(photographs.test_labels).tolist() == [100, 100]
+    assert photographs.fingerprint["train"]["sha256"].startswith("c797977fef636af0")
+    assert photographs.fingerprint["test"]["sha256"].startswith("fac95a303b8d9422")
+    # The second row of tiles begins with image 50, and a tile is what the sheet shows there.
+    with Image.open(PHOTOGRAPHS / "test.jpg") as sheet:
+        tile = np.asarray(sheet.crop((32, 32, 64, 64))).transpose(2, 0, 1)
+    np.testing.assert_array_equal(photographs.test_images[51] * 255, tile)
 
 
 def test_classes_are_renumbered_in_the_order_given():
@@ -311,7 +327,7 @@ def test_availability_follows_the_files(small_mnist):
 
 def test_every_source_stands_under_its_own_name():
     assert [source.name for source in DATASETS.values()] == list(DATASETS)
-    assert [name for name, source in DATASETS.items() if not source.needs_files] == ["digits"]
+    assert [name for name, source in DATASETS.items() if not source.needs_files] == ["digits", "photographs"]
 
 
 def test_the_digits_load_without_torch():
@@ -349,3 +365,6 @@ def test_real_photographs_load_from_an_image_folder(tmp_path):
     first_bird = sorted((tmp_path / "cifar10-jpeg/train/bird").iterdir())[0]
     pixels = np.asarray(Image.open(first_bird)).transpose(2, 0, 1) / 255.0
     np.testing.assert_array_equal(loaded.train_images[loaded.train_labels == 0][0], pixels.astype(np.float32))
+    shipped = load("photographs")  # the first of each class, encoded once more
+    apart = shipped.train_images[shipped.train_labels == 1][0] - pixels
+    assert np.sqrt(np.square(apart).mean()) < 3 / 255

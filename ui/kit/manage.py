@@ -7,14 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from certssb_core.config.differences import closest_preset
 from certssb_core.errors import RunError
 from certssb_core.runs.job import Job, discarded, restore
 from certssb_core.runs.makers import STUDIES
 from certssb_core.runs.run import Run, Status
 from ui.kit import forms, pages, run_files, text
 
-PROTECTED = "It ships with the project, and the lessons show it. To change its settings, duplicate it."
+PROTECTED = "It ships with the project. To change its settings, duplicate it."
 
 
 def buttons(run: Run, status: Status) -> None:
@@ -85,7 +84,7 @@ def compare(runs: list[Run]) -> None:
 
 
 def _duplicate(run: Run) -> None:
-    st.session_state["preset"] = closest_preset(run.config)
+    st.session_state["preset"] = forms.closest_preset(run.config)
     forms.reset(run.config)
     copy = f"{run.name}-copy"[:80]
     st.session_state["run-name"] = "" if (run.path.parent / copy).exists() else copy
