@@ -27,7 +27,7 @@ ENVELOPE = "best uniform σ at each radius"
 
 def choose() -> list[tables.Choice]:
     """The runs and modes to compare, certified from their votes as the reader wants."""
-    runs = {run.name: run for run in run_files.runs() if run.status().state == "done"}
+    runs = {run.name: run for run in run_files.finished_runs()}
     if not runs:
         text.no_runs()
         st.stop()
@@ -39,8 +39,14 @@ def choose() -> list[tables.Choice]:
     if names and run_files.current() not in names:
         run_files.make_current(names[0])
     with right:
+        own = runs[names[0]].config.certification.bound if names else next(iter(BOUNDS))
         bound = st.selectbox(
-            "Bound on the votes", list(BOUND_TITLES), format_func=BOUND_TITLES.get, key="bound", bind="query-params"
+            "Bound on the votes",
+            list(BOUND_TITLES),
+            index=list(BOUND_TITLES).index(own),
+            format_func=BOUND_TITLES.get,
+            key="bound",
+            bind="query-params",
         )
     left, right = st.columns([3, 2])
     offered = tables.modes([runs[name] for name in names])

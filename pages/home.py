@@ -8,7 +8,8 @@ import streamlit as st
 from certssb_core.config.presets import DEFAULT_PRESET
 from certssb_core.data.datasets import DATASETS, availability
 from certssb_core.plain_text import markdown_text
-from ui.kit import headline, jobs, run_files, text
+from certssb_core.results import run_table
+from ui.kit import headline, run_files, run_list, text
 from ui.kit.pages import PAGES, link
 
 PICTURE = Path(__file__).parents[1] / "assets" / "way.svg"
@@ -36,7 +37,7 @@ st.info(
 )
 
 runs = run_files.own_runs()
-finished = [run for run in runs if run.status().state == "done"]
+finished = [run for run in runs if run.is_done()]
 shipped = next((run for run in finished if run.name == DEFAULT_PRESET), next(iter(finished), None))
 st.subheader("What it has found", anchor=False)
 if shipped:
@@ -56,7 +57,7 @@ with st.container(horizontal=True):
 
 if runs:
     st.subheader("The runs so far", anchor=False)
-    st.dataframe(jobs.table(runs), hide_index=True)
+    run_list.show(run_table.rows(runs))
 
 left, right = st.columns([3, 2], gap="large")
 with left:

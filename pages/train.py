@@ -7,8 +7,9 @@ from certssb_core.errors import RunError
 from certssb_core.jobs import queue
 from certssb_core.plain_text import markdown_text
 from certssb_core.results.enough_members import too_few_members
+from certssb_core.runs import tags
 from certssb_core.runs.run import Run
-from ui.kit import forms, headline, jobs, manage, run_files, text, view_as_code
+from ui.kit import forms, headline, jobs, manage, run_files, run_list, text, view_as_code
 from ui.train import forecast
 
 text.page_header(
@@ -26,7 +27,9 @@ if run_files.read_only():
     text.looking_only()
 queue.start_next(run_files.runs_dir())  # where the worker that should have done it was killed
 runs = run_files.runs()
-active = [run for run in runs if run.status().state == "running"] + queue.waiting(run_files.runs_dir())
+active = [run for run in runs if not run.is_done() and run.status().state == "running"] + queue.waiting(
+    run_files.runs_dir()
+)
 for run in active:
     jobs.panel(run)
 
@@ -93,22 +96,20 @@ if not runs:
     text.empty("There is no run yet. Choose a preset above and press Start.")
     manage.trash(run_files.runs_dir())
     st.stop()
-listed = run_files.own_runs()
-if others := len(runs) - len(listed):
-    words = f"Show {others:,} more, made by measurements and studies"
-    listed = runs if st.toggle(words, key="auxiliary", bind="query-params") else listed
-st.caption("Tick runs to compare them.")
-table = st.dataframe(jobs.table(listed), hide_index=True, key="all-runs", on_select="rerun", selection_mode="multi-row")
-ticked = [listed[row] for row in table.selection.rows if row < len(listed) and listed[row].status().state == "done"]
+by_name = {run.name: run for run in runs}
+ticked = [by_name[name] for name in run_list.choose(runs, run_files.own_runs())]
 if st.button("Compare on Certify", key="compare", icon=":material/compare_arrows:", disabled=not ticked):
     manage.compare(ticked)
-names = [run.name for run in runs]
+names = list(by_name)
 held = st.session_state.get("run")
 if text.arrived():
     held = st.query_params.get("run") or run_files.current() or held
 st.session_state["run"] = held if held in names else names[0]
-chosen = runs[names.index(st.selectbox("Run", names, key="run", bind="query-params"))]
-if chosen.status().state == "done":
+left, right = st.columns(2)
+chosen = by_name[left.selectbox("Run", names, key="run", bind="query-params")]
+with right:
+    run_list.tag(chosen, tags.all_tags(runs))
+if chosen.is_done():
     run_files.make_current(chosen.name)
     headline.show(chosen)
 if chosen.name not in [run.name for run in active]:

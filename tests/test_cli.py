@@ -239,6 +239,40 @@ def test_rename_and_delete(call, tmp_path, monkeypatch):
     assert not (tmp_path / "two").exists()
 
 
+def test_a_deleted_run_comes_back_from_the_trash_until_it_is_emptied(call, tmp_path):
+    make_small_run(tmp_path, "one")
+    there = ("--runs-dir", tmp_path)
+    assert call("delete", "one", "--yes", *there)[0] == 0
+    assert "one" in call("trash", *there)[1]
+    assert call("trash", "--put-back", "other", *there)[0] == cli.FAILED
+    assert call("trash", "--put-back", "one", *there)[1].strip() == str(tmp_path / "one")
+    assert Run.open("one", tmp_path).config
+    assert call("trash", *there)[1] == ""
+    call("delete", "one", "--yes", *there)
+    assert "MB freed" in call("trash", "--empty", "--yes", *there)[1]
+    assert list((tmp_path / ".trash").iterdir()) == []
+    make_small_run(tmp_path, "two")
+    assert "MB freed" in call("delete", "two", "--yes", "--for-ever", *there)[1]
+    assert list((tmp_path / ".trash").iterdir()) == []
+
+
+def test_a_run_is_found_by_its_tags(call, tmp_path):
+    make_small_run(tmp_path, "one")
+    make_small_run(tmp_path, "two")
+    there = ("--runs-dir", tmp_path)
+    assert call("tag", "one", "thesis", "chapter 3", *there)[1].strip() == "chapter 3, thesis"
+    assert [row["name"] for row in json.loads(call("list", "--json", "--find", "THESIS", *there)[1])] == ["one"]
+    heading, line = call("list", "--find", "chapter one", *there)[1].splitlines()
+    assert line.startswith("one ")
+    assert "chapter 3, thesis" in line
+    assert heading.startswith("run ")
+    assert call("tag", "one", "thesis", "--remove", *there)[1].strip() == "chapter 3"
+    code, _, err = call("tag", "one", "a,b", *there)
+    assert code == cli.FAILED
+    assert "no comma" in err
+    assert call("list", "--find", "nothing of the kind", *there)[1] == ""
+
+
 def test_a_queued_run_is_listed_and_withdrawn(call, tmp_path):
     busy = make_small_run(tmp_path, "busy")
     with busy.lock():

@@ -21,6 +21,7 @@ class InputVotes:
         candidates: the K test σ to choose from, rising, pixel units; empty where σ is not chosen by votes.
         candidate_votes: ``(M, K, n)`` uint8, votes at every candidate.
         candidate_softmax: ``(K, n, C)`` float64.
+        draws: ``(n,)`` float64, one uniform draw per input for a randomised bound; None where none was stored.
     """
 
     votes: dict[str, np.ndarray]
@@ -29,6 +30,7 @@ class InputVotes:
     candidates: tuple[float, ...] = ()
     candidate_votes: np.ndarray | None = None
     candidate_softmax: np.ndarray | None = None
+    draws: np.ndarray | None = None
 
     @property
     def classes(self) -> int:
@@ -68,6 +70,7 @@ def bound_at(
     test_map: str,
     softmax: np.ndarray | None = None,
     count: int | None = None,
+    draws: np.ndarray | None = None,
 ) -> VoteBounds:
     """Bound the class probabilities behind votes that were cast at one noise level per input.
 
@@ -80,9 +83,10 @@ def bound_at(
         test_map: how ``sigma`` was chosen, one of ``TEST_MAPS``.
         softmax: ``(n, C)`` mean softmax of the same members; needed by a bound on softmax.
         count: number of votes that a bound on softmax is told, M by default. Any other number is unsound.
+        draws: ``(n,)`` uniform draws, for a randomised bound.
 
     Raises:
         ValueError: the bound needs softmax and there is none.
     """
-    bounds = bound.from_votes(votes, classes=classes, alpha=alpha, softmax=softmax, count=count)
+    bounds = bound.from_votes(votes, classes=classes, alpha=alpha, softmax=softmax, count=count, draws=draws)
     return VoteBounds(bounds, count_votes(votes, classes), sigma, len(votes), test_map)

@@ -47,6 +47,7 @@ def choose_by_all_votes(votes: InputVotes, *, bound: Bound, alpha: float) -> Vot
             alpha=alpha / len(votes.candidates),
             test_map="voted",
             softmax=softmax[k],
+            draws=votes.draws,
         )
         for k, sigma in enumerate(votes.candidates)
     ]
@@ -95,6 +96,7 @@ def choose_by_members_set_aside(
             np.take_along_axis(certifying, candidate[None, None], axis=1)[:, 0],  # (M - first, n)
             np.asarray(votes.candidates)[candidate],
             bound=bound,
+            draws=votes.draws,
             **share,
         )
         for candidate in promising

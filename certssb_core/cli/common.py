@@ -21,6 +21,7 @@ from certssb_core.plain_text import terminal_json, terminal_text
 from certssb_core.results.attack_verdict import caveats
 from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs import integrity
+from certssb_core.runs.job import Job
 from certssb_core.runs.run import Run, Status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -57,6 +58,9 @@ EngineName = Annotated[str | None, typer.Option("--engine", help="Where members 
 Address = Annotated[
     str | None, typer.Option("--address", help="Of the Ray cluster; default: RAY_ADDRESS, else one started here.")
 ]
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+ForEver = Annotated[bool, typer.Option("--for-ever", help="Delete it now instead; nothing brings it back.")]
 
 FAILED, MISUSED, DATA, STOPPED = 1, 2, 3, 130
 
@@ -121,6 +125,19 @@ def intact(name: str, runs_dir: Path | None) -> Run:
 def say(*parts: object, **options: Any) -> None:
     """Print text, some of which may come from others: :func:`print` without control characters."""
     print(*(terminal_text(part) for part in parts), **options)
+
+
+def put_away(job: Job, *, for_ever: bool, yes: bool, note: str = "") -> None:
+    """Move a job to the trash, or delete it for ever; asks first unless ``yes``, and says ``note`` with it."""
+    size = f"{job.size() / 1e6:.1f} MB"
+    if not yes:
+        question = f"Delete {job.path} ({size}) for ever?" if for_ever else f"Move {job.path} ({size}) to the trash?"
+        typer.confirm(f"{question}{note}", abort=True)
+    if for_ever:
+        job.delete()
+        say(f"{size} freed")
+    else:
+        say(f"{job.discard()}: `trash --put-back {job.name}` brings it back, `trash --empty` frees {size}")
 
 
 def print_json(value: Any) -> None:

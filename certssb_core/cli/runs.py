@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,11 +14,13 @@ from certssb_core.cli.common import (
     Address,
     AsJson,
     EngineName,
+    ForEver,
     Queue,
     RunName,
     RunsDir,
     Settings,
     Source,
+    Yes,
     app,
     chosen_config,
     ended,
@@ -26,15 +29,18 @@ from certssb_core.cli.common import (
     placed,
     print_json,
     print_metrics,
+    put_away,
     say,
     warn_of_too_few,
 )
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import flatten
-from certssb_core.errors import ConfigError
 from certssb_core.jobs import queue as waiting
-from certssb_core.results.attack_verdict import caution
-from certssb_core.runs.run import Run
+from certssb_core.results import run_table
+from certssb_core.runs.job import discarded, restore
+from certssb_core.runs.makers import STUDIES
+from certssb_core.runs.run import Run, default_runs_dir
+from certssb_core.runs.tags import read_tags, write_tags
 
 
 @app.command()
@@ -87,29 +93,69 @@ def rename(run: RunName, name: Annotated[str, typer.Argument(metavar="NAME")], r
 
 
 @app.command()
-def delete(
-    run: RunName,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+def delete(run: RunName, yes: Yes = False, for_ever: ForEver = False, runs_dir: RunsDir = None) -> None:
+    """Move a run to the trash; `trash` puts it back or frees its space."""
+    put_away(Run.open(run, runs_dir), for_ever=for_ever, yes=yes)
+
+
+@app.command()
+def trash(
+    put_back: Annotated[str | None, typer.Option(metavar="NAME", help="Put this run or study back.")] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Delete all of it for ever.")] = False,
+    yes: Yes = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Remove a run and all its files for ever."""
-    found = Run.open(run, runs_dir)
-    if not yes:
-        typer.confirm(f"Delete {found.path} ({found.size() / 1e6:.1f} MB) for ever?", abort=True)
-    found.delete()
+    """List the runs and studies in the trash, put one back, or empty it."""
+    folder = runs_dir or default_runs_dir()
+    found = discarded(folder) + discarded(folder / STUDIES)
+    size = sum(job.size() for job in found) / 1e6
+    if put_back is not None:
+        named = [job for job in found if job.name == put_back]
+        if not named:
+            fail(f"no {put_back!r} in the trash; `trash` lists it", FAILED)
+        say(restore(named[0]))
+    elif empty:
+        if not yes:
+            typer.confirm(f"Delete {len(found)} folders ({size:.1f} MB) for ever?", abort=True)
+        for job in found:
+            job.delete()
+        say(f"{size:.1f} MB freed")
+    else:
+        for job in found:
+            say(f"{job.name:40} {job.size() / 1e6:10.1f} MB")
+
+
+@app.command()
+def tag(
+    run: RunName,
+    words: Annotated[list[str] | None, typer.Argument(metavar="TAG …", help="None: print the run's tags.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Give a run tags, words to find it again, or take them away; prints the tags it has."""
+    found, given = Run.open(run, runs_dir), set(words or ())
+    held = set(read_tags(found))
+    if given:
+        held = set(write_tags(found, held - given if remove else held | given))
+    say(", ".join(sorted(held)))
 
 
 @app.command("list")
-def list_runs(as_json: AsJson = False, runs_dir: RunsDir = None) -> None:
-    """All runs, newest first."""
-    runs = [(found, found.status()) for found in Run.all(runs_dir)]
+def list_runs(
+    find: Annotated[str, typer.Option(metavar="WORDS", help="Only runs whose row holds every word.")] = "",
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """All runs, newest first, with their figures, tags and changed settings."""
+    runs = {found.name: found for found in Run.all(runs_dir)}
+    listed = run_table.matching(run_table.rows(list(runs.values())), find)
     if as_json:
-        print_json([{"name": found.name, "path": str(found.path)} | status.__dict__ for found, status in runs])
+        print_json([_described(runs[row.run]) | asdict(row) for row in listed])
         return
-    for found, status in runs:
-        progress = f"{status.stage} {status.done}/{status.total}"
-        told = caution(found) if status.state == "done" else progress
-        say(f"{found.name:40} {status.state:8} {told:24} {_title(found)}")
+    lines = [_HEADINGS, *map(_cells, listed)] if listed else []
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @app.command()
@@ -168,8 +214,30 @@ def _follow(run: Run) -> None:
     say(run.path)
 
 
-def _title(run: Run) -> str:
-    try:
-        return run.config.title
-    except ConfigError as error:
-        return f"(unreadable: {str(error).splitlines()[0]})"
+_HEADINGS = (
+    *("run", "state", "accuracy", "radius", "planted", "ASR", "undefended", "members", "epochs", "sigma"),
+    *("date", "seconds", "MB", "tags", "about"),
+)
+
+
+def _cells(row: run_table.RunRow) -> tuple[str, ...]:
+    """A row of the list in words, in the order of :data:`_HEADINGS`."""
+    shares = (row.planted, row.attack_success, row.undefended)
+    about = [row.caution, f"made by {row.maker}" if row.maker else "", row.title or row.preset, row.changed]
+    return (
+        *(row.run, row.state, _number(row.accuracy, ".1%"), _number(row.radius, ".3f")),
+        *(_number(share, ".1%") for share in shares),
+        *(_number(row.members, "d"), _number(row.epochs, "d"), _number(row.sigma, "g")),
+        f"{row.started:%Y-%m-%d %H:%M}" if row.started else "-",
+        *(_number(row.seconds, ".0f"), _number(row.megabytes, ".1f"), ", ".join(row.tags) or "-"),
+        "; ".join(filter(None, about)),
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _described(run: Run) -> dict[str, Any]:
+    status = run.status()
+    return {"name": run.name, "path": str(run.path)} | status.__dict__

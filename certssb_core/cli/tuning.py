@@ -11,13 +11,16 @@ from certssb_core.cli.common import (
     Address,
     AsJson,
     EngineName,
+    ForEver,
     RunsDir,
     Settings,
+    Yes,
     app,
     chosen_config,
     ended,
     placed,
     print_json,
+    put_away,
     say,
 )
 from certssb_core.config.presets import DEFAULT_PRESET
@@ -96,14 +99,12 @@ def show_study(
 @app.command("delete-study")
 def delete_study(
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
+    for_ever: ForEver = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Remove a study for ever; the runs that it made stay."""
-    found = Study.open(name, runs_dir)
-    if not yes:
-        typer.confirm(f"Delete {found.path} ({found.size() / 1e6:.1f} MB) for ever? Its runs stay.", abort=True)
-    found.delete()
+    """Move a study to the trash; the runs that it made stay."""
+    put_away(Study.open(name, runs_dir), for_ever=for_ever, yes=yes, note=" Its runs stay.")
 
 
 def _ranges(texts: list[str]) -> dict[str, ranges.Range]:

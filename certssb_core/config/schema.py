@@ -321,7 +321,7 @@ class CertificationConfig(Group):
     """Certificates made from votes, and the order in which the store sees them."""
 
     certificate: CertificateName = _setting("weighted-l2", "Certificate", "Kind of certificate.")
-    bound: BoundName = _setting("clopper-pearson", "Bound", "Confidence bound on the vote shares.")
+    bound: BoundName = _setting("joint", "Bound", "Confidence bound on the vote shares.")
     attacked: int | None = _setting(
         None,
         "Images replaced",

@@ -226,7 +226,9 @@ class Pipeline:
             for name in parts[0]
         }
         arrays |= {"left_out": np.array(left_out, np.int64)} if left_out else {}
-        self._write("votes", **arrays | {"labels": self.inputs.dataset.test_labels})
+        labels = self.inputs.dataset.test_labels
+        arrays |= tasks.bound_draws(self.run.config, dict.fromkeys(SETS, len(labels)))
+        self._write("votes", **arrays | {"labels": labels})
 
     def _check_quorum(self, held: list[int], left_out: list[int]) -> None:
         """Check that enough members are left for the kind of certificate."""

@@ -8,7 +8,7 @@ on how many workers there are.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from certssb_core.attacks.clean_label import CRAFTS, STAMPED, Plan
-from certssb_core.certify.bounds.registry import largest_probability
+from certssb_core.certify.bounds.registry import BOUNDS, largest_probability
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import METHODS
 from certssb_core.data.triggers import apply_trigger
@@ -42,6 +42,7 @@ from certssb_core.pipeline.context import (
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
+from certssb_core.smoothing.seeds import generator
 from certssb_core.smoothing.sigma_search import Search, SearchResult, ascend, leading_class, radius_curve
 
 SURROGATES = (-3, -4)
@@ -310,6 +311,20 @@ def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, si
         return found
 
     return halving(together, len(networks))
+
+
+def bound_draws(config: RunConfig, counts: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """One uniform draw per input for a randomised bound, as ``draws/SET`` ``(n,)``; empty where the bound takes none.
+
+    They follow from the run's seed and are independent of all noise.
+
+    Args:
+        counts: number of inputs of each test set.
+    """
+    if not BOUNDS[config.certification.bound].randomised:
+        return {}
+    draws = {which: generator(config.seed, f"bound draw, {which}") for which in counts}
+    return {f"draws/{which}": draws[which].random(count) for which, count in counts.items()}
 
 
 def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:

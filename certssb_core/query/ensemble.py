@@ -98,6 +98,7 @@ class LoadedEnsemble:
             candidates=self.config.noise.test_candidates if candidates else (),
             candidate_votes=votes[:, len(levels) :, None],
             candidate_softmax=shares[len(levels) :, None],
+            draws=tasks.bound_draws(self.config, {"query": 1}).get("draws/query"),
         )
         return self._reply(image, input_votes, insert)
 

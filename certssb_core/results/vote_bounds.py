@@ -63,6 +63,7 @@ def apply_rule(votes: InputVotes, rule: BoundRule, *, alpha: float) -> VoteBound
         test_map=rule.scaled,
         softmax=votes.softmax.get(rule.drawn),
         count=rule.count,
+        draws=votes.draws,
     )
 
 

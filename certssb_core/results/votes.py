@@ -85,8 +85,8 @@ def run_votes(config: RunConfig, votes: Mapping[str, np.ndarray], sigma: Mapping
     """Sort votes by test set and noise map.
 
     Args:
-        votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``left_out``, as votes.safetensors
-            holds them; sigma: noise levels of ``train`` and the test sets, as sigma.safetensors does.
+        votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``draws/SET`` and ``left_out``, as
+            votes.safetensors holds them; sigma: noise levels of ``train`` and the test sets, as sigma.safetensors does.
     """
     noise = config.noise
 
@@ -106,6 +106,7 @@ def run_votes(config: RunConfig, votes: Mapping[str, np.ndarray], sigma: Mapping
                 candidates=noise.test_candidates if chosen else (),
                 candidate_votes=votes.get(f"votes/{test_set}/candidates"),
                 candidate_softmax=votes.get(f"softmax/{test_set}/candidates"),
+                draws=votes.get(f"draws/{test_set}"),
             )
             for test_set in SETS
         },

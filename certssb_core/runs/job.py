@@ -54,6 +54,9 @@ _AT_REST: dict[str, State] = {
 _LOOK_SECONDS = 1.0
 """How long to wait for the lock of a job at rest: someone may be looking whether it is alive."""
 
+_END_BYTES = 1 << 16
+"""How much of either end of a log is read to find its first or last event."""
+
 PROTECTED = "protected"
 """A file in the folder of a job that must stay, such as the run that the project ships."""
 
@@ -70,6 +73,17 @@ def _whole(event: Any) -> bool:
     if not all(isinstance(event.get(name, ""), str) for name in ("message", "cause", "time")):
         return False
     return all(isinstance(event.get(name), types) for name, types in _FIELDS.get(event["kind"], {}).items())
+
+
+def _whole_events(text: str) -> Iterator[dict[str, Any]]:
+    """The events in lines of a log; what is cut off or damaged is passed over."""
+    for line in text.splitlines():
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if _whole(event):
+            yield event
 
 
 @dataclass(frozen=True)
@@ -131,15 +145,30 @@ class Job:
             text = (self.path / "events.jsonl").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return []
-        events = []
-        for line in text.splitlines():
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if _whole(event):
-                events.append(event)
-        return events
+        return list(_whole_events(text))
+
+    def first_event(self) -> dict[str, Any]:
+        """The first whole event, read without the rest of the log; empty if there is none."""
+        return next(self._events_at(0), {})
+
+    def last_event(self) -> dict[str, Any]:
+        """The last whole event, read without the rest of the log; empty if there is none."""
+        return next(reversed(list(self._events_at(-_END_BYTES))), {})
+
+    def _events_at(self, start: int) -> Iterator[dict[str, Any]]:
+        """Whole events of the first or the last :data:`_END_BYTES` of the log; of a part without any, all events."""
+        try:
+            with (self.path / "events.jsonl").open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size + start) if start < 0 else 0)
+                events = list(_whole_events(file.read(_END_BYTES).decode("utf-8", errors="replace")))
+        except OSError:
+            return
+        yield from events or self.events()
+
+    def is_done(self) -> bool:
+        """Tell whether the job has finished: as :meth:`status`, but cheap enough for a thousand of them."""
+        return self.last_event().get("kind") == "finished"
 
     def standing(self, events: list[dict[str, Any]]) -> State:
         """The job's state, from its log and its lock; failed where a worker left the lock without a last word."""
@@ -283,8 +312,8 @@ def discarded(folder: Path) -> list[Job]:
     return [Job(path) for path in sorted((folder / TRASH).glob("*/")) if path.is_dir()]
 
 
-def restore(job: Job) -> None:
-    """Move a discarded job back to where it was.
+def restore(job: Job) -> Path:
+    """Move a discarded job back to where it was; its place.
 
     Raises:
         RunError: its name has been taken since, or the folder cannot be moved.
@@ -293,4 +322,4 @@ def restore(job: Job) -> None:
     if target.exists():
         raise RunError(f"{target} exists already: rename that one first")
     with files.writing(target.parent):
-        job.path.rename(target)
+        return job.path.rename(target)

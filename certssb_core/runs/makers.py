@@ -36,7 +36,8 @@ def _planned(file: Path) -> list[str]:
 
 def _first_time(job: Path) -> str:
     """Time at which a job's log begins, as written there; empty if there is none."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        first, _, _ = (job / "events.jsonl").read_text(encoding="utf-8").partition("\n")
-        return str(json.loads(first)["time"])
-    return ""
+    try:
+        with (job / "events.jsonl").open(encoding="utf-8") as log:
+            return str(json.loads(log.readline())["time"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""

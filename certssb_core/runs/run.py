@@ -16,6 +16,7 @@
     store.sqlite           the certified balls and the ledger of their insertion, where certificates are balls
     falsification.json     what an attack on the certificates found, if there was one
     answered.sqlite        the store with the balls of later queries, where whoever serves lets them insert
+    tags.json              words that people gave the run, to find it again
     protected              there where the run must not be renamed or deleted: it ships with the project
     queued                 since when the run waits for another one to end, while it does
 
@@ -34,7 +35,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,7 @@ class Run(Job):
         "falsification.json",
         "scratch.safetensors",
         "answered.sqlite",
+        "tags.json",
         "protected",
     )
     """Files of a run that live on after it: its manifest does not hash them."""
@@ -146,7 +148,12 @@ class Run(Job):
 
     @cached_property
     def config(self) -> configuration.RunConfig:
-        return read_config(self.path / "config.json")
+        path = self.path.absolute() / "config.json"
+        try:
+            found = path.stat()
+        except OSError:
+            return read_config(path)  # says why it cannot be read
+        return _config(path, (found.st_mtime_ns, found.st_size, found.st_ino))
 
     @property
     def runs_dir(self) -> Path:
@@ -275,6 +282,12 @@ class Run(Job):
             return int((self.path / "queued").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+
+
+@lru_cache(maxsize=4096)
+def _config(path: Path, version: tuple[int, int, int]) -> configuration.RunConfig:
+    # ``version`` is only part of the key: a list of a thousand runs is drawn without reading a thousand files.
+    return read_config(path)
 
 
 def place(name: str, runs_dir: Path | None = None) -> Path:

@@ -6,6 +6,7 @@ bisection on the incomplete beta function, and its logarithms. The promise and p
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ PRECISE = {"xtol": 1e-15, "rtol": 1e-14}
 @dataclass(frozen=True, eq=False)
 class Ballots:
     """Votes on ``n`` inputs: hard ``votes`` ``(M, n)`` in the order of the members, mean ``softmax`` ``(n, C)``
-    of them where it was kept, and ``classes`` C."""
+    of them where it was kept, ``classes`` C, and the inputs' uniform ``draws`` ``(n,)`` where they were stored."""
 
     votes: np.ndarray
     softmax: np.ndarray | None
     classes: int
+    draws: np.ndarray | None = None
 
     @property
     def members(self) -> int:
@@ -98,6 +100,43 @@ def joint(ballots: Ballots, alpha: float) -> pd.DataFrame:
     return _of_the_two_leaders(ballots, two_classes if ballots.classes == 2 else more_classes)
 
 
+def randomised(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """Read :func:`joint` with P(X > k) + u P(X = k) in the place of the tail P(X >= k); no u is less than √α."""
+    if ballots.draws is None:
+        return joint(ballots, alpha)
+    members, two = ballots.members, ballots.classes == 2
+    deciding = [d for d in range(members // 2 + 1, members + 1) if binomtest(d, members, 0.5).pvalue <= alpha]
+
+    def least(votes: int, u: float, tail: float, losing: int = -1) -> float:
+        def excess(p: float) -> float:
+            law = binom(members, p)
+            return law.sf(votes) + u * law.pmf(votes) + law.cdf(losing) - tail
+
+        start = 0.5 if losing >= 0 else 0.0
+        return 0.0 if votes == 0 else float(brentq(excess, start, 1.0, **PRECISE))
+
+    limits = []
+    for counts, u in zip(ballots.counts.tolist(), np.maximum(ballots.draws, math.sqrt(alpha)).tolist(), strict=True):
+        runner_up, leader = sorted(counts)[-2:]
+        if two:
+            decided = bool(deciding) and leader >= deciding[0]
+            low = least(leader, u, alpha, members - deciding[0]) if decided else _least(leader, members, alpha / 2)
+            limits.append((low, 1 - low))
+        elif binomtest(leader, leader + runner_up, 0.5).pvalue > 0.1 * alpha:
+            limits.append((0.0, 1.0))
+        else:
+            low = least(leader, u, 0.6 * alpha)
+            limits.append((low, min(1 - least(members - runner_up, u, 0.3 * alpha), 1 - low)))
+    return _frame(pd.DataFrame(ballots.counts).idxmax(axis=1).to_numpy(), np.array(limits))
+
+
+def uniform_draws(seed: int, test_set: str, count: int) -> np.ndarray:
+    """The draws ``(count,)`` of a test set: 53 bits of each word of Philox, its key a hash of seed and purpose."""
+    digest = hashlib.blake2b(repr((seed, f"bound draw, {test_set}")).encode(), digest_size=16).digest()
+    words = np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(count)
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
 def selection_split(ballots: Ballots, alpha: float) -> pd.DataFrame:
     """The first ⌈√M⌉ votes choose the class; the others bound it, at α, or at 2α/3 and α/3."""
     first = math.ceil(math.sqrt(ballots.members))
@@ -148,6 +187,7 @@ Recount = Callable[[Ballots, float], pd.DataFrame]
 BOUNDS: dict[str, Recount] = {
     "clopper-pearson": clopper_pearson,
     "joint": joint,
+    "randomised": randomised,
     "selection-split": selection_split,
     "time-uniform": time_uniform,
     "hoeffding": hoeffding,

@@ -7,6 +7,7 @@ import numpy as np
 from certssb_core.errors import NotPossible
 from certssb_core.runs.inputs import SETS
 from certssb_core.verification import recompute
+from certssb_core.verification.bounds import uniform_draws
 from certssb_core.verification.evidence import Evidence, same
 
 
@@ -27,6 +28,11 @@ def bounds(evidence: Evidence) -> str:
     for name in evidence.certifying[0].bounds:
         found = np.concatenate([read.bounds[name] for read in evidence.certifying])
         same(name, table[name], found, evidence.rows)
+    for test_set in SETS:
+        if f"draws/{test_set}" in evidence.votes:  # drawn from the run's seed, not picked
+            draws = evidence.votes[f"draws/{test_set}"]
+            again = uniform_draws(evidence.config.seed, test_set, len(draws))
+            same("uniform draw", draws, again, [f"{test_set} {index}" for index in range(len(draws))])
     if evidence.kind.bound:
         return f"{len(table)} rows: shares of the votes of fixed members"
     return f"{len(table)} rows: {settings.bound} at α {settings.alpha:g}, from the votes"

@@ -48,13 +48,18 @@ class RecordedVotes:
     def classes(self) -> int:
         return self.votes[f"softmax/{self.test_set}/uniform"].shape[1]
 
+    @property
+    def draws(self) -> np.ndarray | None:
+        return self.votes.get(f"draws/{self.test_set}")
+
     def ballots(self, noise_map: str) -> Ballots:
         votes, softmax = (self.votes[f"{kind}/{self.test_set}/{noise_map}"] for kind in ("votes", "softmax"))
-        return Ballots(votes, softmax, self.classes)
+        return Ballots(votes, softmax, self.classes, self.draws)
 
     def candidates(self) -> list[Ballots]:
         votes, softmax = (self.votes[f"{kind}/{self.test_set}/candidates"] for kind in ("votes", "softmax"))
-        return [Ballots(votes[:, k], softmax[k], self.classes) for k in range(len(self.config.noise.test_candidates))]
+        chosen = range(len(self.config.noise.test_candidates))
+        return [Ballots(votes[:, k], softmax[k], self.classes, self.draws) for k in chosen]
 
     def bound(self, ballots: Ballots, alpha: float) -> pd.DataFrame:
         """Bound the ballots by the run's rule.
@@ -100,7 +105,7 @@ def set_aside(recorded: RecordedVotes) -> CertifyingVotes:
         for ballots in candidates
     ]
     promised = _radii(forecasts, noise.test_candidates, leading)
-    rest = [Ballots(ballots.votes[aside:], None, ballots.classes) for ballots in candidates]
+    rest = [Ballots(ballots.votes[aside:], None, ballots.classes, ballots.draws) for ballots in candidates]
     radii = _radii([recorded.bound(ballots, alpha) for ballots in rest], noise.test_candidates, leading)
     chosen = []
     for row in range(len(leading)):
@@ -133,7 +138,7 @@ def _taken(recorded: RecordedVotes, candidates: list[Ballots], chosen: list[int]
     votes = np.column_stack([candidates[k].votes[:, row] for row, k in enumerate(chosen)])
     means = [candidate.softmax for candidate in candidates if candidate.softmax is not None]
     softmax = np.stack([means[k][row] for row, k in enumerate(chosen)]) if means else None
-    ballots = Ballots(votes, softmax, recorded.classes)
+    ballots = Ballots(votes, softmax, recorded.classes, recorded.draws)
     return CertifyingVotes(ballots, np.array(recorded.config.noise.test_candidates)[chosen], recorded, alpha)
 
 

@@ -11,6 +11,7 @@ from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.errors import RunError
 from certssb_core.jobs import forecast
 from certssb_core.runs.run import Run
+from certssb_core.runs.tags import read_tags, write_tags
 from tests.jobs.test_forecast import TIMED
 
 APP = str(Path(__file__).parents[2] / "app.py")
@@ -198,6 +199,37 @@ def test_ticked_runs_are_compared_on_certify(page, finished_run, monkeypatch):
     page.run()
     page.button(key="compare").click().run()
     assert opened == [["finished"]]
+
+
+def listed(page):
+    return next(frame.value for frame in page.dataframe if "state" in frame.value)
+
+
+def test_the_list_has_figures_tags_and_changed_settings_and_is_filtered(page, finished_run):
+    write_tags(finished_run, ["thesis"])
+    Run.create(PRESETS["digits-quick"], "other", finished_run.path.parent)
+    page.run()
+    row = listed(page).set_index("run").loc["finished"]
+    assert row["accuracy"] == pytest.approx(100 * finished_run.metrics["clean"]["accuracy"])
+    assert row["tags"] == ("thesis",)
+    assert "Members" in row["changed"]
+    assert set(listed(page)["run"]) == {"finished", "other"}
+    page.text_input(key="find").set_value("THESIS").run()
+    assert list(listed(page)["run"]) == ["finished"]
+    page.text_input(key="find").set_value("nothing like it").run()
+    assert "No run fits the filter" in " ".join(box.value for box in page.info)
+    assert not page.exception
+
+
+def test_tags_are_written_from_the_page(page, finished_run):
+    page.query_params["run"] = "finished"
+    page.run()
+    page.multiselect(key="tags-finished").set_value(["a word"]).run()
+    assert read_tags(finished_run) == ("a word",)
+    page.multiselect(key="tags-finished").set_value(["a,b"]).run()
+    assert not page.exception
+    assert "no comma" in " ".join(box.value for box in page.error)
+    assert read_tags(finished_run) == ("a word",)
 
 
 def test_a_forecast_that_needs_a_timing_offers_one_and_uses_it(page, runs_dir, monkeypatch):

@@ -69,8 +69,9 @@ def test_both_implementations_agree_on_every_kind_of_vote(name, classes, members
     votes[:, 0], votes[:, 1] = classes - 1, np.arange(members) % classes
     softmax = chance.dirichlet(np.ones(classes), size=10)
     for alpha in (0.2, 0.001):
-        second = SECOND[name](Ballots(votes, softmax, classes), alpha)
-        first = FIRST[name].from_votes(votes, classes=classes, alpha=alpha, softmax=softmax)
+        draws = chance.random(10)
+        second = SECOND[name](Ballots(votes, softmax, classes, draws), alpha)
+        first = FIRST[name].from_votes(votes, classes=classes, alpha=alpha, softmax=softmax, draws=draws)
         for column in second:
             np.testing.assert_allclose(second[column], getattr(first, column), rtol=1e-9, atol=1e-9, err_msg=column)
 

@@ -99,7 +99,7 @@ def test_other_settings_verify_too(tmp_path):
 @pytest.mark.parametrize(
     ("test_map", "bound"),
     [
-        ("voted", "joint"),
+        ("voted", "randomised"),
         ("set-aside", "selection-split"),
         pytest.param("set-aside", "time-uniform", marks=pytest.mark.slow),
     ],

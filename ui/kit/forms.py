@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from certssb_core.config.choices import choices
+from certssb_core.config.differences import changes
 from certssb_core.config.parse import parse
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import Group, RunConfig, flatten, setting
@@ -110,12 +111,6 @@ def reset(to: RunConfig) -> None:
         st.session_state[key] = value
 
 
-def closest_preset(config: RunConfig) -> str:
-    """The preset that differs from ``config`` in the fewest settings: the form's starting point for it."""
-    values = flatten(config)
-    return min(PRESETS, key=lambda name: sum(values[key] != value for key, value in flatten(PRESETS[name]).items()))
-
-
 def carry(config: RunConfig) -> dict[str, str | list[str]]:
     """Set the Train page to data and attack of ``config``, and the rest to a preset for that dataset.
 
@@ -152,10 +147,8 @@ def validated(values: dict[str, Any], defaults: RunConfig) -> RunConfig | None:
 
 def retitled(config: RunConfig, preset: str) -> RunConfig:
     """Replace a preset's title, once settings differ from the preset, by one that names them."""
-    usual, chosen = flatten(PRESETS[preset]), flatten(config)
-    told = {key: value for key, value in chosen.items() if value != usual[key] and key not in ("title", "seed")}
-    changed = [f"{label(key)} {value}" for key, value in told.items()]
-    if config.title != usual["title"] or not changed:
+    changed = [f"{label(key)} {value}" for key, value in changes(config, preset).items() if key != "seed"]
+    if config.title != PRESETS[preset].title or not changed:
         return config
     return config.model_copy(update={"title": f"{preset} with {', '.join(changed)}"})
 

@@ -6,14 +6,10 @@ restarted server changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pandas as pd
 import streamlit as st
 
 from certssb_core.errors import RunError
 from certssb_core.jobs import queue
-from certssb_core.results.attack_verdict import caution
 from certssb_core.runs.job import Job
 from certssb_core.runs.run import STAGES, Run, State, Status
 from ui.kit import manage, run_files, text
@@ -31,26 +27,6 @@ BADGES: dict[State, tuple[str, str]] = {
 ACTIVE = ("running", "queued")
 REFRESH = {True: 2, False: 5}
 """Seconds between two looks at a job: at one that is active, and at one that another page or terminal may resume."""
-
-
-def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run: name, state, what it is about, and its accuracy where it has finished."""
-    rows = []
-    for run in runs:
-        status, config = run.status(), run.config
-        rows.append(
-            {
-                "run": run.name,
-                "state": status.state,
-                "stage": progress_text(status) if status.state != "done" else "",
-                "dataset": config.data.name,
-                "trigger": config.attack.trigger,
-                "members": config.training.members,
-                "about": config.title,
-                "caution": caution(run) if status.state == "done" else "",
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def progress_text(status: Status) -> str:

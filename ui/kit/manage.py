@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from certssb_core.config.differences import closest_preset
 from certssb_core.errors import RunError
 from certssb_core.runs.job import Job, discarded, restore
 from certssb_core.runs.makers import STUDIES
@@ -84,7 +85,7 @@ def compare(runs: list[Run]) -> None:
 
 
 def _duplicate(run: Run) -> None:
-    st.session_state["preset"] = forms.closest_preset(run.config)
+    st.session_state["preset"] = closest_preset(run.config)
     forms.reset(run.config)
     copy = f"{run.name}-copy"[:80]
     st.session_state["run-name"] = "" if (run.path.parent / copy).exists() else copy

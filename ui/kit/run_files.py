@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,6 @@ import pandas as pd
 import streamlit as st
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.config.parse import read_config
 from certssb_core.config.schema import DataConfig, RunConfig
 from certssb_core.data.datasets import file_state, load
 from certssb_core.errors import ConfigError, DataError, RunError
@@ -28,7 +27,7 @@ from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, integrity, server_limits
 from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
 from certssb_core.runs.makers import makers
-from certssb_core.runs.run import Run, State, default_runs_dir
+from certssb_core.runs.run import Run, default_runs_dir
 from certssb_core.store.store import Balls, Entry, Store
 from ui.kit import text
 
@@ -63,23 +62,21 @@ def damaged_runs() -> dict[str, str]:
     return {run.name: problem for run in Run.all(runs_dir()) if (problem := _problem(run))}
 
 
+def finished_runs() -> list[Run]:
+    """Those of :func:`runs` that have finished, in their order."""
+    return [run for run in runs() if run.is_done()]
+
+
 def _problem(run: Run) -> str:
-    path = run.path / "config.json"
-    return _config_problem(str(path.resolve()), path.stat().st_mtime_ns if path.exists() else 0)
-
-
-@st.cache_data(max_entries=4096, show_spinner=False)
-def _config_problem(path: str, modified: int) -> str:
-    # ``modified`` is only part of the key.
     try:
-        read_config(Path(path))
+        assert run.config
     except ConfigError as error:
         return str(error)
     return ""
 
 
-def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bool = False) -> Run | None:
-    """Let the reader choose a run in one of ``states``; the choice is in the URL under ``key``.
+def pick_run(key: str = "run", *, balls: bool = False) -> Run | None:
+    """Let the reader choose a finished run; the choice is in the URL under ``key``.
 
     Args:
         balls: only runs under Gaussian noise, whose certificates are L2 balls.
@@ -89,8 +86,8 @@ def pick_run(key: str = "run", states: Sequence[State] = ("done",), *, balls: bo
     """
     found = {
         run.name: run
-        for run in runs()
-        if run.status().state in states and (not balls or CERTIFICATES[run.config.certification.certificate].balls)
+        for run in finished_runs()
+        if not balls or CERTIFICATES[run.config.certification.certificate].balls
     }
     if not found:
         text.no_runs()
@@ -240,11 +237,10 @@ def run_with_attack(config: RunConfig) -> Run | None:
     """Find the newest finished run with the data, as far as it is recorded, and the attack of ``config``."""
     alike = (
         run
-        for run in runs()
+        for run in finished_runs()
         if run.config.attack == config.attack
         and run.config.origin == config.origin
         and run.config.data.model_copy(update={"root": None}) == config.data.model_copy(update={"root": None})
-        and run.status().state == "done"
     )
     return next((run for run in alike if _made_from(run, config)), None)
 
@@ -264,11 +260,10 @@ def run_of_other_origin(run: Run) -> Run | None:
     return next(
         (
             other
-            for other in runs()
+            for other in finished_runs()
             if (other.config.origin == "trained") != (run.config.origin == "trained")
             and data(other.config) == data(run.config)
             and (other.config.data.max_test is None or other.config.seed == run.config.seed)
-            and other.status().state == "done"
         ),
         None,
     )

@@ -116,7 +116,7 @@ def _further(steps: int, number: int, following: str | None, *, answered: bool) 
 
 def _run(lesson: Lesson) -> Run | None:
     """The finished run that the lesson is about."""
-    run = next((run for run in run_files.runs() if run.name == lesson.run and run.status().state == "done"), None)
+    run = next((run for run in run_files.finished_runs() if run.name == lesson.run), None)
     if run is None:
         text.empty(f"This lesson is about the run **{lesson.run}**, and there is no finished run of that name.")
     return run

@@ -3,7 +3,7 @@
 The leading class is chosen from the very votes that bound it, so a bound must survive that choice. Clopper–Pearson
 and Hoeffding here pay for it in advance: the failure probability ``alpha`` is split over the classes and over the two
 bounds used (Bonferroni). The other entries of the registry pay less for the same votes, each with its own proof:
-:mod:`joint`, :mod:`split` and :mod:`time_uniform`.
+:mod:`joint`, :mod:`selection_split` and :mod:`time_uniform`.
 
 Notes:
     The published code bounds the mean softmax with a count of 1000 whatever the ensemble's size, and
@@ -41,13 +41,15 @@ class Bound:
             ``softmax``: mean softmax ``(n, C)``, M and alpha;
             ``sequence``: hard votes ``(M, n)`` in the order of the members, the number of classes C and alpha.
         class_bounds: the function.
+        randomised: whether ``class_bounds`` also takes one uniform draw per input, ``(n,)``, stored with the votes.
         selection: how it pays for choosing the leading class, in words; ``{parts}`` is the number of parts of α.
     """
 
     title: str
     vote: Literal["hard", "softmax", "sequence"]
-    class_bounds: Callable[[ArrayLike, int, float], ClassBounds]
+    class_bounds: Callable[..., ClassBounds]
     selection: str = ""
+    randomised: bool = False
 
     def from_votes(
         self,
@@ -57,6 +59,7 @@ class Bound:
         alpha: float,
         softmax: np.ndarray | None = None,
         count: int | None = None,
+        draws: np.ndarray | None = None,
     ) -> ClassBounds:
         """Bound the class probabilities behind hard votes ``(M, n)``, in the order of the members.
 
@@ -65,6 +68,7 @@ class Bound:
             alpha: failure probability per input, in (0, 1).
             softmax: ``(n, C)`` mean softmax of the same members; needed where :attr:`vote` is ``softmax``.
             count: number of votes that a bound on softmax is told, M by default.
+            draws: ``(n,)`` uniform draws, for a randomised bound; without them it is the bound that needs none.
 
         Raises:
             ValueError: the bound reads softmax and there is none.
@@ -72,7 +76,8 @@ class Bound:
         if self.vote == "sequence":
             return self.class_bounds(votes, classes, alpha)
         if self.vote == "hard":
-            return self.class_bounds(count_votes(votes, classes), len(votes), alpha)
+            given = (count_votes(votes, classes), len(votes), alpha)
+            return self.class_bounds(*given, draws) if self.randomised else self.class_bounds(*given)
         if softmax is None:
             raise ValueError(f"{self.title} needs the mean softmax of exactly the members that certify")
         return self.class_bounds(softmax, count or len(votes), alpha)
@@ -108,6 +113,7 @@ def hoeffding_bounds(values: ArrayLike, count: int, alpha: float) -> ClassBounds
 
 
 _SPLIT = "Chosen from the same votes, and paid for: α is split into {parts} parts, over the classes and both bounds."
+_ONCE = "Chosen from the same votes, and paid for once: the bounds allow for a wrong winner within α."
 
 BOUNDS: dict[str, Bound] = {
     "clopper-pearson": Bound("Clopper–Pearson on hard votes", "hard", clopper_pearson_bounds, _SPLIT),
@@ -115,8 +121,15 @@ BOUNDS: dict[str, Bound] = {
         "Joint: selection paid once, not per class",
         "hard",
         joint_bounds,
-        "Chosen from the same votes, and paid for once: the bounds allow for a wrong winner within α. For more than "
-        "two classes that leans on a published test of the two leaders (1610.03944), cited and not proved here.",
+        _ONCE,
+    ),
+    "randomised": Bound(
+        "Randomised: the joint bound with one uniform draw per input",
+        "hard",
+        joint_bounds,
+        f"{_ONCE} One uniform draw per input, stored with the votes, spends the rest of α. Votes without draws get the "
+        "joint bound.",
+        randomised=True,
     ),
     "selection-split": Bound(
         "Selection split: the first votes choose, the rest bound",

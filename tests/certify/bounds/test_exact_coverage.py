@@ -47,6 +47,25 @@ def test_counted_bounds_fail_with_at_most_alpha(name, classes, alpha):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.001, 0.05, 0.2])
+@pytest.mark.parametrize(("classes", "cells"), [(2, 400), (3, 60)])
+def test_the_randomised_bound_fails_with_at_most_alpha_and_uses_more_of_it(classes, cells, alpha):
+    """The draw is cut into cells, each counted at its largest draw, which claims least: the risk from below, to within
+    one cell. That it is above the risk of the bound without draws shows that the draw was used."""
+    members = MEMBERS[classes]
+    counts, edges = compositions(members, classes), np.linspace(0, 1, cells + 1)[1:]
+    at = [BOUNDS["randomised"].class_bounds(counts, members, alpha, np.full(len(counts), u)) for u in edges]
+    plain, worst = BOUNDS["joint"].class_bounds(counts, members, alpha), {"joint": 0.0, "randomised": 0.0}
+    for p in probabilities(classes):
+        chance = multinomial.pmf(counts, members, p)
+        risk = np.mean([chance[wrong(bounds, p)].sum() for bounds in at])
+        assert risk <= alpha * (1 + 1e-9), (p, risk)
+        worst["randomised"] = max(worst["randomised"], risk)
+        worst["joint"] = max(worst["joint"], chance[wrong(plain, p)].sum())
+    assert worst["randomised"] >= worst["joint"] * (1 - 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.2])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_selection_split_fails_with_at_most_alpha(classes, alpha):
     """The first votes and the others are independent: both are enumerated."""

@@ -45,6 +45,38 @@ def test_two_classes_against_the_definition_on_a_grid():
         assert joint_bounds([[k, trials - k]], trials, alpha).p_a_lower[0] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_draw_spends_all_of_alpha_on_one_side(classes):
+    """Against SciPy's binomial law; one sided bounds fail with alpha exactly, whatever p."""
+    trials, alpha = 40, 0.02
+    leading = np.arange(20, trials + 1)
+    counts = np.zeros((len(leading), classes), int)
+    counts[:, 0], counts[:, 1] = leading, trials - leading
+    for u in (0.2, 0.7, 1.0):
+        bounds = joint_bounds(counts, trials, alpha, np.full(len(counts), u))
+        for k, p, decided in zip(leading, bounds.p_a_lower, bounds.prediction >= 0, strict=True):
+            if not decided:
+                continue
+            law, losing = binom(trials, p), 0.0
+            if classes == 2:
+                fewest = next(d for d in range(21, 41) if 2 * binom.sf(d - 1, trials, 0.5) <= alpha)
+                losing = law.cdf(trials - fewest)
+            share = alpha if classes == 2 else 0.6 * alpha
+            assert law.sf(k) + u * law.pmf(k) + losing == pytest.approx(share, rel=1e-6)
+
+
+def test_draws_of_one_are_the_bound_without_draws_and_small_ones_stay_finite():
+    counts = np.array([[50, 0], [40, 10], [26, 24]])
+    plain, least = joint_bounds(counts, 50, 0.01), joint_bounds(counts, 50, 0.01, np.zeros(3))
+    for draws in (1.0, np.ones(3)):
+        np.testing.assert_array_equal(joint_bounds(counts, 50, 0.01, draws).p_a_lower, plain.p_a_lower)
+    assert least.p_a_lower[0] == pytest.approx((0.01 / 0.1) ** (1 / 50))  # u counts as √α at least
+    assert (least.p_a_lower >= plain.p_a_lower).all()
+    assert (least.prediction == plain.prediction).all()
+    with pytest.raises(ValueError, match="draws must lie"):
+        joint_bounds(counts, 50, 0.01, [0.5, 0.5, 1.5])
+
+
 @pytest.mark.parametrize("trials", [30, 200, 1000])
 def test_two_classes_never_lose_to_the_split_over_classes_and_abstain_on_the_same_votes(trials):
     votes = np.arange(trials + 1)

@@ -119,12 +119,6 @@ def test_the_log_is_readable(run):
     assert "progress members  done 3, total 8, seconds_left 12.35" in panel(run).code[0].value
 
 
-def test_the_table_has_a_row_per_run(run):
-    run.log("finished")
-    row = jobs.table([run]).iloc[0]
-    assert (row["run"], row["state"], row["dataset"], row["members"]) == ("mine", "done", "digits", 200)
-
-
 def test_a_silent_worker_is_told(run):
     run.log("stage", stage="members")
     with run.lock():
