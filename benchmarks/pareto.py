@@ -25,8 +25,8 @@ import torch
 from scipy.stats import beta, norm
 
 from benchmarks import record
-from certssb_core.config.presets import PRESETS
 from certssb_core.config.parse import override
+from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import RunConfig
 from certssb_core.pipeline import tasks
 from certssb_core.pipeline.context import RunContext, context_of

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import textures
-from certssb_core.config.presets import PRESETS
 from certssb_core.config.parse import override
+from certssb_core.config.presets import PRESETS
 from certssb_core.data.datasets import availability, load
 from certssb_core.data.readers import IMAGENETTE_CLASSES
 from certssb_core.runs.run import Run
