@@ -16,7 +16,6 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from certssb_core.certify import published_release
-from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import DENOISED
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
@@ -219,10 +218,8 @@ def _selection(evidence: Inspected) -> Finding:
     title, noise = "Choice of the class", evidence.config.noise
     if evidence.is_release:
         return Finding("red", title, "The top class is chosen from the very votes that bound it, and α is not split.")
-    if evidence.run_votes.kind.bound:
-        return Finding("green", title, "Members are fixed and deterministic: the leading class is no estimate.")
     split = 2 if evidence.run_votes.classes == 2 else 2 * evidence.run_votes.classes
-    paid = BOUNDS[evidence.bound].selection.format(parts=split)
+    paid = evidence.rule.bound.selection.format(parts=split)
     candidates = len(noise.test_candidates)
     choosing = {
         "voted": f" The same votes chose σ among {candidates} candidates: that α is 1/{candidates} of the whole.",

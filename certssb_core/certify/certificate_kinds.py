@@ -21,8 +21,9 @@ from certssb_core.certify.certificate import (
 )
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.l0 import features_certified
+from certssb_core.certify.margin_votes import ONE_AGAINST_ALL, margin_certified, replaced_at
 from certssb_core.certify.partition import COUNTED, changes_certified
-from certssb_core.certify.subset import Drawing, norm_certified
+from certssb_core.certify.subset import Drawing, norm_certified, replaced_certified
 
 TRAINING_PROMISE = (
     "The smoothed answer does not become another class by any change of the training images whose L2 norm, over all of "
@@ -57,6 +58,11 @@ SUBSET_PROMISE = (
     "that change labels."
 )
 SUBSET_CONDITION = "The images that a member sees are drawn by its seed, never by their content."
+MARGIN_CONDITION = (
+    "The images that a member sees are drawn by its seed, independently of the data and of the input, and never by "
+    "their content: nothing is promised against somebody who knows the seed before choosing either. No noise is "
+    "drawn, and a member's distance to its decision boundary is exact."
+)
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,16 @@ class CertificateKind:
         whole: whether it counts things, so that ``radius`` is one more than the certified number.
         law, sees: the noise law, and the rule for which images a member sees, that its theorem is about.
         bound: its own bound on the votes, whatever the config says; None where the config chooses.
+        certain: True where the votes estimate nothing, so that no certificate can fail.
+        margins: whether votes are kept with their margins; members then need linear logits.
         weighs: whether training images may move by a norm, so that there is a joint budget.
         balls: whether certificates are L2 balls around test inputs: those go into the store, may move in the
             joint budget too, and can be searched for an adversary.
         certify: from bounds on the votes, the noise map of the training images, and how members draw their images
             where they draw few, to certificates.
-        planted: True where the radius covers training images replaced by anything and a trigger on the test input
-            together: the attack as it was planted.
+        replaced: from bounds, drawing and norm to the most training images ``(n,)`` that may be replaced by anything
+            while the test input moves by at most ``norm``: the attack as it was planted. None where the kind cannot
+            say.
         promise: of the radius; joint: of the training images, in words.
         condition: from training map and test map to the condition, in words, under which they hold.
         may_leave_out: True where certificates stand although members that diverged are left out. Where changes of
@@ -96,7 +105,9 @@ class CertificateKind:
     joint: str
     condition: Callable[[str, str], str]
     may_leave_out: bool = False
-    planted: bool = False
+    certain: bool = False
+    margins: bool = False
+    replaced: Callable[[VoteBounds, Drawing, float], np.ndarray] | None = None
 
     def moving(self, sigma_test: np.ndarray) -> np.ndarray:
         """Levels of the test inputs ``(n,)`` as a joint budget counts them: infinite where they do not move."""
@@ -142,19 +153,43 @@ def _subset(votes: VoteBounds, training_map: str, drawing: Drawing | None = None
     )
 
 
+def _subset_margin(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
+    """The margin is how far the leader's probability is ahead of all others; nothing but margins moves the radius."""
+    if drawing is None or votes.kept is None:
+        raise ValueError("a subset certificate from margins needs the margins and how members draw their images")
+    certified = np.maximum(margin_certified(votes.kept, drawing), 0.0)
+    return _led(votes, np.where(votes.bounds.prediction >= 0, certified, 0.0), SUBSET_PROMISE, MARGIN_CONDITION)
+
+
+def _replaced_under_noise(votes: VoteBounds, drawing: Drawing, norm: float) -> np.ndarray:
+    bounds, members = (votes.bounds.p_a_lower, votes.bounds.p_b_upper), {"images": drawing.images, "seen": drawing.seen}
+    return replaced_certified(*bounds, np.array(votes.sigma, dtype=np.float64), **members, norm=norm)
+
+
+def _replaced_by_margin(votes: VoteBounds, drawing: Drawing, norm: float) -> np.ndarray:
+    if votes.kept is None:
+        raise ValueError("a subset certificate from margins needs the votes' margins")
+    return replaced_at(votes.kept, drawing, norm)
+
+
 def _subset_condition(training_map: str, test_map: str) -> str:
     return f"{condition('uniform', test_map)} {SUBSET_CONDITION}"
 
 
 def _counted(votes: VoteBounds, certified: np.ndarray, promise: str, condition: str) -> Certificates:
     """Certify ``certified`` ``(n,)`` changes, -1 for none: the radius is one more."""
+    return _led(votes, certified + 1.0, promise, condition)
+
+
+def _led(votes: VoteBounds, radius: np.ndarray, promise: str, condition: str) -> Certificates:
+    """Certificates whose margin is how far the leading class is ahead."""
     bounds = votes.bounds
     return Certificates(
         prediction=bounds.prediction,
         p_a_lower=bounds.p_a_lower,
         p_b_upper=bounds.p_b_upper,
         margin=np.where(bounds.prediction >= 0, bounds.p_a_lower - bounds.p_b_upper, 0.0),
-        radius=certified + 1.0,
+        radius=radius,
         sigma=np.array(votes.sigma, dtype=np.float64),
         promise=promise,
         condition=condition,
@@ -223,6 +258,7 @@ CERTIFICATES: dict[str, CertificateKind] = {
         joint="The radius itself is about training images; nothing is certified about changes of the test input.",
         condition=lambda training_map, test_map: PARTITION_CONDITION,
         may_leave_out=True,  # a part that is left out votes for nobody, which is covered
+        certain=True,
     ),
     "subset": CertificateKind(
         title="Training images replaced by anything, and an L2 change of the test input",
@@ -238,6 +274,23 @@ CERTIFICATES: dict[str, CertificateKind] = {
         promise=SUBSET_PROMISE,
         joint="The radius itself is about both: training images replaced by anything, and the test input moved.",
         condition=_subset_condition,
-        planted=True,
+        replaced=_replaced_under_noise,
+    ),
+    "subset-margin": CertificateKind(
+        title="Training images replaced by anything, and an L2 change within the members' margins",
+        unit="L2 pixel units of the test input, training images replaced",
+        budget="L2 norm of the change of the test input, while training images are replaced by anything",
+        whole=False,
+        law="none",
+        sees="subset",
+        bound=ONE_AGAINST_ALL,
+        weighs=False,
+        balls=False,
+        certify=_subset_margin,
+        promise=SUBSET_PROMISE,
+        joint="The radius itself is about both: training images replaced by anything, and the test input moved.",
+        condition=lambda training_map, test_map: MARGIN_CONDITION,
+        margins=True,
+        replaced=_replaced_by_margin,
     ),
 }

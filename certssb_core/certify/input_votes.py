@@ -8,6 +8,7 @@ import numpy as np
 
 from certssb_core.certify.bounds.intervals import ClassBounds
 from certssb_core.certify.bounds.registry import Bound, count_votes
+from certssb_core.certify.margin_votes import kept_bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +19,7 @@ class InputVotes:
         votes: ``{noise map: (M, n) uint8}``, hard votes in the order of the members.
         softmax: ``{noise map: (n, C) float64}``, mean softmax over the members.
         sigma: ``{noise map: (n,) float64}``, the level of the noise law at each input.
+        margins: ``(M, n)`` uint8, margins of the hard votes in steps of ``margin_votes.STEP``; None where not kept.
         candidates: the K test σ to choose from, rising, pixel units; empty where σ is not chosen by votes.
         candidate_votes: ``(M, K, n)`` uint8, votes at every candidate.
         candidate_softmax: ``(K, n, C)`` float64.
@@ -27,6 +29,7 @@ class InputVotes:
     votes: dict[str, np.ndarray]
     softmax: dict[str, np.ndarray]
     sigma: dict[str, np.ndarray]
+    margins: np.ndarray | None = None
     candidates: tuple[float, ...] = ()
     candidate_votes: np.ndarray | None = None
     candidate_softmax: np.ndarray | None = None
@@ -51,6 +54,8 @@ class VoteBounds:
         sigma: ``(n,)`` float64, the noise level at which these votes were cast.
         members: number of members that were counted.
         test_map: how ``sigma`` was chosen.
+        kept: ``(n, MOST + 1)`` lower bounds on the leading class's votes with a margin above each number of steps; None
+            where votes have no margin.
     """
 
     bounds: ClassBounds
@@ -58,6 +63,7 @@ class VoteBounds:
     sigma: np.ndarray
     members: int
     test_map: str
+    kept: np.ndarray | None = None
 
 
 def bound_at(
@@ -71,6 +77,7 @@ def bound_at(
     softmax: np.ndarray | None = None,
     count: int | None = None,
     draws: np.ndarray | None = None,
+    margins: np.ndarray | None = None,
 ) -> VoteBounds:
     """Bound the class probabilities behind votes that were cast at one noise level per input.
 
@@ -84,9 +91,11 @@ def bound_at(
         softmax: ``(n, C)`` mean softmax of the same members; needed by a bound on softmax.
         count: number of votes that a bound on softmax is told, M by default. Any other number is unsound.
         draws: ``(n,)`` uniform draws, for a randomised bound.
+        margins: ``(M, n)`` of the votes, where they have some.
 
     Raises:
         ValueError: the bound needs softmax and there is none.
     """
     bounds = bound.from_votes(votes, classes=classes, alpha=alpha, softmax=softmax, count=count, draws=draws)
-    return VoteBounds(bounds, count_votes(votes, classes), sigma, len(votes), test_map)
+    kept = None if margins is None else kept_bounds(votes, margins, bounds.top, alpha)
+    return VoteBounds(bounds, count_votes(votes, classes), sigma, len(votes), test_map, kept)

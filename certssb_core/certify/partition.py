@@ -33,4 +33,9 @@ def _shares(values: ArrayLike, count: int, alpha: float) -> ClassBounds:
     return ClassBounds(top, top, leader / count, runner_up / count)
 
 
-COUNTED = Bound("Counted: the members are fixed, so there is nothing to estimate", "hard", _shares)
+COUNTED = Bound(
+    "Counted: the members are fixed, so there is nothing to estimate",
+    "hard",
+    _shares,
+    "Members are fixed and deterministic: the leading class is no estimate.",
+)

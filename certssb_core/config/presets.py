@@ -110,13 +110,15 @@ def _subset(
     images: int,
     members: int,
     network: str,
-    sigma: float = 1.0,
+    sigma: float | None = None,
 ) -> RunConfig:
+    """Members of a few images each; with test noise of level ``sigma``, or votes counted with their margins."""
+    noise = {"law": "none"} if sigma is None else {"law": "gaussian-test", "sigma": sigma}
     return RunConfig(
         title=title,
         data=data,
         attack=attack,
-        noise=NoiseConfig(law="gaussian-test", sigma=sigma, **_UNIFORM),
+        noise=NoiseConfig(**noise, **_UNIFORM),
         training=TrainingConfig(
             model="nearest-mean",
             undefended_model=network,
@@ -129,7 +131,7 @@ def _subset(
             storage="float32",
             shard_members=500,
         ),
-        certification=CertificationConfig(certificate="subset", bound="joint"),
+        certification=CertificationConfig(certificate="subset-margin" if sigma is None else "subset", bound="joint"),
     )
 
 
@@ -275,9 +277,17 @@ PRESETS: dict[str, RunConfig] = {
         _DIGITS_01,
         _DIGITS_01_ATTACK,
         images=6,
-        sigma=0.5,
         members=4000,
         network="small-cnn",
+    ),
+    "subset-mnist-01-noise": _subset(
+        "Subset with test noise: MNIST 0/1, one-pixel, norm 1.0, 2 % poisoned, σ 1.0, 10,000 members of 14 images each",
+        _MNIST_01,
+        AttackConfig(),
+        images=14,
+        sigma=1.0,
+        members=10_000,
+        network="mnist-cnn",
     ),
     **{
         f"subset-mnist-01-{trigger.replace('-', '')}": _subset(

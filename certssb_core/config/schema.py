@@ -15,13 +15,13 @@ from pydantic.fields import FieldInfo
 
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import NOISE_MAPS, TEST_MAPS
-from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.certify.subset import Drawing
 from certssb_core.config.choices import OneOf
 from certssb_core.data.datasets import DATASETS
 from certssb_core.data.poisoning import LABEL_MODES, METHODS
 from certssb_core.data.triggers import TRIGGERS
-from certssb_core.ensemble.architectures import ARCHITECTURES
+from certssb_core.ensemble.architectures import ARCHITECTURES, LINEAR
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.preprocessing import PREPROCESSING
 
@@ -363,6 +363,16 @@ class RunConfig(Group):
         return self.data.name if self.noise.denoiser == "auto" else self.noise.denoiser
 
     @property
+    def kind(self) -> CertificateKind:
+        """The kind of certificate that the run makes."""
+        return CERTIFICATES[self.certification.certificate]
+
+    @property
+    def bytes_per_vote(self) -> int:
+        """Bytes that a member's votes on one test input take."""
+        return self.noise.votes_per_input + self.kind.margins
+
+    @property
     def drawing(self) -> Drawing | None:
         """Drawing of the members' images and number of attacked ones; None until the run has begun, and where members
         see more than a few."""
@@ -391,11 +401,16 @@ class RunConfig(Group):
     def _one_system(self) -> RunConfig:
         """A certificate is a theorem about one noise law and one way to share out the training images."""
         name, noise = self.certification.certificate, self.noise
-        kind, law = CERTIFICATES[name], NOISE_LAWS[noise.law]
+        kind, law = self.kind, NOISE_LAWS[noise.law]
         if (noise.law, self.training.sees) != (kind.law, kind.sees):
             raise ValueError(
                 f"certification.certificate {name} needs noise.law {kind.law} and training.sees {kind.sees}, "
                 f"not {noise.law} and {self.training.sees}"
+            )
+        if kind.margins and self.training.model not in LINEAR:
+            raise ValueError(
+                f"certification.certificate {name} needs a network whose margins are known: set training.model to one "
+                f"of {', '.join(LINEAR)}, not {self.training.model}"
             )
         if law.one_level and {noise.train_map, noise.test_map} != {"uniform"}:
             raise ValueError(

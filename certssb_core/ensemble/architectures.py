@@ -12,3 +12,6 @@ ARCHITECTURES: dict[str, str] = {
     "cifar-preact-resnet18": "Pre-activation ResNet-18, for 32×32 images",
     "resnet18": "ResNet-18, for large images",
 }
+
+LINEAR = ("nearest-mean",)
+"""Networks with logits that are linear in an orthonormal projection of the pixels: their margins are known exactly."""

@@ -137,7 +137,7 @@ def _disk(config: RunConfig, measured: Calibration) -> int:
     """Bytes on disk, counted: weights, votes (in the shards and gathered), two single models, balls and ledger."""
     weight = {"float32": 4, "bfloat16": 2}[config.training.storage]
     inputs = 2 * measured.test_images
-    members = config.training.members * (weight * measured.weights + 2 * inputs * config.noise.votes_per_input)
+    members = config.training.members * (weight * measured.weights + 2 * inputs * config.bytes_per_vote)
     return members + 2 * 4 * measured.weights + inputs * (4 * measured.pixels + 400)
 
 

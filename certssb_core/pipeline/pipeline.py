@@ -122,7 +122,7 @@ class Pipeline:
     def _check_memory(self) -> None:
         """Refuse, before anything is trained, more votes than the memory holds when they are collected."""
         members = self.run.config.training.members
-        votes = len(SETS) * len(self.inputs.dataset.test_labels) * self.run.config.noise.votes_per_input * members
+        votes = len(SETS) * len(self.inputs.dataset.test_labels) * self.run.config.bytes_per_vote * members
         if 2 * votes > memory():
             raise RunError(
                 f"{members:,} members cast {votes / 1e9:,.0f} GB of votes, which do not fit in the memory twice: fewer "
@@ -251,7 +251,7 @@ class Pipeline:
             | certification.assess(run_votes, table)
             | {"collapsed": collapsed(*(table.loc[table["set"] == "clean", name] for name in ("prediction", "label")))}
             | {"undefended": self._undefended(), "store": None}
-            | {"planted_attack": self._planted_attack(run_votes, table)}
+            | {"planted_attack": self._planted_attack(run_votes)}
             | {"joint_budget": self._joint_budget(run_votes, table) if run_votes.budgets else None}
         )
         if run_votes.kind.balls:
@@ -272,10 +272,10 @@ class Pipeline:
             poisoned=len(self.inputs.poisoned.indices),
         )
 
-    def _planted_attack(self, run_votes: RunVotes, table: pd.DataFrame) -> dict[str, Any] | None:
+    def _planted_attack(self, run_votes: RunVotes) -> dict[str, Any] | None:
         norms = actual_norms(self.inputs.dataset.test_images, self.inputs.triggered)
         return certification.planted_attack(
-            run_votes, table, images=len(self.inputs.poisoned.indices), norm=float(norms.max(initial=0.0))
+            run_votes, images=len(self.inputs.poisoned.indices), norm=float(norms.max(initial=0.0))
         )
 
     def _joint_budget(self, run_votes: RunVotes, table: pd.DataFrame) -> dict[str, Any] | None:

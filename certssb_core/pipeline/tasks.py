@@ -258,7 +258,8 @@ def cast_votes(
         levels: of the test sets, the noise levels ``(n,)``.
 
     Returns:
-        per member ``votes/SET/MAP`` ``(n,)`` uint8 and ``softmax/SET/MAP`` ``(n, C)``; of candidates ``(K, n, …)``.
+        per member ``votes/SET/MAP`` ``(n,)`` uint8 and ``softmax/SET/MAP`` ``(n, C)``; of candidates ``(K, n, …)``;
+        ``votes/SET/margins`` ``(n,)`` uint8 where the certificate counts margins.
 
     Raises:
         RunError: an answer is NaN. The member is not dropped, or test inputs would choose the voters.
@@ -273,6 +274,8 @@ def cast_votes(
                     f"votes/{which}/{noise_map}": ballot.hard,
                     f"softmax/{which}/{noise_map}": ballot.softmax,
                 }
+                if ballot.margin is not None:
+                    tensors[member][f"votes/{which}/margins"] = ballot.margin
         if config.noise.chosen_by_votes:
             every = [_ballots(context, networks, which, level) for level in candidate_levels(config, sigma)]
             for member in networks:
@@ -291,23 +294,23 @@ def cast_votes(
 
 def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, sigma: torch.Tensor) -> dict[int, Ballot]:
     """Let every member vote on a test set under its own noise of level ``sigma`` ``(n,)``."""
-    images = context.before_noise[which]
+    images, margins = context.before_noise[which], context.config.kind.margins
 
     def seen(member: int) -> torch.Tensor:
         return context.test_inputs(images, sigma, member=member)
 
     if len(networks) == 1:
         ((member, network),) = networks.items()
-        return {member: vote(network, seen(member))}
+        return {member: vote(network, seen(member), margins=margins)}
 
     def together(held: int) -> dict[int, Ballot]:
         found: dict[int, Ballot] = {}
         for start in range(0, len(networks), held):
             some = [*networks][start : start + held]
             weights = stacked_weights([networks[member] for member in some])
-            ballot = vote_together(networks[some[0]], weights, torch.stack([seen(member) for member in some]))
-            answers = zip(some, ballot.hard, ballot.softmax, strict=True)
-            found |= {member: Ballot(hard, softmax) for member, hard, softmax in answers}
+            inputs = torch.stack([seen(member) for member in some])
+            ballot = vote_together(networks[some[0]], weights, inputs, margins=margins)
+            found |= {member: ballot.of(place) for place, member in enumerate(some)}
         return found
 
     return halving(together, len(networks))

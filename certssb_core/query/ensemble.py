@@ -95,6 +95,7 @@ class LoadedEnsemble:
                 "uniform": np.full(1, self.config.noise.level),
                 "sample-specific": sigma.double().cpu().numpy(),
             },
+            margins=None if ballot.margin is None else ballot.margin[:, 0, None].cpu().numpy(),
             candidates=self.config.noise.test_candidates if candidates else (),
             candidate_votes=votes[:, len(levels) :, None],
             candidate_softmax=shares[len(levels) :, None],
@@ -155,10 +156,12 @@ class LoadedEnsemble:
         ballots = []
         for members, weights in self._held or self._read_groups():
             seen = [torch.cat([law.test_inputs(x, level, seed=seed, member=m) for level in levels]) for m in members]
-            ballots.append(vote_together(self._network, weights, torch.stack(seen)))
+            ballots.append(vote_together(self._network, weights, torch.stack(seen), margins=self.config.kind.margins))
+        margins = [ballot.margin for ballot in ballots if ballot.margin is not None]
         return Ballot(
             hard=torch.cat([ballot.hard for ballot in ballots]),
             softmax=torch.cat([ballot.softmax for ballot in ballots]),
+            margin=torch.cat(margins) if margins else None,
         )
 
     def _sigma(self, image: np.ndarray, x: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ in turn, and :func:`assess` measures the metrics. :func:`certify_votes` goes fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,6 @@ from certssb_core.certify.certificate import DENOISED, TEST_MAPS, Certificates, 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.metrics import clean_metrics, triggered_metrics
-from certssb_core.certify.subset import replaced_certified
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
 from certssb_core.errors import RunError
@@ -147,13 +147,31 @@ def assess(
     }
 
 
-def planted_attack(
-    run_votes: RunVotes, certificates: pd.DataFrame, *, images: int, norm: float
-) -> dict[str, Any] | None:
+def replaced_images(run_votes: RunVotes, test_set: str, norms: Sequence[float]) -> np.ndarray:
+    """The most training images that may be replaced by anything, at every norm, by the run's own rules.
+
+    Args:
+        norms: L2 pixel units, by which the test input moves at most.
+
+    Returns:
+        ``(len(norms), n)`` int64; -1 where the answer is wrong or moving the test input alone is not certified.
+
+    Raises:
+        RunError: the kind of certificate cannot say.
+    """
+    config, kind = run_votes.config, run_votes.kind
+    if kind.replaced is None or config.drawing is None:
+        raise RunError(f"This certificate counts {kind.unit}, and says nothing about replaced training images.")
+    mode, rule = config.noise.test_map, config.certification
+    bounds = bound_votes(run_votes.sets[test_set], config, mode=mode, bound=rule.bound, alpha=rule.alpha)
+    right = bounds.bounds.prediction == run_votes.labels
+    return np.stack([np.where(right, kind.replaced(bounds, config.drawing, norm), -1) for norm in norms])
+
+
+def planted_attack(run_votes: RunVotes, *, images: int, norm: float) -> dict[str, Any] | None:
     """Count the inputs that are certified right against the attack as planted: its images and its trigger together.
 
     Args:
-        certificates: rows of :func:`certify_votes`.
         images: number of poisoned training images, whatever number the radii allow.
         norm: largest L2 norm by which the trigger changes a test image, as measured: a patch has no nominal norm.
 
@@ -162,15 +180,12 @@ def planted_attack(
         None where the kind of certificate cannot say.
     """
     drawing = run_votes.config.drawing
-    if not run_votes.kind.planted or drawing is None:
+    if run_votes.kind.replaced is None or drawing is None:
         return None
     found: dict[str, Any] = {"images": images, "norm": norm, "training_images": drawing.images}
     for test_set in SETS:
-        rows = certificates[certificates["set"] == test_set]
-        bounds = (rows[name].to_numpy() for name in ("p_a_lower", "p_b_upper", "sigma"))
-        most = replaced_certified(*bounds, images=drawing.images, seen=drawing.seen, norm=norm)
-        stands = (rows["prediction"] == rows["label"]) & (most >= images)
-        found[test_set] = {"n": len(rows), "certified": int(stands.sum())}
+        (most,) = replaced_images(run_votes, test_set, [norm])
+        found[test_set] = {"n": len(most), "certified": int((most >= images).sum())}
     return found
 
 
@@ -216,7 +231,7 @@ def promise(config: RunConfig, mode: str) -> Promise:
     kind = CERTIFICATES[config.certification.certificate]
     sampled = f" Each certificate holds with probability at least {1 - config.certification.alpha:g}."
     return Promise(
-        test_radius=kind.promise + ("" if kind.bound else sampled),
+        test_radius=kind.promise + ("" if kind.certain else sampled),
         joint_budget=kind.joint if config.origin == "trained" else NO_JOINT_BUDGET,
         condition=conditions(config, kind.condition(config.noise.train_map, mode)),
     )

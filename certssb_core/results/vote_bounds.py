@@ -64,6 +64,7 @@ def apply_rule(votes: InputVotes, rule: BoundRule, *, alpha: float) -> VoteBound
         softmax=votes.softmax.get(rule.drawn),
         count=rule.count,
         draws=votes.draws,
+        margins=votes.margins,
     )
 
 

@@ -85,8 +85,9 @@ def run_votes(config: RunConfig, votes: Mapping[str, np.ndarray], sigma: Mapping
     """Sort votes by test set and noise map.
 
     Args:
-        votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``draws/SET`` and ``left_out``, as
-            votes.safetensors holds them; sigma: noise levels of ``train`` and the test sets, as sigma.safetensors does.
+        votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``votes/SET/margins``, ``draws/SET`` and
+            ``left_out``, as votes.safetensors holds them.
+        sigma: noise levels of ``train`` and the test sets, as sigma.safetensors holds them.
     """
     noise = config.noise
 
@@ -103,6 +104,7 @@ def run_votes(config: RunConfig, votes: Mapping[str, np.ndarray], sigma: Mapping
                 votes=by_map("votes", test_set),
                 softmax=by_map("softmax", test_set),
                 sigma={"sample-specific": sigma[test_set], "uniform": np.full(len(labels), noise.level)},
+                margins=votes.get(f"votes/{test_set}/margins"),
                 candidates=noise.test_candidates if chosen else (),
                 candidate_votes=votes.get(f"votes/{test_set}/candidates"),
                 candidate_softmax=votes.get(f"softmax/{test_set}/candidates"),

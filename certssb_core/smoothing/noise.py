@@ -149,7 +149,7 @@ class NoNoise(NoiseLaw):
 
     title = "No noise"
     level_setting = None
-    checklist = "There is none: each image reaches the one member that its hash names."
+    checklist = "There is none: members differ in the images that they see, and in nothing else."
 
     def training_set(
         self, images: torch.Tensor, labels: torch.Tensor, sigma: torch.Tensor, *, classes: int, seed: int, member: int

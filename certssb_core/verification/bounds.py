@@ -23,12 +23,14 @@ PRECISE = {"xtol": 1e-15, "rtol": 1e-14}
 @dataclass(frozen=True, eq=False)
 class Ballots:
     """Votes on ``n`` inputs: hard ``votes`` ``(M, n)`` in the order of the members, mean ``softmax`` ``(n, C)``
-    of them where it was kept, ``classes`` C, and the inputs' uniform ``draws`` ``(n,)`` where they were stored."""
+    of them where it was kept, and ``classes`` C. The inputs' uniform ``draws`` ``(n,)`` and the votes' ``margins``
+    ``(M, n)`` in steps, where they were stored."""
 
     votes: np.ndarray
     softmax: np.ndarray | None
     classes: int
     draws: np.ndarray | None = None
+    margins: np.ndarray | None = None
 
     @property
     def members(self) -> int:
@@ -181,6 +183,13 @@ def counted(ballots: Ballots, alpha: float) -> pd.DataFrame:
     return pd.DataFrame({"prediction": top, "p_a_lower": first, "p_b_upper": second})
 
 
+def one_against_all(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """The joint bound of two classes of votes: those for the leader, and all others; nothing where others lead."""
+    top = pd.DataFrame(ballots.counts).idxmax(axis=1).to_numpy()
+    found = joint(Ballots((ballots.votes != top).astype(np.uint8), None, 2), alpha)
+    return _frame(top, np.array([[p, 1 - p] for p in found["p_a_lower"].where(found["prediction"] == 0, 0.0)]))
+
+
 Recount = Callable[[Ballots, float], pd.DataFrame]
 """From ballots and α to columns ``prediction, p_a_lower, p_b_upper``, one row per input."""
 
@@ -194,7 +203,7 @@ BOUNDS: dict[str, Recount] = {
 }
 """By the bound's name in the config. A bound that is not here has no independent re-verification."""
 
-OWN_BOUNDS: dict[str, Recount] = {"partition": counted}
+OWN_BOUNDS: dict[str, Recount] = {"partition": counted, "subset-margin": one_against_all}
 """By the name of a certificate that has a bound of its own."""
 
 

@@ -34,7 +34,7 @@ def bounds(evidence: Evidence) -> str:
             again = uniform_draws(evidence.config.seed, test_set, len(draws))
             same("uniform draw", draws, again, [f"{test_set} {index}" for index in range(len(draws))])
     if evidence.kind.bound:
-        return f"{len(table)} rows: shares of the votes of fixed members"
+        return f"{len(table)} rows: {evidence.kind.bound.title}"
     return f"{len(table)} rows: {settings.bound} at α {settings.alpha:g}, from the votes"
 
 
@@ -43,7 +43,7 @@ def radii(evidence: Evidence) -> str:
     name = evidence.config.certification.certificate
     if name not in recompute.RADII:
         raise NotPossible(f"the certificate {name} has no independent re-verification")
-    margin, radius = recompute.RADII[name](table, evidence.config)
+    margin, radius = recompute.RADII[name](evidence.claims, evidence.config)
     same("margin", table["margin"], margin, evidence.rows)
     same("radius", table["radius"], radius, evidence.rows)
     return f"{len(table)} rows, in {evidence.kind.unit}"

@@ -94,6 +94,18 @@ class Evidence:
         return pd.read_csv(self.run.path / "certificates.csv")
 
     @cached_property
+    def claims(self) -> pd.DataFrame:
+        """The table; where votes have margins, with those of the votes for each answer, in steps, largest first."""
+        found: list[np.ndarray] = []
+        for (_, rows), read in zip(self.table.groupby("set", sort=False), self.certifying, strict=True):
+            if (margins := read.ballots.margins) is not None:
+                found += [
+                    np.sort(margins[read.ballots.votes[:, place] == label, place])[::-1]
+                    for place, label in enumerate(rows["prediction"])
+                ]
+        return self.table.assign(margins=pd.Series(found, self.table.index, object)) if found else self.table
+
+    @cached_property
     def rows(self) -> np.ndarray:
         """Names of the table's rows: ``clean 0``, …"""
         return (self.table["set"].astype(str) + " " + self.table["index"].astype(str)).to_numpy(object)

@@ -67,11 +67,11 @@ def _recomputed(evidence: Evidence) -> dict[str, Any]:
 
 
 def _planted_attack(evidence: Evidence) -> dict[str, Any] | None:
-    if evidence.config.certification.certificate != "subset":
+    if evidence.config.certification.certificate not in recompute.PLANTED:
         return None
     images, norm = len(evidence.run.arrays("poison")["indices"]), _trigger_norm(evidence)
     found: dict[str, Any] = {"images": images, "norm": norm, "training_images": len(evidence.sigma["train"])}
-    stands = recompute.planted(evidence.table, evidence.config, images, norm)
+    stands = recompute.planted(evidence.claims, evidence.config, images, norm)
     for test_set, rows in stands.groupby(evidence.table["set"]):
         found[str(test_set)] = {"n": len(rows), "certified": int(rows.sum())}
     return found

@@ -6,6 +6,7 @@ It is slow and plain on purpose; the fast code of :mod:`certssb_core.certify` is
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binom, hypergeom, norm
 
 from certssb_core.config.schema import RunConfig
+from certssb_core.verification.bounds import Ballots, joint
 
 TIE = 1e-9
 """Differences that rounding alone explains: relative for sums, absolute in pixel units for distances."""
@@ -78,13 +80,42 @@ def subset(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarr
     return np.array(margin), table["margin"].to_numpy() * table["sigma"].to_numpy()
 
 
-def planted(table: pd.DataFrame, config: RunConfig, images: int, norms: float) -> pd.Series:
-    """True where the right class leads although so many images are replaced and the input moves by ``norms``."""
+def subset_margin(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The probability's lead, and the margin of the last vote that the claim needs."""
+    return _lead(table), np.maximum(_last_margin(table, config, config.certification.attacked), 0)
+
+
+def _last_margin(table: pd.DataFrame, config: RunConfig, spoilt: int | None) -> np.ndarray:
+    """The margins, in pixel units, of the vote that is just needed; -1 where there are too few votes."""
+    (members,) = set(table["members"])
+    drawn, alpha = config.training, config.certification.alpha
+    seen = float(hypergeom(drawn.drawn_from, spoilt, drawn.subset).sf(0))
+
+    def enough(votes: int) -> bool:
+        ballots = Ballots((np.arange(members) >= votes).astype(np.uint8)[:, None], None, 2)
+        (found,) = joint(ballots, alpha).itertuples()
+        return found.prediction == 0 and found.p_a_lower - seen > 1 - found.p_a_lower + seen
+
+    needed = bisect_left(range(1, members + 1), True, key=enough)  # one less than the votes that are needed
+    return np.array([steps[needed] / 64 if len(steps) > needed else -1.0 for steps in table["margins"]])
+
+
+def _reach_of_noise(table: pd.DataFrame, config: RunConfig, images: int) -> np.ndarray:
     drawn = config.training
     clean = float(hypergeom(drawn.drawn_from, images, drawn.subset).pmf(0))
     margin = [_lost_lead(a, b, clean) for a, b in zip(table["p_a_lower"], table["p_b_upper"], strict=True)]
-    reach = np.array(margin) * table["sigma"]
-    return (table["prediction"] == table["label"]) & (reach > 0) & (reach >= norms)
+    reach = np.array(margin) * table["sigma"].to_numpy()
+    return np.where(reach > 0, reach, -1.0)
+
+
+PLANTED = {"subset": _reach_of_noise, "subset-margin": _last_margin}
+"""By the certificate's name: from table, config and replaced images to the change certified, -1 where none is."""
+
+
+def planted(table: pd.DataFrame, config: RunConfig, images: int, norms: float) -> pd.Series:
+    """True where the right class leads although so many images are replaced and the input moves by ``norms``."""
+    reach = PLANTED[config.certification.certificate](table, config, images)
+    return (table["prediction"] == table["label"]) & (reach >= norms)
 
 
 def _lost_lead(p_a: float, p_b: float, clean: float) -> float:
@@ -104,6 +135,7 @@ RADII: dict[str, Callable[[pd.DataFrame, RunConfig], tuple[np.ndarray, np.ndarra
     "l0": l0,
     "partition": partition,
     "subset": subset,
+    "subset-margin": subset_margin,
 }
 """By the certificate's name in the config: margins and radii ``(n,)`` of the rows of certificates.csv."""
 

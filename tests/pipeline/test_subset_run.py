@@ -3,20 +3,26 @@
 Its trigger is a patch, whose norm no setting says, and its radii allow fewer images than are poisoned.
 """
 
+import shutil
 from math import comb
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import beta
 
 from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
+from certssb_core.config.schema import RunConfig
+from certssb_core.errors import ConfigError
 from certssb_core.pipeline import pipeline
 from certssb_core.pipeline.context import context_of
 from certssb_core.pipeline.engines.local import InProcessEngine
 from certssb_core.pipeline.resolve_auto import settled
 from certssb_core.query.ensemble import LoadedEnsemble
+from certssb_core.runs import files
 from certssb_core.runs.inputs import load_inputs, run_inputs
 from certssb_core.runs.run import Run
 from certssb_core.verification import verify
@@ -24,7 +30,10 @@ from certssb_core.verification import verify
 CONFIG = override(
     PRESETS["subset-digits-01"],
     {
+        "certification.certificate": "subset",
+        "noise.law": "gaussian-test",
         "training.members": 400,
+        "training.single_epochs": 1,
         "training.device": "cpu",
         "training.subset": 6,
         "noise.sigma": 0.5,
@@ -38,13 +47,26 @@ CONFIG = override(
 )
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Run:
+MARGINS = override(CONFIG, {"certification.certificate": "subset-margin", "noise.law": "none"})
+"""The same members without test noise: their votes count where their margins are large enough."""
+
+
+def made(config: RunConfig, folder: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "make_engine", lambda training: InProcessEngine())
-        run = Run.create(CONFIG, "subset", tmp_path_factory.mktemp("runs"))
+        run = Run.create(config, "subset", folder)
         pipeline.Pipeline(run).execute()
     return Run(run.path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    return made(CONFIG, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def margin_run(tmp_path_factory) -> Run:
+    return made(MARGINS, tmp_path_factory.mktemp("margin-runs"))
 
 
 def test_a_member_sees_as_many_images_as_said_each_as_often_as_another():
@@ -82,7 +104,28 @@ def test_the_planted_attack_is_counted_as_in_the_formula(run):
     assert planted["clean"]["certified"] > 10
 
 
-def test_every_figure_of_it_is_verified_by_other_code(run):
+def test_with_margins_it_is_counted_vote_by_vote(margin_run):
+    planted, votes = margin_run.metrics["planted_attack"], margin_run.arrays("votes")
+    images, members = planted["training_images"], 400
+    lost = 1 - comb(images - planted["images"], 6) / comb(images, 6)
+    for test_set in ("clean", "triggered"):
+        answers, steps = votes[f"votes/{test_set}/uniform"], votes[f"votes/{test_set}/margins"]
+        backing = ((answers == votes["labels"]) & (steps / 64 >= planted["norm"])).sum(axis=0)
+        # Where nearly all votes agree, two classes are bounded by Clopper-Pearson at α.
+        surely = beta.ppf(0.001, backing, members - backing + 1) > 0.5 + lost
+        at_most = beta.ppf(0.001 + 1e-6, backing, members - backing + 1) > 0.5 + lost
+        assert surely.sum() <= planted[test_set]["certified"] <= at_most.sum()
+    assert planted["clean"]["certified"] > 40
+
+
+def test_members_of_unknown_margin_are_refused():
+    with pytest.raises(ConfigError, match="whose margins are known"):
+        override(MARGINS, {"training.model": "small-cnn"})
+
+
+@pytest.mark.parametrize("which", ["run", "margin_run"])
+def test_every_figure_of_it_is_verified_by_other_code(which, request):
+    run = request.getfixturevalue(which)
     outcomes = {found.check: found.outcome for found in verify(run)}
     assert outcomes.pop("measurements") == "not possible"
     store = {"ledger", "centres", "store, balls", "store, other inputs"}  # nothing is stored
@@ -91,7 +134,18 @@ def test_every_figure_of_it_is_verified_by_other_code(run):
     assert "planted" not in measured
 
 
-def test_a_query_gets_the_certificate_of_the_run(run):
+def test_a_forged_margin_is_found(margin_run, tmp_path):
+    copy = Run(shutil.copytree(margin_run.path, tmp_path / "forged"))
+    votes = dict(copy.arrays("votes"))
+    votes["votes/clean/margins"] = np.full_like(votes["votes/clean/margins"], 255)
+    files.write_arrays(copy.path / "votes.safetensors", votes)
+    outcomes = {found.check: found.outcome for found in verify(copy)}
+    assert (outcomes["votes of the members"], outcomes["margins and radii"]) == ("failed", "failed")
+
+
+@pytest.mark.parametrize("which", ["run", "margin_run"])
+def test_a_query_gets_the_certificate_of_the_run(which, request):
+    run = request.getfixturevalue(which)
     table = pd.read_csv(run.path / "certificates.csv")
     image = run_inputs(run).dataset.test_images[0]
     reply = LoadedEnsemble(run).ask(image)

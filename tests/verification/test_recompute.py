@@ -6,10 +6,11 @@ import pytest
 
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.certify.input_votes import VoteBounds
+from certssb_core.certify.input_votes import VoteBounds, bound_at
 from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
 from certssb_core.verification import recompute
+from certssb_core.verification.bounds import Ballots, one_against_all
 
 
 def test_margin_of_a_thousand_unanimous_votes():
@@ -113,3 +114,38 @@ def test_both_implementations_agree_on_every_kind_of_certificate(kind, level, cl
 
 def test_every_kind_of_certificate_has_a_second_implementation():
     assert set(recompute.RADII) == set(CERTIFICATES)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_both_implementations_agree_on_votes_with_margins(classes):
+    """Random votes of every concentration with random margins, for several numbers of replaced images."""
+    chance = np.random.default_rng(classes)
+    votes = np.stack([chance.choice(classes, 200, p=chance.dirichlet(np.full(classes, 0.15))) for _ in range(60)], 1)
+    margins = np.minimum(chance.exponential(80, votes.shape), 255).astype(np.uint8)
+    kind = CERTIFICATES["subset-margin"]
+    votes = votes.astype(np.uint8)
+    read = bound_at(
+        votes, np.zeros(60), bound=kind.bound, classes=classes, alpha=0.01, test_map="uniform", margins=margins
+    )
+    config = override(CONFIG, {"certification.certificate": "subset-margin", "certification.alpha": 0.01})
+    found = kind.certify(read, "uniform", config.drawing)
+    names = ("prediction", "p_a_lower", "p_b_upper", "margin", "radius", "sigma")
+    table = pd.DataFrame({name: getattr(found, name) for name in names}).assign(
+        label=found.prediction,
+        members=200,
+        margins=[
+            np.sort(margins[own == top, row])[::-1]
+            for row, (own, top) in enumerate(zip(votes.T, read.bounds.top, strict=True))
+        ],
+    )
+    bounds = one_against_all(Ballots(votes, None, classes), 0.01)
+    for name in ("prediction", "p_a_lower", "p_b_upper"):
+        np.testing.assert_allclose(bounds[name], table[name], rtol=1e-9, atol=1e-9)
+    margin, radius = recompute.RADII["subset-margin"](table, config)
+    np.testing.assert_allclose(margin, table["margin"], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(radius, table["radius"])
+    assert table["radius"].nunique() > 5
+    for images, norm in [(0, 0.0), (0, 0.5), (3, 1.0), (20, 0.26)]:
+        stands = recompute.planted(table, config, images, norm)
+        np.testing.assert_array_equal(stands, kind.replaced(read, config.drawing, norm) >= max(images, 0))
+        assert 0 < stands.sum() < 60
