@@ -39,6 +39,11 @@ MOST = 255
 """Steps at which margins are cut off, so that one fits into a byte."""
 
 
+def in_steps(margins: np.ndarray) -> np.ndarray:
+    """Margins in L2 pixel units, >= 0, as whole steps, uint8: rounded down, cut off at :data:`MOST`."""
+    return np.minimum(margins / STEP, MOST).astype(np.uint8)
+
+
 def kept_lower(kept: np.ndarray, members: int, alpha: float) -> np.ndarray:
     """Lower bounds on a vote's probability from ``kept`` votes of ``members``, any shape; 0 where half or less."""
     counts, back = np.unique(kept, return_inverse=True)

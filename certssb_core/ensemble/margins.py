@@ -2,14 +2,12 @@
 
 import torch
 
-from certssb_core.certify.margin_votes import MOST, STEP
-
 _ROUNDING = 1e-5
 """Allowance for float32 sums, relative to the numbers summed, always against the margin."""
 
 
-def margin_steps(logits: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Distances of inputs to the nearest boundary of their answer, in whole steps, rounded down.
+def margins(logits: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Distances of inputs to the nearest boundary of their answer: no smaller change alters it.
 
     The boundary between classes a and c is a hyperplane, at distance (l_a - l_c) / |w_a - w_c|. An answer can only
     change where the input reaches one of them.
@@ -20,7 +18,7 @@ def margin_steps(logits: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor)
         weight: ``(…, C, d)``; bias: ``(…, C)``.
 
     Returns:
-        ``(…, n)`` uint8 in [0, MOST].
+        ``(…, n)`` float64, L2 pixel units, rounded down; infinite where no class is in reach.
     """
     logits, weight, bias = logits.double(), weight.double(), bias.double()
     apart = torch.linalg.vector_norm(weight.unsqueeze(-2) - weight.unsqueeze(-3), dim=-1)  # (…, C, C)
@@ -30,4 +28,4 @@ def margin_steps(logits: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor)
     lead = logits.gather(-1, answer) - logits - _ROUNDING * (size.gather(-1, answer) + size)
     distance = lead / apart.gather(-2, places)  # 0 / 0 is a tie of equal classes
     distance = distance.nan_to_num(nan=0.0, posinf=torch.inf).scatter(-1, answer, torch.inf)
-    return (distance.amin(-1) / STEP).clamp(0, MOST).to(torch.uint8)
+    return distance.amin(-1).clamp_min(0)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from certssb_core.ensemble.batched import forward_together
-from certssb_core.ensemble.margins import margin_steps
+from certssb_core.ensemble.margins import margins as linear_margins
 from certssb_core.ensemble.out_of_memory import halving
 
 
@@ -17,7 +17,7 @@ from certssb_core.ensemble.out_of_memory import halving
 class Ballot:
     """One network's answers: ``hard`` ``(n,)`` uint8 and ``softmax`` ``(n, classes)`` float32.
 
-    ``margin`` ``(n,)`` uint8, in steps: the input's distance to the nearest boundary, where it was asked for.
+    ``margin`` ``(n,)`` float64, L2 pixel units: distances to the nearest boundary, where they were asked for.
     """
 
     hard: torch.Tensor
@@ -67,5 +67,5 @@ def vote_together(
 
 def _ballot(logits: torch.Tensor, weights: Mapping[str, torch.Tensor] | None) -> Ballot:
     """Answers of ``logits`` ``(…, n, C)``, with their margins where the linear logits' weights are given."""
-    margin = None if weights is None else margin_steps(logits, weights["output.weight"], weights["output.bias"])
+    margin = None if weights is None else linear_margins(logits, weights["output.weight"], weights["output.bias"])
     return Ballot(hard=logits.argmax(-1).to(torch.uint8), softmax=logits.softmax(-1), margin=margin)

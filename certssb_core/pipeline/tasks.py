@@ -19,6 +19,7 @@ from torch import nn
 
 from certssb_core.attacks.clean_label import CRAFTS, STAMPED, Plan
 from certssb_core.certify.bounds.registry import BOUNDS, largest_probability
+from certssb_core.certify.margin_votes import in_steps
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import METHODS
 from certssb_core.data.triggers import apply_trigger
@@ -275,7 +276,8 @@ def cast_votes(
                     f"softmax/{which}/{noise_map}": ballot.softmax,
                 }
                 if ballot.margin is not None:
-                    tensors[member][f"votes/{which}/margins"] = ballot.margin
+                    steps = in_steps(ballot.margin.cpu().numpy())
+                    tensors[member][f"votes/{which}/margins"] = torch.from_numpy(steps)
         if config.noise.chosen_by_votes:
             every = [_ballots(context, networks, which, level) for level in candidate_levels(config, sigma)]
             for member in networks:

@@ -17,6 +17,7 @@ from torch import nn
 from certssb_core.certify.certificate import Certificates
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes
+from certssb_core.certify.margin_votes import in_steps
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build, projected
 from certssb_core.ensemble.voting import Ballot, vote_together
@@ -95,7 +96,7 @@ class LoadedEnsemble:
                 "uniform": np.full(1, self.config.noise.level),
                 "sample-specific": sigma.double().cpu().numpy(),
             },
-            margins=None if ballot.margin is None else ballot.margin[:, 0, None].cpu().numpy(),
+            margins=None if ballot.margin is None else in_steps(ballot.margin[:, 0, None].cpu().numpy()),
             candidates=self.config.noise.test_candidates if candidates else (),
             candidate_votes=votes[:, len(levels) :, None],
             candidate_softmax=shares[len(levels) :, None],

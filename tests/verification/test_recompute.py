@@ -121,7 +121,7 @@ def test_both_implementations_agree_on_votes_with_margins(classes):
     """Random votes of every concentration with random margins, for several numbers of replaced images."""
     chance = np.random.default_rng(classes)
     votes = np.stack([chance.choice(classes, 200, p=chance.dirichlet(np.full(classes, 0.15))) for _ in range(60)], 1)
-    margins = np.minimum(chance.exponential(80, votes.shape), 255).astype(np.uint8)
+    margins = np.minimum(chance.exponential(160, votes.shape), 255).astype(np.uint8)
     kind = CERTIFICATES["subset-margin"]
     votes = votes.astype(np.uint8)
     read = bound_at(
@@ -145,7 +145,7 @@ def test_both_implementations_agree_on_votes_with_margins(classes):
     np.testing.assert_allclose(margin, table["margin"], rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(radius, table["radius"])
     assert table["radius"].nunique() > 5
-    for images, norm in [(0, 0.0), (0, 0.5), (3, 1.0), (20, 0.26)]:
+    for images, norm in [(0, 0.0), (0, 0.5), (3, 0.2), (6, 0.01)]:
         stands = recompute.planted(table, config, images, norm)
-        np.testing.assert_array_equal(stands, kind.replaced(read, config.drawing, norm) >= max(images, 0))
+        np.testing.assert_array_equal(stands, kind.replaced(read, config.drawing, norm) >= images)
         assert 0 < stands.sum() < 60
