@@ -277,7 +277,7 @@ CERTIFICATES: dict[str, CertificateKind] = {
         replaced=_replaced_under_noise,
     ),
     "subset-margin": CertificateKind(
-        title="Training images replaced by anything, and an L2 change within the members' margins",
+        title="Training images replaced by anything, and an L2 change of the test input, without test noise",
         unit="L2 pixel units of the test input, training images replaced",
         budget="L2 norm of the change of the test input, while training images are replaced by anything",
         whole=False,
