@@ -48,7 +48,11 @@ TERMS: dict[str, Term] = {
         r"\bcertif",
     ),
     "radius": Term("How far the test image may move, in L2 distance, for its certificate to hold.", r"\bradi(us|i)\b"),
-    "margin": Term("How clearly the vote was won, in units of the noise: radius = σ · margin.", r"\bmargin"),
+    "margin": Term(
+        "How clearly the vote was won, in units of the noise: radius = σ · margin. Of one member: how far the image is "
+        "from its decision boundary.",
+        r"\bmargin",
+    ),
     "joint budget": Term(
         "How many training images, and the test image with them, may each move by a given norm.", r"\bjoint budget"
     ),

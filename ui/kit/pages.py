@@ -60,7 +60,7 @@ PAGES: dict[str, Page] = {
         "model_training",
         "How is a certified ensemble made, and what does it cost?",
         "start a run from a preset",
-        (*_ATTACK, *_VOTING, "ERA", "CRA", "joint budget", "store", "ball"),
+        (*_ATTACK, *_VOTING, "ERA", "CRA", "margin", "joint budget", "store", "ball"),
     ),
     "noise": Page(
         "Noise σ*",
