@@ -46,6 +46,7 @@ class Calibration:
         forward: seconds per image and pass; backward: with the gradient to σ.
         spread: fastest and slowest timing over the median.
         peak_memory_bytes: of all processes, on ``sample`` training images.
+        undefended: as ``step``, of the undefended model; None where its network is the members'.
     """
 
     workers: int
@@ -62,6 +63,7 @@ class Calibration:
     backward: float
     spread: tuple[float, float]
     peak_memory_bytes: int
+    undefended: float | None = None
 
 
 def forecast(config: RunConfig, runs: Iterable[Run], calibration: Calibration | None) -> Cost | None:
@@ -98,8 +100,12 @@ def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
     curve = (CURVE_POINTS * CURVE_DRAWS + noise.draws) * measured.forward
     sigma = sum(size * (looks + ascent) + min(noise.paths, size) * curve for size in sizes)
 
+    base = _fit_seconds(measured, training.single_epochs)
+    undefended = measured.undefended
+    singles = [base if undefended is None else measured.train_images * training.single_epochs * undefended]
+    singles += [base] * any(searched.values())
     computing = (
-        ceil((1 + any(searched.values())) / measured.workers) * _fit_seconds(measured, training.single_epochs)
+        (sum(singles) if measured.workers == 1 else max(singles))
         + sigma / measured.workers
         + ceil(training.members / measured.workers) * member_seconds(config, measured)
     )
@@ -213,7 +219,8 @@ def read_calibration(config: RunConfig, runs_dir: Path) -> Calibration | None:
     try:
         entry = _entries(runs_dir)[_key(config)]
         found = Calibration(**entry | {"spread": tuple(entry["spread"])})
-        numbers = [value for name, value in asdict(found).items() if name != "spread"] + [*found.spread]
+        numbers = [value for name, value in asdict(found).items() if name not in ("spread", "undefended")]
+        numbers += [*found.spread, found.undefended or 0]
         whole = all(isinstance(value, int | float) and 0 <= value < inf for value in numbers)
         return found if whole and found.workers and len(found.spread) == 2 else None
     except (KeyError, TypeError):
@@ -252,5 +259,7 @@ def _key(config: RunConfig) -> str:
     """Everything that a timing depends on: the machine, the images, the network and its training."""
     machine = {"machine": platform.node(), "cores": available_cores()}
     data = config.data.model_dump(mode="json", exclude={"root"})
-    training = config.training.model_dump(include={"model", "batch_size", "device", "precision", "workers"})
+    training = config.training.model_dump(
+        include={"model", "undefended_model", "batch_size", "device", "precision", "workers"}
+    )
     return json.dumps(machine | {"data": data, "training": training}, sort_keys=True)

@@ -69,6 +69,8 @@ def measure(config: RunConfig) -> Calibration:
             long = median(once) * together > LONG_SECONDS
             more = [] if long else _timings(engine, time_fit, [(run.path, EPOCHS, *group) for group in groups])
             passes = _timings(engine, time_passes, [(run.path, number) for number in range(2 * workers)])
+            other = run.config.training.undefended_network != run.config.training.model
+            single = _timings(engine, time_undefended, [(run.path,)] * workers) if other else []
             peak = engine.peak_memory()
         finally:
             engine.close()
@@ -90,6 +92,7 @@ def measure(config: RunConfig) -> Calibration:
         backward=median(backward for _, backward in passes),
         spread=(min(slowest) / median(slowest), max(slowest) / median(slowest)),
         peak_memory_bytes=peak,
+        undefended=median(single) / sample if other else None,
     )
 
 
@@ -124,6 +127,16 @@ def time_fit(path: Path, epochs: int, *members: int) -> float:
     context.trained_together(members, sigma)
     _settle(context.device)
     return (time.perf_counter() - began) / len(members)
+
+
+def time_undefended(path: Path) -> float:
+    """Seconds of an epoch of the undefended model on the whole sample."""
+    context = open_context(path)
+    network = context.network(SINGLES["undefended"])
+    began = time.perf_counter()
+    context.fit(network, None, member=SINGLES["undefended"], epochs=1)
+    _settle(context.device)
+    return time.perf_counter() - began
 
 
 def time_passes(path: Path, number: int) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from certssb_core.config.parse import override
 from certssb_core.jobs.forecast import from_calibration
 from certssb_core.jobs.timing import measure
 from certssb_core.runs.inputs import load_inputs
@@ -23,3 +24,11 @@ def test_sizes_are_those_of_the_run_and_the_forecast_covers_its_disk(small_run):
     assert cost.low <= cost.seconds <= cost.high
     on_disk = small_run.size() - (small_run.path / "events.jsonl").stat().st_size
     assert 0.5 < cost.disk_bytes / on_disk < 2
+
+
+@pytest.mark.slow
+def test_an_undefended_model_of_another_kind_is_timed_too(small_run):
+    config = override(small_run.config, {"training.model": "linear", "training.undefended_model": "small-cnn"})
+    measured = measure(config)
+    assert measured.undefended is not None
+    assert measured.undefended > measured.step, "two convolutions against one linear map"
