@@ -2,12 +2,10 @@
 
 import streamlit as st
 
-from certssb_core.certify.bounds.registry import BOUNDS
-from certssb_core.certify.certificate import TEST_MAPS
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves, theme
-from certssb_core.results import certification, comparison
-from ui.certify import certificate_charts, soundness
+from certssb_core.results import comparison
+from ui.certify import certificate_charts, choice, many_runs, soundness
 from ui.kit import charts, conditions, controls, headline, run_files, tables, text, view_as_code
 
 FORMULAS = r"""
@@ -20,66 +18,32 @@ $$\tau^2\Big(\frac{1}{\sigma_x^2} + \sum_{n\ \text{largest}} \frac{1}{\sigma_i^2
 
 α is split over the bounds used and over the classes, for the top class is chosen from the same votes.
 """
-ALPHAS = [0.1, 0.05, 0.01, 0.005, 0.001, 0.0005, 0.0001]
-BOUND_TITLES = {key: bound.title for key, bound in BOUNDS.items()}
 ENVELOPE = "best uniform σ at each radius"
-
-
-def choose() -> list[tables.Choice]:
-    """The runs and modes to compare, certified from their votes as the reader wants."""
-    runs = {run.name: run for run in run_files.finished_runs()}
-    if not runs:
-        text.no_runs()
-        st.stop()
-    held, kept = run_files.current(), st.session_state.get("runs", [])
-    if text.arrived() and "runs" not in st.query_params and held in runs and held not in kept:
-        st.session_state["runs"] = [held]
-    left, right = st.columns([3, 2])
-    names = left.multiselect("Runs", list(runs), default=next(iter(runs)), key="runs", bind="query-params")
-    if names and run_files.current() not in names:
-        run_files.make_current(names[0])
-    with right:
-        own = runs[names[0]].config.certification.bound if names else next(iter(BOUNDS))
-        bound = st.selectbox(
-            "Bound on the votes",
-            list(BOUND_TITLES),
-            index=list(BOUND_TITLES).index(own),
-            format_func=BOUND_TITLES.get,
-            key="bound",
-            bind="query-params",
-        )
-    left, right = st.columns([3, 2])
-    offered = tables.modes([runs[name] for name in names])
-    modes = left.pills(
-        "Mode: noise of the test inputs",
-        offered,
-        format_func=certification.label,
-        selection_mode="multi",
-        default=[mode for mode in offered if mode in TEST_MAPS],
-        key="modes",
-        bind="query-params",
-    )
-    alpha = right.select_slider("Failure probability α", ALPHAS, 0.001, key="alpha", bind="query-params")
-    chosen = tables.choices([runs[name] for name in names], modes, bound, alpha)
-    if not chosen:
-        text.empty("Choose at least one run, and one mode that it was voted in.")
-        st.stop()
-    return chosen
 
 
 @st.fragment  # its controls leave the rest of the page alone
 def accuracy(kind: CertificateKind, chosen: list[tables.Choice], colours: dict[str, str]) -> None:
     """The curves of one kind of certificate, for different units share no axis."""
     st.subheader(f"Certified accuracy, in {kind.unit}", anchor=False)
-    series = [choice.series for choice in chosen]
+    series = [one.series for one in chosen]
     table = comparison.curves(series, whole=kind.whole)
-    uniform = [choice.name for choice in chosen if choice.mode == "uniform"]
+    uniform = [one.name for one in chosen if one.mode == "uniform"]
     if len(uniform) > 1 and st.toggle("Upper envelope of the uniform runs", key="envelope", bind="query-params"):
         table = comparison.with_envelope(table, uniform, name=ENVELOPE)
+    several = len({one.run.name for one in chosen}) > 1
+    left, right = st.columns(2)
+    base = ""
+    if several:
+        with right:
+            base = many_runs.baseline(chosen, kind)
     key, step = (f"r-{kind.law}", 1) if kind.whole else ("r", 0.01)
     high = type(step)(round(table["radius"].max(), 2))
-    radius = controls.slider(f"Read at r ({kind.unit})", high, step * (1 if kind.whole else 25), step, key=key)
-    certificate_charts.accuracy(kind, chosen, table, radius, colours)
+    with left if several else st.container():
+        radius = controls.slider(f"Read at r ({kind.unit})", high, step * (1 if kind.whole else 25), step, key=key)
+    muted = many_runs.muted([one.name for one in chosen], base) if several else []
+    certificate_charts.accuracy(kind, chosen, table, radius, colours, muted=muted, by_measure=not several)
+    if several:
+        many_runs.compare(kind, chosen, radius, base)
     bound, alpha = st.session_state["bound"], st.session_state["alpha"]
     view_as_code.show(
         view_as_code.certified(chosen, bound=bound, alpha=alpha, radius=radius, unit=kind.unit, whole=kind.whole)
@@ -89,17 +53,18 @@ def accuracy(kind: CertificateKind, chosen: list[tables.Choice], colours: dict[s
 @st.fragment
 def budget(chosen: list[tables.Choice], colours: dict[str, str]) -> None:
     st.subheader("If the training images move too", anchor=False)
-    chosen = [choice for choice in chosen if tables.has_joint_budget(choice)]
+    chosen = [one for one in chosen if tables.has_joint_budget(one)]
     if not chosen:
         text.empty("Nothing is certified about changes of the training images in what is shown: see above why.")
         return
     left, right = st.columns(2)
     norm = left.slider("Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params")
     certified = certificate_charts.joint_budgets(chosen, norm)
-    table = comparison.budgets([choice.series for choice in chosen], certified)
+    table = comparison.budgets([one.series for one in chosen], certified)
     with right:
         images = controls.slider("Poisoned training images n", int(table["images"].max()), 1, 1, key="n")
-    certificate_charts.budget(chosen, certified, table, norm=norm, images=images, colours=colours)
+    muted = many_runs.muted([one.name for one in chosen], st.session_state.get("baseline", ""))
+    certificate_charts.budget(chosen, certified, table, norm=norm, images=images, colours=colours, muted=muted)
 
 
 text.page_header(
@@ -107,19 +72,19 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "2003.08904", "1902.02918"],
 )
-chosen = choose()
-colours = curves.colours([choice.name for choice in chosen]) | {ENVELOPE: theme.GREY}
+chosen = choice.choose()
+colours = curves.colours([one.name for one in chosen]) | {ENVELOPE: theme.GREY}
 conditions.warn_of_weak_attacks(chosen)
 for kind in CERTIFICATES.values():
-    if of_kind := [choice for choice in chosen if run_files.run_votes(choice.run).kind == kind]:
+    if of_kind := [one for one in chosen if run_files.run_votes(one.run).kind == kind]:
         accuracy(kind, of_kind, colours)
-own = [choice.run for choice in chosen if choice.mode == choice.run.config.noise.test_map]
-for run in {run.name: run for run in own}.values():
-    headline.after_store(run)
 bound, alpha = st.session_state["bound"], st.session_state["alpha"]
-conditions.promises(chosen, alpha)
-soundness.checklist(chosen, bound, alpha)
-soundness.attribution(chosen, bound, alpha)
-soundness.attacks(chosen)
+detailed = choice.details(chosen)
+for run in {one.run.name: one.run for one in detailed if one.mode == one.run.config.noise.test_map}.values():
+    headline.after_store(run)
+conditions.promises(detailed, alpha)
+soundness.checklist(detailed, bound, alpha, expanded=len(chosen) == 1)
+soundness.attribution(detailed, bound, alpha)
+soundness.attacks(detailed)
 budget(chosen, colours)
 charts.download("Report (HTML)", lambda: tables.report(chosen, bound, alpha), "report.html", "text/html")

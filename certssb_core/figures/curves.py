@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,6 +13,12 @@ from certssb_core.figures import theme
 
 _PANELS = {"clean": "Clean test images", "triggered": "Triggered test images"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
+_MUTED = {
+    "mode": "lines",
+    "line": {"color": theme.translucent(theme.GREY, 0.5), "width": 1},
+    "hoverinfo": "skip",
+    "showlegend": False,
+}
 
 
 def colours(names: list[str]) -> dict[str, str]:
@@ -26,6 +34,7 @@ def certified_accuracy(
     published: pd.DataFrame | None = None,
     at: float | None = None,
     unit: str = "L2 pixel units",
+    muted: Collection[str] = (),
 ) -> go.Figure:
     """Share of images with the true class and a radius above r, clean and triggered side by side.
 
@@ -36,6 +45,7 @@ def certified_accuracy(
         published: columns ``radius, share`` of the public release, drawn beside the clean curves.
         at: the radius under discussion, a dotted line.
         unit: of the radius.
+        muted: series drawn thin and grey, without interval, legend or hover.
     """
     figure = make_subplots(
         rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=list(_PANELS.values())
@@ -44,6 +54,9 @@ def certified_accuracy(
     for position, series in enumerate(table["series"].unique()):
         for column, name in enumerate(_PANELS, start=1):
             rows = table[(table["series"] == series) & (table["set"] == name)]
+            if series in muted:
+                figure.add_scatter(x=rows["radius"], y=100 * rows["share"], row=1, col=column, **_MUTED)
+                continue
             figure.add_scatter(
                 x=np.concatenate([rows["radius"], rows["radius"][::-1]]),
                 y=100 * np.concatenate([rows["high"], rows["low"][::-1]]),
@@ -99,17 +112,21 @@ def certified_accuracy(
     return figure
 
 
-def budget(table: pd.DataFrame, *, colours: dict[str, str], images: int) -> go.Figure:
+def budget(table: pd.DataFrame, *, colours: dict[str, str], images: int, muted: Collection[str] = ()) -> go.Figure:
     """Share of test inputs certified up to n poisoned training images.
 
     Args:
         table: columns ``series, images, share, count, n``; sorted by images.
         colours: a colour per series.
         images: the n under discussion, a dotted line.
+        muted: series drawn thin and grey, without legend or hover.
     """
     figure = go.Figure()
     for position, series in enumerate(table["series"].unique()):
         rows = table[table["series"] == series]
+        if series in muted:
+            figure.add_scatter(x=rows["images"], y=100 * rows["share"], **_MUTED)
+            continue
         figure.add_scatter(
             x=rows["images"],
             y=100 * rows["share"],

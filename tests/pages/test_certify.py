@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,51 @@ def test_the_steps_end_at_the_certificate_of_the_bound_chosen(page, finished_run
     (steps,) = [frame.value for frame in page.dataframe if "step" in frame.value]
     assert steps["mean_radius"].iloc[-1] == pytest.approx(finished_run.metrics["clean"]["average_certified_radius"])
     assert steps["step"].iloc[0] == "original paper's code (not a certificate)"
+
+
+@pytest.fixture
+def twenty(finished_run):
+    names = ["finished"]
+    for number in range(1, 20):
+        names.append(f"run-{number:02d}")
+        shutil.copytree(finished_run.path, finished_run.path.parent / names[-1])
+    return names
+
+
+def test_twenty_runs_are_twenty_rows_in_one_mode_beside_a_pinned_baseline(page, twenty):
+    page.query_params["runs"] = twenty
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="mode").value == "own", "one mode at a time"
+    page.selectbox(key="baseline").set_value("run-07").run()
+    assert not page.exception
+    (table,) = [frame.value for frame in page.dataframe if "interval" in frame.value]
+    assert sorted(table["series"]) == sorted(twenty)
+    assert table["series"][0] == "run-07"
+    assert table["interval"][0] == ""
+    assert (table["difference"][1:] == 0).all(), "they are copies"
+    assert "for 0 of 19 runs the interval leaves out 0. For 19 of them the images are the same" in texts(page)
+    assert max(len(frame.value.columns) for frame in page.dataframe) < 15
+    checklists = [box.label for box in page.expander if "checks pass" in box.label]
+    assert len(checklists) == 1, "the checks of one run at a time"
+    assert "The other 14 runs are the thin grey curves" in " ".join(words.value for words in page.caption)
+
+
+def test_the_checks_of_another_run_are_one_choice_away(page, twenty):
+    page.query_params["runs"] = twenty[:2]
+    page.run()
+    (before,) = [box.label for box in page.expander if "checks pass" in box.label]
+    page.selectbox(key="details").set_value("run-01").run()
+    (after,) = [box.label for box in page.expander if "checks pass" in box.label]
+    assert (before.partition(":")[0], after.partition(":")[0]) == ("finished", "run-01")
+
+
+def test_an_old_link_to_several_modes_of_several_runs_opens_one(page, twenty):
+    page.query_params["runs"] = twenty[:2]
+    page.query_params["modes"] = ["uniform", "sample-specific"]
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="mode").value in ("uniform", "sample-specific")
 
 
 def test_what_an_attack_found_is_told_or_that_there_was_none(page, finished_run):

@@ -34,7 +34,7 @@ COLUMNS = {
 }
 
 
-def checklist(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
+def checklist(chosen: list[tables.Choice], bound: str, alpha: float, *, expanded: bool) -> None:
     """The inspector's findings on every choice, the worst first."""
     st.subheader("What they rest on", anchor=False)
     for choice in chosen:
@@ -42,7 +42,7 @@ def checklist(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
         summary = ", ".join(
             f"{count} {WORDS[colour][count > 1]}" for colour, count in counts(findings).items() if count
         )
-        with st.expander(f"{choice.name}: {summary}", icon=":material/fact_check:", expanded=len(chosen) == 1):
+        with st.expander(f"{choice.name}: {summary}", icon=":material/fact_check:", expanded=expanded):
             for colour, mark in MARKS.items():
                 for finding in findings:
                     if finding.colour == colour:

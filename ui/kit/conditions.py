@@ -18,9 +18,13 @@ PARTS = {
 
 
 def warn_of_weak_attacks(chosen: list[Choice]) -> None:
+    """Say each caveat once, with the runs that it is about."""
+    said: dict[str, list[str]] = {}
     for run in {choice.run.name: choice.run for choice in chosen}.values():
         for caveat in caveats(run_files.metrics(run)):
-            st.warning(f"**{run.name}.** {caveat}", icon=":material/warning:")
+            said.setdefault(caveat, []).append(run.name)
+    for caveat, names in said.items():
+        st.warning(f"**{', '.join(names)}.** {caveat}", icon=":material/warning:")
 
 
 def promises(chosen: list[Choice], alpha: float) -> None:

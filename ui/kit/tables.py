@@ -106,18 +106,17 @@ def modes(runs: list[Run]) -> list[str]:
     return [mode for mode in certification.MODES if mode in found]
 
 
-def choices(runs: list[Run], modes: list[str], bound: str, alpha: float) -> list[Choice]:
-    """Every run in each of ``modes`` it was voted in."""
+def choices(runs: list[Run], modes: list[str], bound: str, alpha: float, *, name: str | None = None) -> list[Choice]:
+    """Every run in each of ``modes`` it was voted in; ``name`` is that of the only one, by default made up."""
     chosen = []
     for run in runs:
         for mode in modes:
             if mode in run_files.run_votes(run).modes:
                 words = certification.label(mode)
-                name = f"{run.name}, {words}" if len(runs) > 1 else words
+                called = name or (f"{run.name}, {words}" if len(runs) > 1 else words)
                 table = certified(run, mode, bound, alpha)
-                chosen.append(
-                    Choice(name, run, mode, Series(name, table, run.config.attack, run_files.run_votes(run).classes))
-                )
+                series = Series(called, table, run.config.attack, run_files.run_votes(run).classes)
+                chosen.append(Choice(called, run, mode, series))
     return chosen
 
 
