@@ -283,7 +283,8 @@ class TrainingConfig(Group):
     precision: Literal["auto", "float32", "bfloat16"] = _setting(
         "auto",
         "Precision",
-        "Arithmetic of training and of the search for σ*; auto: bfloat16 where the hardware has it.",
+        "Arithmetic of training, votes and the search for σ*; auto: bfloat16 where the hardware has it. "
+        "Votes near a tie are cast in float32.",
     )
     storage: Literal["float32", "bfloat16"] = _setting(
         "bfloat16", "Storage", "Number format of stored weights; members are rounded to it before they vote."

@@ -18,6 +18,18 @@ from certssb_core.smoothing.seeds import torch_seed
 GROUPS = 8
 
 
+def max_pool(x: torch.Tensor) -> torch.Tensor:
+    """Largest of every 2×2 pixels: ``(n, C, H, W)`` → ``(n, C, H // 2, W // 2)``.
+
+    Without a gradient the CPU is three times as fast with two maxima; both give the same numbers.
+    """
+    if torch.is_grad_enabled() or x.device.type != "cpu":
+        return F.max_pool2d(x, 2)
+    x = x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2]
+    rows = torch.maximum(x[..., ::2, :], x[..., 1::2, :])
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
 class SmallCNN(nn.Module):
     """Two 3×3 convolutions, each pooled, and two dense layers: 14,000 weights, for the 8×8 digits."""
 
@@ -29,8 +41,8 @@ class SmallCNN(nn.Module):
         self.output = nn.Linear(64, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (n, 16, side/2, side/2)
-        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (n, 32, side/4, side/4)
+        x = F.relu(max_pool(self.conv1(x)))  # (n, 16, side/2, side/2)
+        x = F.relu(max_pool(self.conv2(x)))  # (n, 32, side/4, side/4)
         return self.output(F.relu(self.fc(x.flatten(1))))
 
 
@@ -82,8 +94,8 @@ class MnistCNN(nn.Module):
         self.output = nn.Linear(512, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (n, 16, 12, 12) at side 28
-        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (n, 32, 4, 4)
+        x = F.relu(max_pool(self.conv1(x)))  # (n, 16, 12, 12) at side 28
+        x = F.relu(max_pool(self.conv2(x)))  # (n, 32, 4, 4)
         return self.output(F.relu(self.fc(x.flatten(1))))
 
 

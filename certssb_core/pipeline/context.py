@@ -71,6 +71,11 @@ class RunContext:
         law = NOISE_LAWS[self.config.noise.law]
         return law.test_inputs(images, sigma, seed=self.seed, member=member)
 
+    def test_draw(self, member: int) -> torch.Tensor:
+        """A member's test noise ``(1, C, H, W)``, the same for all inputs."""
+        law = NOISE_LAWS[self.config.noise.law]
+        return law.test_draw(self.before_noise["clean"], seed=self.seed, member=member)
+
     @cached_property
     def before_noise(self) -> dict[str, torch.Tensor]:
         """The images to which members' noise is added: in their network's projection, where it has one."""

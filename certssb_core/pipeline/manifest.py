@@ -37,6 +37,7 @@ def write_manifest(run: Run) -> None:
 def _device(run: Run) -> dict[str, Any]:
     training = run.config.training
     device = {"kind": training.device, "precision": training.precision, "together": training.together}
+    device["votes"] = training.precision  # runs made before this was noted voted in float32
     if training.device == "cuda":
         return device | {"name": torch.cuda.get_device_name()}
     return device | {

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from certssb_core.ensemble import shards
 from certssb_core.ensemble.batched import stacked_weights
 from certssb_core.ensemble.out_of_memory import halving
 from certssb_core.ensemble.training import Diverged, diverged
-from certssb_core.ensemble.voting import Ballot, vote, vote_together
+from certssb_core.ensemble.voting import Ballot, vote, vote_as_stack
 from certssb_core.errors import RunError
 from certssb_core.pipeline.context import (
     ATTEMPTS,
@@ -43,6 +44,7 @@ from certssb_core.pipeline.context import (
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
+from certssb_core.smoothing.noise import NOISE_LAWS, NoisyInputs
 from certssb_core.smoothing.seeds import generator
 from certssb_core.smoothing.sigma_search import Search, SearchResult, ascend, leading_class, radius_curve
 
@@ -267,10 +269,11 @@ def cast_votes(
     """
     config = context.config
     tensors: dict[int, dict[str, torch.Tensor]] = {member: {} for member in networks}
+    draws = {member: context.test_draw(member) for member in networks}
     for which in SETS:
         sigma = levels[which]
         for noise_map, level in test_levels(config, sigma).items():
-            for member, ballot in _ballots(context, networks, which, level).items():
+            for member, ballot in _ballots(context, networks, draws, which, level).items():
                 tensors[member] |= {
                     f"votes/{which}/{noise_map}": ballot.hard,
                     f"softmax/{which}/{noise_map}": ballot.softmax,
@@ -279,7 +282,7 @@ def cast_votes(
                     steps = in_steps(ballot.margin.cpu().numpy())
                     tensors[member][f"votes/{which}/margins"] = torch.from_numpy(steps)
         if config.noise.chosen_by_votes:
-            every = [_ballots(context, networks, which, level) for level in candidate_levels(config, sigma)]
+            every = [_ballots(context, networks, draws, which, level) for level in candidate_levels(config, sigma)]
             for member in networks:
                 tensors[member] |= {
                     f"votes/{which}/candidates": torch.stack([ballots[member].hard for ballots in every]),
@@ -294,24 +297,23 @@ def cast_votes(
     return tensors
 
 
-def _ballots(context: RunContext, networks: dict[int, nn.Module], which: str, sigma: torch.Tensor) -> dict[int, Ballot]:
-    """Let every member vote on a test set under its own noise of level ``sigma`` ``(n,)``."""
-    images, margins = context.before_noise[which], context.config.kind.margins
-
-    def seen(member: int) -> torch.Tensor:
-        return context.test_inputs(images, sigma, member=member)
-
+def _ballots(
+    context: RunContext, networks: dict[int, nn.Module], draws: dict[int, torch.Tensor], which: str, sigma: torch.Tensor
+) -> dict[int, Ballot]:
+    """Let every member vote on a test set under its own draw, at level ``sigma`` ``(n,)``."""
+    how: dict[str, Any] = {"precision": context.config.training.precision, "margins": context.config.kind.margins}
+    under = partial(NoisyInputs, NOISE_LAWS[context.config.noise.law], context.before_noise[which], sigma)
     if len(networks) == 1:
         ((member, network),) = networks.items()
-        return {member: vote(network, seen(member), margins=margins)}
+        return {member: vote(network, under(draws[member]), **how)}
 
     def together(held: int) -> dict[int, Ballot]:
         found: dict[int, Ballot] = {}
         for start in range(0, len(networks), held):
             some = [*networks][start : start + held]
             weights = stacked_weights([networks[member] for member in some])
-            inputs = torch.stack([seen(member) for member in some])
-            ballot = vote_together(networks[some[0]], weights, inputs, margins=margins)
+            inputs = under(torch.stack([draws[member] for member in some]))
+            ballot = vote_as_stack(networks[some[0]], weights, inputs, **how)
             found |= {member: ballot.of(place) for place, member in enumerate(some)}
         return found
 

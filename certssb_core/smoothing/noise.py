@@ -50,8 +50,18 @@ class NoiseLaw:
     ) -> TrainingSet:
         raise NotImplementedError
 
-    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+    def test_draw(self, images: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+        """Draw u_m ``(1, C, H, W)``, one per member, the same for all ``images`` ``(n, C, H, W)`` and every level."""
+        shape = tuple(images.shape[1:])
+        return _normal(1, shape, seed=seed, purpose="test noise", member=member, device=images.device)
+
+    def under_draw(self, images: torch.Tensor, sigma: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        """Put ``images`` ``(n, C, H, W)`` under a draw, or ``(m, n, C, H, W)`` under draws ``(m, 1, C, H, W)``."""
         raise NotImplementedError
+
+    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+        """Put ``images`` ``(n, C, H, W)`` under a member's draw, as it sees them when it votes."""
+        return self.under_draw(images, sigma, self.test_draw(images, seed=seed, member=member))
 
 
 class GaussianNoise(NoiseLaw):
@@ -76,12 +86,9 @@ class GaussianNoise(NoiseLaw):
         noise.mul_(_per_image(sigma, images)).add_(images)
         return TrainingSet(images=noise, labels=labels)
 
-    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
-        """x + σ_x u_m: one draw u_m ``(C, H, W)`` per member, the same for every input; ``sigma`` is ``(n,)``."""
-        noise = _normal(
-            1, tuple(images.shape[1:]), seed=seed, purpose="test noise", member=member, device=images.device
-        )
-        return images + _per_image(sigma, images) * noise
+    def under_draw(self, images: torch.Tensor, sigma: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        """x + σ_x u_m; ``sigma`` is ``(n,)``."""
+        return images + _per_image(sigma, images) * draw
 
 
 class TrainingNoise(GaussianNoise):
@@ -90,8 +97,8 @@ class TrainingNoise(GaussianNoise):
     title = "Gaussian noise on training images only"
     one_level = True
 
-    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
-        return images
+    def under_draw(self, images: torch.Tensor, sigma: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        return _unchanged(images, draw)
 
 
 class TestNoise(GaussianNoise):
@@ -136,12 +143,13 @@ class Flips(NoiseLaw):
         step = torch.where(step < classes, step, 0)
         return TrainingSet(images=_flipped(images, draws, sigma), labels=(labels + step) % classes)
 
-    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+    def test_draw(self, images: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
+        shape = tuple(images.shape[1:])
+        return _normal(1, shape, seed=seed, purpose="test flips", member=member, device=images.device)
+
+    def under_draw(self, images: torch.Tensor, sigma: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
         """The same features flipped in every input; ``sigma`` is β, ``(n,)``."""
-        draws = _normal(
-            1, tuple(images.shape[1:]), seed=seed, purpose="test flips", member=member, device=images.device
-        )
-        return _flipped(images, draws, sigma)
+        return _flipped(images, draw, sigma)
 
 
 class NoNoise(NoiseLaw):
@@ -156,8 +164,29 @@ class NoNoise(NoiseLaw):
     ) -> TrainingSet:
         return TrainingSet(images=images, labels=labels)
 
-    def test_inputs(self, images: torch.Tensor, sigma: torch.Tensor, *, seed: int, member: int) -> torch.Tensor:
-        return images
+    def under_draw(self, images: torch.Tensor, sigma: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        return _unchanged(images, draw)
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyInputs:
+    """Test inputs under members' draws, made where they are asked for: ``inputs[rows]`` as of a tensor ``(n, …)``.
+
+    Attributes:
+        images: ``(n, C, H, W)``; sigma: ``(n,)``.
+        draw: of one member ``(1, C, H, W)``; or of m, ``(m, 1, C, H, W)``, whose rows may be their own: ``(m, k)``.
+    """
+
+    law: NoiseLaw
+    images: torch.Tensor
+    sigma: torch.Tensor
+    draw: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> torch.Tensor:
+        return self.law.under_draw(self.images[rows], self.sigma[rows], self.draw)
 
 
 def _normal(count: int, shape: tuple[int, ...], **stream: Any) -> torch.Tensor:
@@ -174,7 +203,13 @@ def _flipped(images: torch.Tensor, draws: torch.Tensor, keep: torch.Tensor) -> t
 
 
 def _per_image(sigma: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    return sigma.to(images).view(-1, 1, 1, 1)
+    return sigma.to(images)[..., None, None, None]
+
+
+def _unchanged(images: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return images.expand(torch.broadcast_shapes(images.shape, draw.shape))
 
 
 NOISE_LAWS: dict[str, NoiseLaw] = {
