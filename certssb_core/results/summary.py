@@ -42,7 +42,7 @@ def facts(
             found[key] = value
     found |= _images(samples)
     found |= _balls(before, after)
-    inputs = float(found["images.certified"])
+    inputs = float(found["images.asked"])
     shift = config.attack.norm / config.noise.sigma
     triggered = samples[samples["set"] == "triggered"]
     counts = counts_for_attack(triggered["label"].to_numpy(), **config.attack.aim)
@@ -58,7 +58,8 @@ def facts(
 
 
 def _images(samples: pd.DataFrame) -> dict[str, Fact]:
-    found: dict[str, Fact] = {"images.certified": int((samples["set"] != "train").sum())}
+    test = samples[samples["set"] != "train"]
+    found: dict[str, Fact] = {"images.asked": len(test), "images.certified": int((test["radius"] > 0).sum())}
     for name, rows in samples.groupby("set", sort=False):
         found |= {f"images.{name}": len(rows), f"sigma.{name}_median": float(rows["sigma"].median())}
         found |= {f"sigma.{name}_min": float(rows["sigma"].min()), f"sigma.{name}_max": float(rows["sigma"].max())}

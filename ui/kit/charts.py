@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+
+_PREFIX: ContextVar[str] = ContextVar("prefix of the keys of charts", default="")
+
+
+@contextmanager
+def keys_begin_with(prefix: str) -> Iterator[None]:
+    """Give the charts of one block keys of their own, so that a page may show one kind of chart twice."""
+    token = _PREFIX.set(prefix)
+    try:
+        yield
+    finally:
+        _PREFIX.reset(token)
 
 
 def show(
@@ -25,6 +42,7 @@ def show(
         Streamlit's selection (``{"points": [...], "point_indices": [...], ...}``) when ``selection`` is
         on and something is selected, else None.
     """
+    key = _PREFIX.get() + key
     event = st.plotly_chart(
         figure,
         key=key,
@@ -40,6 +58,45 @@ def show(
             download("Data (CSV)", lambda: table.to_csv(index=False), f"{key}.csv", "text/csv")
             download("Figure (HTML)", lambda: figure.to_html(include_plotlyjs=True), f"{key}.html", "text/html")
     return event.selection if selection and event.selection.points else None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a sheet.
+
+    Attributes:
+        source: a data URI.
+        caption: plain text; also read aloud.
+        marked: framed.
+    """
+
+    source: str
+    caption: str
+    marked: bool = False
+
+
+def pictures(sheet: Sequence[Picture], *, side: int) -> None:
+    """Show images beside each other, each with its caption.
+
+    Args:
+        side: in CSS pixels; few large ones shrink to stay in one row.
+    """
+    st.html(picture_sheet(sheet, side=side))
+
+
+def picture_sheet(sheet: Sequence[Picture], *, side: int) -> str:
+    """The HTML of :func:`pictures`; captions are text, never markup."""
+    figures = (
+        f'<figure{" class=marked" if one.marked else ""} style="width: {side}px"><img src="{html.escape(one.source)}" '
+        f'alt="{html.escape(one.caption)}"><figcaption>{html.escape(one.caption)}</figcaption></figure>'
+        for one in sheet
+    )
+    return f'<div class="picture-sheet{" in-a-row" if len(sheet) < 4 else ""}">{"".join(figures)}</div>'
+
+
+def words(markdown: str) -> None:
+    """Show a sentence that belongs to a chart or to pictures."""
+    st.markdown(markdown)
 
 
 def clicked(key: str) -> Any:

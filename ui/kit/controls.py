@@ -37,6 +37,11 @@ def choose(label: str, options: dict[str, str], start: str, *, key: str) -> str:
     )
 
 
+def pick(label: str, options: dict[str, str], start: str, *, key: str) -> str:
+    """:func:`choose` for a control that is not in the link."""
+    return st.segmented_control(label, list(options), format_func=options.get, default=start, required=True, key=key)
+
+
 def position(label: str, count: int, *, key: str, start: int = 0) -> int:
     """A whole number in [0, count); one left over from a longer list falls back to ``start``."""
     if st.session_state.get(key, start) not in range(count):

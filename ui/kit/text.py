@@ -15,7 +15,7 @@ from certssb_core.errors import ConfigError, DataError, PoisonError, RunError, S
 from certssb_core.plain_text import markdown_text
 from certssb_core.runs.run import Run
 from certssb_core.runs.server_limits import READ_ONLY
-from ui.kit import glossary, pages
+from ui.kit import glossary, pages, present
 
 SOURCES: dict[str, str] = {
     "2504.21730": "Cert-SSBD: sample-specific smoothing against backdoors",
@@ -41,20 +41,39 @@ def page_header(name: str, formulas: str | None = None, sources: Sequence[str] |
         formulas: Markdown with LaTeX.
         sources: arXiv numbers of :data:`SOURCES`.
     """
-    _route()
-    if st.session_state.get("page") != name:
-        st.session_state["page"], st.session_state["arrived"] = name, True
+    begin(name)
     page = pages.PAGES[name]
     st.title(page.heading or page.title, anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"##### {page.question}", width="stretch")
-        with st.popover("Terms", icon=":material/dictionary:"):
-            st.markdown(glossary.lines(page.terms))
+        terms(name)
         if formulas or sources:
             label, icon = ("Formulas", ":material/function:") if formulas else ("Sources", ":material/menu_book:")
             with st.popover(label, icon=icon):
                 links = (f"- [{SOURCES[number]}](https://arxiv.org/abs/{number})" for number in sources or ())
                 st.markdown((formulas or "") + "\n\n" + "\n".join(links))
+        present.button()
+
+
+def begin(name: str) -> None:
+    """Open the page ``name``; to be called first, by a page that has another heading than :func:`page_header`."""
+    _route()
+    if st.session_state.get("page") != name:
+        st.session_state["page"], st.session_state["arrived"] = name, True
+
+
+def terms(name: str) -> None:
+    """The terms that the page uses, one click away."""
+    with st.popover("Terms", icon=":material/dictionary:"):
+        st.markdown(glossary.lines(pages.PAGES[name].terms))
+
+
+def to_top(place: str) -> None:
+    """Scroll to the top of the page when ``place`` has changed since the page was drawn last."""
+    if st.session_state.get("scrolled-for", place) != place:
+        script = f"document.querySelector('[data-testid=stMain]').scrollTo(0, 0) // {abs(hash(place))}"
+        st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+    st.session_state["scrolled-for"] = place
 
 
 def arrived() -> bool:

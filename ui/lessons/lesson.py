@@ -2,94 +2,153 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import streamlit as st
 
 from certssb_core.runs.run import Run
-from ui.kit import controls, run_files, tables, text
+from ui.kit import charts, glossary, present, run_files, tables, text
 from ui.kit.pages import PAGES, link
 from ui.lessons.lesson_files import Course, Lesson, LessonError, Step, filled
-from ui.lessons.lesson_views import View
+from ui.lessons.place import Place
+from ui.lessons.view import View
 
 
-def overview(course: Course) -> None:
-    """A card per lesson."""
+def overview(course: Course, place: Place) -> None:
+    """A card per lesson, with how far the reader has come."""
     lessons = list(course.lessons.values())
     for start in range(0, len(lessons), 3):
         for column, lesson in zip(st.columns(3), lessons[start : start + 3], strict=False):
             with column.container(border=True, height="stretch"):
                 st.markdown(f"##### {lesson.title}")
                 st.markdown(lesson.summary)
-                st.caption(f"{len(lesson.steps)} questions")
+                given, steps = len(place.answers.get(lesson.title, {})), len(lesson.steps)
+                st.caption(f"{given} of {steps} questions answered" if given else f"{steps} questions")
                 st.button(
-                    "Begin",
+                    "Begin" if not given else "Go on" if given < steps else "Look again",
                     key=f"begin-{lesson.title}",
-                    on_click=_open,
+                    on_click=place.open,
                     args=(lesson.title,),
                     icon=":material/school:",
                 )
 
 
-def remember(title: str) -> None:
-    """Keep the place in the course, for a reader who looks at another page and comes back."""
-    st.session_state["place-in-course"] = title, st.session_state.get("step") or st.query_params.get("step", "1")
+def head(course: Course, place: Place) -> None:
+    """One row: the lesson, its steps with a mark on those that are answered, terms."""
+    lesson = course.lessons[place.lesson or ""]
+    st.session_state["lesson"] = lesson.title
+    with st.container(horizontal=True, vertical_alignment="center", key="lesson-head", gap="small"):
+        st.selectbox(
+            "Lesson",
+            list(course.lessons),
+            key="lesson",
+            label_visibility="collapsed",
+            width=370,
+            on_change=lambda: place.open(st.session_state["lesson"]),
+        )
+        for number, step in enumerate(lesson.steps, start=1):
+            answer = place.answer(number)
+            right = answer == step.right
+            st.button(
+                str(number),
+                key=f"step-{number}",
+                on_click=place.go,
+                args=(number,),
+                type="primary" if number == place.step else "secondary",
+                icon=None if answer is None else ":material/check:" if right else ":material/close:",
+                help=step.title + ("" if answer is None else " — predicted right" if right else " — predicted wrong"),
+            )
+        st.space("stretch")
+        text.terms("lessons")
+        present.button()
 
 
-def go_on(titles: list[str]) -> None:
-    """Open the lesson and the step that the reader left; before the controls of the page are drawn."""
-    title, step = st.session_state.get("place-in-course", (None, "1"))
-    if title in titles:
-        st.session_state["lesson"], st.session_state["step"] = title, step
-
-
-def show(lesson: Lesson, following: str | None) -> None:
-    """The step that the URL names; ``following`` is the title of the next lesson."""
+def show(course: Course, place: Place) -> None:
+    """The step where the reader is."""
+    lesson = course.lessons[place.lesson or ""]
     run = _run(lesson)
     if run is None:
         return
-    numbers = {str(number): str(number) for number in range(1, len(lesson.steps) + 1)}
-    number = int(controls.choose("Step", numbers, "1", key="step"))
-    step = lesson.steps[number - 1]
-    st.subheader(f"{number}. {step.title}", anchor=False)
-    key = f"predicted-{lesson.title}-{number}"
-    predicted = st.session_state.get(key)
-    predicted = predicted if predicted in step.choices else None
+    text.to_top(f"{lesson.title} {place.step}")
+    step = lesson.steps[place.step - 1]
+    with st.container(key="lesson-title"):
+        st.title(f"{place.step}. {step.title}", anchor=False)
+    titles = list(course.lessons)
+    following = next(iter(titles[titles.index(lesson.title) + 1 :]), None)
+    further = partial(_further, place, len(lesson.steps), following)
     try:
-        _step(run, step, number, predicted=predicted, key=key)
+        _step(run, step, place, further)
     except LessonError as error:
         text.failed(str(error), "Mend the lesson's file and load the page again.")
-    _further(len(lesson.steps), number, following, answered=predicted is not None)
+        further()
 
 
-def _step(run: Run, step: Step, number: int, *, predicted: str | None, key: str) -> None:
+def _step(run: Run, step: Step, place: Place, further: Callable[[], None]) -> None:
     facts = tables.facts(run) | _of("view", step.view, run)
     if step.reveal:
         facts |= _of("reveal", step.reveal, run)
 
     def say(words: str, field: str) -> str:
-        return filled(words, facts, field=f"step {number}, {field}")
+        return filled(words, facts, field=f"step {place.step}, {field}")
 
-    st.markdown(say(step.text, "text"))
-    if predicted is None:
-        _pinned(step.view, run)
-    with st.container(border=True):
-        st.markdown(f"**{say(step.question, 'question')}**")
-        choices = {choice: say(choice, "choices") for choice in step.choices}
-        if predicted is None:
-            st.caption("Predict first; the answer comes with the explanation.")
-            for place, (choice, words) in enumerate(choices.items()):
-                st.button(words, key=f"{key}-{place}", on_click=_predict, args=(key, choice), width="stretch")
-            return
-        for choice, words in choices.items():
-            st.markdown(_judged(words, right=choice == step.answer, chosen=choice == predicted))
-        st.markdown(say(step.explanation, "explanation"))
-        st.button("Ask again", key=f"{key}-again", on_click=_predict, args=(key, None), icon=":material/undo:")
-    _pinned(step.reveal or step.view, run)
+    with st.container(key="lesson-text"):
+        st.markdown(say(step.text, "text"))
+        if step.terms:
+            st.caption("New here: " + " ".join(f"**{name}**: {glossary.TERMS[name].meaning}" for name in step.terms))
+    picture, question = st.columns([7, 5], gap="medium")
+    answer = place.answer(place.step)
+    said = _said(step, say)
+    with question:
+        with st.container(border=True):
+            _question(step, place, said)
+        further()
+    with picture:
+        if answer is not None and step.reveal:
+            _pinned(step.reveal, run, f"reveal-{place.lesson}-{place.step}")
+            st.markdown("###### Before the answer")
+        _pinned(step.view, run, f"view-{place.lesson}-{place.step}")
 
 
-def _pinned(view: View, run: Run) -> None:
-    with st.container(border=True):
-        view.draw(run)
-        link(view.page, f"Open this view on {PAGES[view.page].title}", **view.link(run))
+@dataclass(frozen=True)
+class Said:
+    """The words of a step with the run's numbers filled in."""
+
+    question: str
+    choices: list[str]
+    explanation: str
+
+
+def _said(step: Step, say: Callable[[str, str], str]) -> Said:
+    return Said(
+        say(step.question, "question"),
+        [say(choice, "choices") for choice in step.choices],
+        say(step.explanation, "explanation"),
+    )
+
+
+def _question(step: Step, place: Place, said: Said) -> None:
+    """The question; with its choices before it is answered, and with the explanation afterwards."""
+    answer = place.answer(place.step)
+    st.markdown(f"**{said.question}**")
+    if answer is None:
+        st.caption("Predict first; the answer comes with the explanation.")
+        for number, words in enumerate(said.choices):
+            key = f"predicted-{place.lesson}-{place.step}-{number}"
+            st.button(words, key=key, on_click=place.predict, args=(number,), width="stretch")
+        return
+    for number, words in enumerate(said.choices):
+        st.markdown(_judged(words, right=number == step.right, chosen=number == answer))
+    st.markdown(said.explanation)
+    st.button("Ask again", on_click=place.predict, args=(None,), icon=":material/undo:")
+
+
+@st.fragment
+def _pinned(view: View, run: Run, place: str) -> None:
+    with st.container(border=True), charts.keys_begin_with(place.partition("-")[0] + "-"):
+        view.moved(f"move-{place}").draw(run)
+        link(view.page, f"Open on the {PAGES[view.page].title} page (your place here is kept)", **view.link(run))
 
 
 def _judged(words: str, *, right: bool, chosen: bool) -> str:
@@ -100,18 +159,20 @@ def _judged(words: str, *, right: bool, chosen: bool) -> str:
     return f"{mark} **{words}**{said}" if right else f"{mark} {words}{said}"
 
 
-def _further(steps: int, number: int, following: str | None, *, answered: bool) -> None:
-    with st.container(horizontal=True):
-        st.button("Back", on_click=_go, args=(number - 1,), disabled=number == 1, icon=":material/arrow_back:")
-        kind = "primary" if answered else "secondary"
-        if number < steps:
-            st.button("Next", on_click=_go, args=(number + 1,), type=kind, icon=":material/arrow_forward:")
+def _further(place: Place, steps: int, following: str | None) -> None:
+    kind = "secondary" if place.answer(place.step) is None else "primary"
+    forward = ":material/arrow_forward:"
+    with st.container(horizontal=True, key="lesson-further"):
+        st.button(
+            "Back", on_click=place.go, args=(place.step - 1,), disabled=place.step == 1, icon=":material/arrow_back:"
+        )
+        if place.step < steps:
+            st.button("Next", on_click=place.go, args=(place.step + 1,), type=kind, icon=forward)
         elif following:
-            st.button(
-                f"Next lesson: {following}", on_click=_open, args=(following,), type=kind, icon=":material/school:"
-            )
-        else:
-            st.button("All lessons", on_click=_open, args=(None,), type=kind, icon=":material/school:")
+            st.button(f"Next lesson: {following}", on_click=place.open, args=(following,), type=kind, icon=forward)
+        st.button("All lessons", on_click=place.open, args=(None,), icon=":material/school:")
+        if place.answers.get(place.lesson or ""):
+            st.button("Start this lesson over", on_click=place.start_over, icon=":material/restart_alt:")
 
 
 def _run(lesson: Lesson) -> Run | None:
@@ -124,16 +185,3 @@ def _run(lesson: Lesson) -> Run | None:
 
 def _of(prefix: str, view: View, run: Run) -> dict:
     return {f"{prefix}.{name}": value for name, value in view.facts(run).items()}
-
-
-def _predict(key: str, choice: str | None) -> None:
-    st.session_state[key] = choice
-
-
-def _go(number: int) -> None:
-    st.session_state["step"] = str(number)
-
-
-def _open(title: str | None) -> None:
-    st.session_state.pop("place-in-course", None)
-    st.session_state["lesson"], st.session_state["step"] = title, "1"

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from certssb_core.results.summary import Fact
+from ui.kit.glossary import TERMS
 from ui.lessons.lesson_views import PinnedView
 
 FOLDER = Path(__file__).parents[2] / "lessons"
@@ -27,27 +28,34 @@ class LessonError(ValueError):
 
 
 class Step(BaseModel):
-    """A pinned view and a question; after the answer an explanation, and perhaps another view in place of the first.
+    """A pinned view and a question; after the answer an explanation, and perhaps another view above the first.
 
     Attributes:
         title: a few words.
         text: what to know before the question (Markdown).
+        terms: names of the glossary that the course uses here for the first time; their meaning is shown.
         view: shown with the question.
         question: to predict the answer of.
         choices: two to five answers; answer: the right one, word for word.
         explanation: shown after a choice (Markdown).
-        reveal: shown with the explanation in place of ``view``; without it ``view`` stays.
+        reveal: shown with the explanation, above ``view``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: str = Field(min_length=1)
     text: str = Field(min_length=1)
+    terms: tuple[str, ...] = ()
     view: PinnedView
     question: str = Field(min_length=1)
     choices: tuple[str, ...] = Field(min_length=2, max_length=5)
     answer: str
     explanation: str = Field(min_length=1)
     reveal: PinnedView | None = None
+
+    @property
+    def right(self) -> int:
+        """Number of the right answer among the choices."""
+        return self.choices.index(self.answer)
 
     @model_validator(mode="after")
     def _the_answer_is_one_of_the_choices(self) -> Step:
@@ -56,6 +64,13 @@ class Step(BaseModel):
         if self.answer not in self.choices:
             raise ValueError(f"answer: “{self.answer}” is none of the choices, which are “{'”, “'.join(self.choices)}”")
         return self
+
+    @field_validator("terms")
+    @classmethod
+    def _the_glossary_has_the_terms(cls, terms: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(terms) - set(TERMS):
+            raise ValueError(f"the glossary does not explain {', '.join(sorted(unknown))}; it has {', '.join(TERMS)}")
+        return terms
 
 
 class Lesson(BaseModel):

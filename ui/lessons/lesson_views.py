@@ -10,12 +10,10 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.config.choices import OneOf
-from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
-from certssb_core.config.schema import flatten
 from certssb_core.errors import DataError
 from certssb_core.figures import curves
 from certssb_core.results import certification, comparison
@@ -26,32 +24,24 @@ from certssb_core.sandbox import plane_data
 from certssb_core.sandbox.scene import ORDERS
 from ui.certify import certificate_charts
 from ui.kit import conditions, headline, run_files, tables
+from ui.lessons.lesson_pictures import (
+    Clouds,
+    Failures,
+    Outcome,
+    RadiusCurves,
+    SetName,
+    Sheet,
+    Stamp,
+    Votes,
+    attack_link,
+)
+from ui.lessons.view import View
 from ui.noise import one_image, sigma_charts
 from ui.overlaps import ball_charts, one_pair, sandbox
 from ui.poison import attack_charts
 
-SetName = Literal["train", "clean", "triggered"]
 Mode = Annotated[str, OneOf(certification.MODES)]
 Bound = Annotated[str, OneOf(BOUNDS)]
-
-
-class View(BaseModel):
-    """A section of a page with its controls fixed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    page: ClassVar[str]
-
-    def draw(self, run: Run) -> None:
-        """Show the section."""
-        raise NotImplementedError
-
-    def link(self, run: Run) -> dict[str, str | list[str]]:
-        """The URL parameters that open the page at this view."""
-        return {"run": run.name}
-
-    def facts(self, run: Run) -> dict[str, Fact]:
-        """Numbers that a step's words may quote as ``{{view.NAME}}``."""
-        return {}
 
 
 class Headline(View):
@@ -81,12 +71,7 @@ class Attack(View):
             attack_charts.labels(inputs)
 
     def link(self, run: Run) -> dict[str, str | list[str]]:
-        usual = flatten(PRESETS[DEFAULT_PRESET])
-        return {
-            key.partition(".")[2]: value if isinstance(value, list) else str(value)
-            for key, value in flatten(run.config).items()
-            if key.startswith(("data.", "attack.")) and value is not None and value != usual[key]
-        }
+        return attack_link(run)
 
     def facts(self, run: Run) -> dict[str, Fact]:
         norms = run_files.arrays(run, "poison")["norms"]
@@ -306,6 +291,7 @@ class Sandbox(View):
     order: Literal["given", "attacker-first", "shuffled"] = "given"
     shuffle: int = Field(0, ge=0, le=9999)
     page: ClassVar[str] = "overlaps"
+    hands_on: ClassVar[bool] = True
 
     @field_validator("points")
     @classmethod
@@ -318,7 +304,7 @@ class Sandbox(View):
 
     @property
     def setting(self) -> sandbox.Setting:
-        values = self.model_dump(exclude={"show", "part", "upto", "sigma"})
+        values = self.model_dump(exclude={"show", "part", "upto", "sigma", "move"})
         return sandbox.Setting(**values, level=self.sigma)
 
     def draw(self, run: Run) -> None:
@@ -362,6 +348,13 @@ PinnedView = Annotated[
     | Pairs
     | Cases
     | Pair
-    | Sandbox,
+    | Sandbox
+    | Sheet
+    | Stamp
+    | Outcome
+    | Votes
+    | Clouds
+    | RadiusCurves
+    | Failures,
     Field(discriminator="show"),
 ]

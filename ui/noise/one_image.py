@@ -66,7 +66,7 @@ def view(run: Run, name: str, index: int, sigma: float) -> None:
     facts += ["poisoned"] if row["poisoned"] else []
     facts += [] if name == "train" else [f"margin {row['margin']:.3f}", f"radius **{row['radius']:.3f}**"]
     facts += [words] if (words := tables.judged(run, name, index)) else []
-    st.markdown(" · ".join(facts))
+    charts.words(" · ".join(facts))
     pixels = tables.picture_of(run, name, index)
     if pixels is not None:
         shown = {
@@ -74,8 +74,8 @@ def view(run: Run, name: str, index: int, sigma: float) -> None:
             row["sigma"]: f"with noise at σ* = {row['sigma']:.3f}",
             sigma: f"at σ = {sigma:.2f}",
         }
-        for column, (amount, words) in zip(st.columns(3), shown.items(), strict=False):
-            column.image(picture(core.with_noise(pixels, amount), side=260), caption=words, alt=words, width=260)
+        noisy = {words: picture(core.with_noise(pixels, amount), side=260) for amount, words in shown.items()}
+        charts.pictures([charts.Picture(source, words) for words, source in noisy.items()], side=260)
     _curve(run, name, index)
 
 

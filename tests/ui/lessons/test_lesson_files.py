@@ -1,11 +1,14 @@
 """Lessons as files: what is written is checked, and what is wrong is said with its file and field."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from certssb_core.runs.run import Run
+from tests.reading import sentences
 from ui.kit import tables
+from ui.kit.glossary import TERMS
 from ui.kit.pages import PAGES
 from ui.lessons.lesson_files import FOLDER, LessonError, course, filled, read
 
@@ -75,7 +78,7 @@ CLAIMS = {
     "Many copies, one vote": lambda f: f["triggered.attack_success_rate"] < 0.05 and f["triggered.abstained"] > 0.1,
     "What it costs": lambda f: 0.90 < f["clean.accuracy"] < 0.95,
     "From a vote to a promise": lambda f: f["reveal.clean"] == pytest.approx(1 / 8, abs=0.01),
-    "A radius with a hill": lambda f: f["reveal.best_sigma"] > 2 * f["view.best_sigma"],
+    "A radius with a hill": lambda f: f["reveal.best_sigma2"] > 2 * f["view.best_sigma"] == 2 * f["reveal.best_sigma1"],
     "A climb for every image": lambda f: 0.35 < f["reveal.below_start"] < 0.45,
     "Some digits bear more": lambda f: f["sigma.boldest_class"] == "0",
     "The poisoned images": lambda f: f["sigma.poisoned_median"] < f["sigma.unpoisoned_median"],
@@ -84,18 +87,71 @@ CLAIMS = {
         f["reveal.attacker_case"] == "aligned" and f["view.inputs"] == 25
     ),
     "The attacker comes first": lambda f: f["reveal.trimmed_away"] > 5 * f["reveal.trimmed_away_attacker_last"],
-    "So the order decides": lambda f: f["view.trimmed"] != f["reveal.trimmed"],
+    "So the order decides": lambda f: f["view.answered"] != f["reveal.answered"],
     "And among images?": lambda f: f["balls.conflicts"] == 0 and f["images.dimensions"] == 64,
     "Beyond the radius it is silent": lambda f: f["reveal.triggered"] == 0 and f["radius.max"] < f["attack.norm"],
+    "Certified, but wrong": lambda f: (
+        (f["view.label"], f["reveal.answer"]) == ("5", "9") and f["reveal.radius"] > 0 and f["reveal.members"] == 200
+    ),
     "Training images that move too": lambda f: f["reveal.standing"] == 0 < f["reveal.test_input_alone"],
     "For the noise levels as fixed": lambda f: f["noise.test_map"] == "sample-specific",
-    "With probability": lambda f: f["certificates.wrong_at_most"] < 1,
+    "With probability": lambda f: (
+        f["images.certified"] < f["images.asked"] == 720 and f["certificates.wrong_at_most"] == 720 * 0.001
+    ),
 }
 
 
 @pytest.mark.parametrize(("lesson", "step"), STEPS, ids=lambda one: one.title)
 def test_the_right_answer_is_right_on_the_shipped_run(lesson, step):
     assert CLAIMS[step.title](facts_of(step))
+
+
+def test_every_step_has_a_picture_of_its_own_and_something_to_do():
+    views = [view for _, step in STEPS for view in (step.view, step.reveal) if view]
+    pinned = [view.model_dump_json(exclude={"move"}) for view in views]
+    assert len(set(pinned)) == len(pinned)
+    for _, step in STEPS:
+        assert any(view.move or view.hands_on for view in (step.view, step.reveal) if view), step.title
+
+
+def test_every_term_is_explained_before_the_course_uses_it():
+    explained: set[str] = set()
+    for _, step in STEPS:
+        explained |= set(step.terms)
+        words = " ".join((step.title, step.text, step.question, *step.choices, step.explanation))
+        words = re.sub(r"{{.*?}}", "", words)
+        used = {name for name, term in TERMS.items() if re.search(term.words, words, re.IGNORECASE)}
+        assert used <= explained, f"{step.title} uses {used - explained}"
+    introduced = [name for _, step in STEPS for name in step.terms]
+    assert len(set(introduced)) == len(introduced)
+
+
+@pytest.mark.parametrize(("lesson", "step"), STEPS, ids=lambda one: one.title)
+def test_no_sentence_is_longer_than_thirty_words(lesson, step):
+    for words in (lesson.summary, step.text, step.question, *step.choices, step.explanation):
+        for sentence in sentences(filled(words, facts_of(step), field="it")):
+            assert len(sentence.split()) <= 30, sentence
+
+
+@pytest.mark.parametrize(
+    ("move", "words"),
+    [
+        ('{field = "of", label = "x", options = {clean = "a", train = "b"}}', None),
+        ('{field = "sigma", label = "x", low = 0, high = 1, step = 0.1}', "this view has no field “sigma”"),
+        ('{field = "show", label = "x", low = 0, high = 1, step = 1}', "this view has no field “show”"),
+        ('{field = "of", label = "x", options = {clean = "a", all = "b"}}', "Input should be"),
+        ('{field = "of", label = "x", options = {clean = "a"}}', "either low, high and step, or at least two options"),
+        ('{field = "of", label = "x", low = 1, high = 0, step = 1}', "low must lie below its high"),
+    ],
+)
+def test_a_control_sets_a_field_of_its_view(tmp_path, move, words):
+    path = write(tmp_path, GOOD.replace('by = "class"}', f'by = "class", move = {move}}}'))
+    if words is None:
+        assert read(path).steps[0].view.move.field == "of"
+    else:
+        with pytest.raises(LessonError, match=r"1-mine\.toml, step 1, view") as error:
+            read(path)
+        assert words in str(error.value)
 
 
 def test_every_kind_of_view_links_to_its_page():
