@@ -121,7 +121,7 @@ def test_presenting_is_kept_from_page_to_page(page, shipped):
     assert page.query_params["present"] == "1"
     page.switch_page("pages/poison.py").run()
     assert page.query_params["present"] == "1"
-    page.button(key="leave").click().run()
+    press(page, "Leave")
     assert "present" not in page.query_params
     assert [button for button in page.button if button.label == "Present"]
 

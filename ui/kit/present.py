@@ -26,15 +26,7 @@ def follow_link() -> None:
         st.query_params[KEY] = "1"
         st.html(STYLE)
         with st.container(key="leave-presentation"):
-            st.button(
-                "",
-                key="leave",
-                on_click=_set,
-                args=(False,),
-                icon=":material/close_fullscreen:",
-                help="Leave the presentation",
-                type="tertiary",
-            )
+            st.button("Leave", on_click=_set, args=(False,), type="tertiary")
 
 
 def button() -> None:

@@ -132,7 +132,7 @@ class Stamp(View):
 
 
 class Outcome(View):
-    """What becomes of the test images, without a defence and with the ensemble."""
+    """The fates of the test images, without a defence and with the ensemble."""
 
     show: Literal["outcome"]
     set: Literal["clean", "triggered"] = "clean"
@@ -326,7 +326,7 @@ class RadiusCurves(View):
 
 
 class Failures(View):
-    """How many of the certificates of a run may be wrong."""
+    """The number of certificates that may be wrong."""
 
     show: Literal["failures"]
     inputs: int = Field(100, ge=1, le=1_000_000)

@@ -16,7 +16,7 @@ OPEN = "-"
 
 @dataclass
 class Place:
-    """Where one reader is.
+    """The place of one reader.
 
     Attributes:
         lesson: title of the open lesson; None in the overview.

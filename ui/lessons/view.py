@@ -1,4 +1,4 @@
-"""What every view of a lesson shares: its page, its numbers, and the control that the reader may move."""
+"""The base of every view of a lesson: its page, its numbers, and the control that the reader may move."""
 
 from __future__ import annotations
 
