@@ -1,4 +1,4 @@
-"""What the dashboard loads: no page brings torch into the server, not even one that shows MNIST images."""
+"""Check what a start loads: no page brings torch into the server, and commands that only read do without it too."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ def test_images_of_mnist_are_shown_without_torch(tmp_path, monkeypatch):
             (raw / f"{prefix}-{kind}-ubyte").write_bytes(header + items.tobytes())
     monkeypatch.setenv("CERTSSB_DATA", str(tmp_path / "data"))
     visit("pages/poison.py", preset="mnist-01-onepixel")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["show", "digits"], ["settings"], ["presets"]], ids=" ".join)
+def test_commands_that_only_read_load_neither_torch_nor_all_statistics(command):
+    program = [sys.executable, "-X", "importtime", "-m", "certssb_core", *command]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "certssb_core.cli" in loaded
+    assert not loaded & {"torch", "torchvision", "scipy.stats", "sklearn", "streamlit", "plotly"}

@@ -9,7 +9,6 @@ most if it holds those of large t.
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binom
 
 # Allowance for rounding in sums of probabilities, always against the claim.
 _ROUNDING = 1e-9
@@ -54,6 +53,8 @@ def _most(p_a: float, p_b: float, keep: float) -> int:
 def _stands(k: int, p_a: float, p_b: float, keep: float) -> bool:
     """True if the leading class still leads in the worst world with k changes."""
     flips = np.arange(k + 1)
+    from scipy.stats import binom  # a third of a second, which most commands do without
+
     original, attacked = binom.pmf(flips, k, 1 - keep), binom.pmf(flips, k, keep)
     least = attacked @ _filled(original, p_a, free=0.0)
     most = attacked[::-1] @ _filled(original[::-1], p_b, free=1.0)

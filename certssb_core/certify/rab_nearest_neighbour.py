@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import chndtr
-from scipy.stats import ncx2
 
 from certssb_core.certify.bounds.intervals import ClassBounds
 
@@ -58,6 +57,8 @@ def _bracket(
     shifts: np.ndarray, labels: np.ndarray, dim: int, classes: int, buckets: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bracket one input's probabilities; ``shifts`` ``(N,)``: squared distances to the images, in units of σ²."""
+    from scipy.stats import ncx2  # a third of a second, which most commands do without
+
     low, high = ncx2.ppf([1e-9 / len(shifts), 1 - 1e-6], dim, shifts.min())
     edges = np.linspace(low, high, buckets // 4)
     whole = _log_beyond(edges, dim, shifts).sum(axis=0)  # of the nearest image of any class

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
-from scipy.stats import hypergeom
 
 from certssb_core.certify.subset import unseen_probability
 
@@ -131,6 +130,8 @@ def _seen_masses(share: Share, moved: int, replaced: int) -> tuple[np.ndarray, i
     none = float(unseen_probability(share.images, share.seen, replaced))
     if none == 0:
         return np.zeros(1), 0
+    from scipy.stats import hypergeom  # a third of a second, which most commands do without
+
     law = hypergeom(share.images - replaced, moved, share.seen)
     first, last = (int(law.ppf(q)) for q in (_NEGLIGIBLE, 1 - _NEGLIGIBLE))
     first = max(first, 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from certssb_core.certify.metrics import wilson_interval
 from certssb_core.config.schema import DataConfig
@@ -134,7 +134,7 @@ def mean_difference(first: np.ndarray, second: np.ndarray, *, paired: bool) -> D
         parts = np.array([np.var(group, ddof=1) / len(group) for group in (first, second)])
         variance, sizes = parts.sum(), np.array([len(first), len(second)])
         freedom = float(variance**2 / np.sum(parts**2 / (sizes - 1))) if variance else 1.0
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
+    reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(variance))
     return Difference(value, value - reach, value + reach)
 
 
@@ -174,7 +174,7 @@ def _interval(values: np.ndarray, *, share: bool) -> tuple[float, float]:
         return wilson_interval(int(values.sum()), len(values), CONFIDENCE)
     if len(values) < 2:
         return float("nan"), float("nan")
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    reach = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2) * values.std(ddof=1) / len(values) ** 0.5)
     return float(values.mean()) - reach, float(values.mean()) + reach
 
 
