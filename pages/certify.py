@@ -5,7 +5,7 @@ import streamlit as st
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves, theme
 from certssb_core.results import comparison
-from ui.certify import certificate_charts, choice, many_runs, soundness
+from ui.certify import certificate_charts, choice, many_runs, replaced_map, soundness
 from ui.kit import charts, conditions, controls, headline, run_files, tables, text, view_as_code
 
 FORMULAS = r"""
@@ -55,7 +55,7 @@ def budget(chosen: list[tables.Choice], colours: dict[str, str]) -> None:
     st.subheader("If the training images move too", anchor=False)
     chosen = [one for one in chosen if tables.has_joint_budget(one)]
     if not chosen:
-        text.empty("Nothing is certified about changes of the training images in what is shown: see above why.")
+        text.empty("Nothing is certified about changes of the training images by a norm: see above why.")
         return
     left, right = st.columns(2)
     norm = left.slider("Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params")
@@ -86,5 +86,6 @@ conditions.promises(detailed, alpha)
 soundness.checklist(detailed, bound, alpha, expanded=len(chosen) == 1)
 soundness.attribution(detailed, bound, alpha)
 soundness.attacks(detailed)
+replaced_map.show(chosen, bound, alpha)
 budget(chosen, colours)
 charts.download("Report (HTML)", lambda: tables.report(chosen, bound, alpha), "report.html", "text/html")

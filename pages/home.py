@@ -41,8 +41,11 @@ finished = [run for run in runs if run.is_done()]
 shipped = next((run for run in finished if run.name == DEFAULT_PRESET), next(iter(finished), None))
 st.subheader("What it has found", anchor=False)
 if shipped:
-    st.caption(f"Run **{shipped.name}**: {markdown_text(shipped.config.title)}")
     with text.plain_errors():
+        if covering := headline.covers_planted(finished):
+            st.caption(f"Run **{covering.name}**: {markdown_text(covering.config.title)}")
+            headline.planted_attack(run_files.metrics(covering)["planted_attack"])
+        st.caption(f"Run **{shipped.name}**: {markdown_text(shipped.config.title)}")
         headline.show(shipped)
 else:
     text.no_runs()

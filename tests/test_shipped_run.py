@@ -1,8 +1,10 @@
-"""The run that ships: small, whole, and its figures follow from its own votes."""
+"""The runs that ship: small, whole, and their figures follow from their own votes."""
 
+from math import comb
 from pathlib import Path
 
 import pytest
+from scipy.stats import beta
 
 from certssb_core.comparisons import backdoor_smoothing, clean_label, defences
 from certssb_core.config.presets import PRESETS
@@ -15,6 +17,7 @@ from certssb_core.runs.run import Run
 
 RUN = Run(Path(__file__).parents[1] / "checkpoints" / "digits")
 SHIPPED = RUN.path.parent
+SUBSET = Run(SHIPPED / "subset-digits-01")
 
 
 def test_is_the_digits_preset_and_a_few_megabytes():
@@ -26,27 +29,53 @@ def test_is_the_digits_preset_and_a_few_megabytes():
     assert RUN.status().state == "done"
 
 
-def test_no_byte_has_changed():
-    for name, digest in RUN.manifest["sha256"].items():
-        assert files.sha256(RUN.path / name) == digest, name
+def test_the_subset_run_is_its_preset_and_less_than_a_megabyte():
+    preset = PRESETS[SUBSET.name]
+    settled = ("training", "certification")
+    assert SUBSET.config.model_dump(exclude={*settled}) == preset.model_dump(exclude={*settled})
+    assert SUBSET.config.differs(preset) == []
+    assert sum(path.stat().st_size for path in SUBSET.path.rglob("*") if path.is_file()) < 1e6
+    assert SUBSET.status().state == "done"
+    assert SUBSET.protected
 
 
-def test_figures_follow_from_the_votes():
-    settings = RUN.config.certification
-    run_votes = read_run_votes(RUN)
+def test_the_subset_run_covers_the_attack_that_was_planted():
+    metrics = SUBSET.metrics
+    planted, votes = metrics["planted_attack"], SUBSET.arrays("votes")
+    assert metrics["undefended"]["attack_success_rate"] >= 0.7
+    assert (planted["images"], planted["norm"], planted["training_images"]) == (11, 0.5, 288)
+    spoilt = 1 - comb(288 - 11, 8) / comb(288, 8)
+    for test_set in ("clean", "triggered"):
+        backing = (votes[f"votes/{test_set}/uniform"] == votes["labels"]) & (votes[f"votes/{test_set}/margins"] >= 32)
+        # Where so many votes agree, the bound of two classes is Clopper-Pearson's at α.
+        certified = beta.ppf(0.001, backing.sum(axis=0), 1000 - backing.sum(axis=0) + 1) > 0.5 + spoilt
+        assert planted[test_set] == {"n": 72, "certified": certified.sum()}
+        assert certified.sum() > 50
+
+
+@pytest.mark.parametrize("run", [RUN, SUBSET], ids=lambda run: run.name)
+def test_no_byte_has_changed(run):
+    for name, digest in run.manifest["sha256"].items():
+        assert files.sha256(run.path / name) == digest, name
+
+
+@pytest.mark.parametrize("run", [RUN, SUBSET], ids=lambda run: run.name)
+def test_figures_follow_from_the_votes(run):
+    settings = run.config.certification
+    run_votes = read_run_votes(run)
     table = certification.certify_votes(
-        run_votes, mode=RUN.config.noise.test_map, bound=settings.bound, alpha=settings.alpha
+        run_votes, mode=run.config.noise.test_map, bound=settings.bound, alpha=settings.alpha
     )
-    stored = RUN.certificates()
+    stored = run.certificates()
     assert stored["set"].tolist() == table["set"].tolist()
     numbers = table.columns.drop("set")
     assert stored[numbers].to_numpy() == pytest.approx(table[numbers].to_numpy(), rel=1e-9)
     recomputed = certification.assess(run_votes, table, radii=settings.radii)
     for part in ("clean", "triggered"):
         flat = {key: value for key, value in recomputed[part].items() if not isinstance(value, dict)}
-        assert flat == pytest.approx({key: RUN.metrics[part][key] for key in flat})
+        assert flat == pytest.approx({key: run.metrics[part][key] for key in flat})
     for part, curve in (("clean", "certified_accuracy"), ("triggered", "certified_robust_accuracy")):
-        assert recomputed[part][curve] == pytest.approx(RUN.metrics[part][curve])
+        assert recomputed[part][curve] == pytest.approx(run.metrics[part][curve])
 
 
 def test_keeps_the_promise_of_the_preset():
@@ -56,8 +85,9 @@ def test_keeps_the_promise_of_the_preset():
     assert metrics["clean"]["accuracy"] >= 0.90
 
 
-def test_all_members_are_there_to_vote_again():
-    assert shards.finished(RUN.path / "members") == set(range(RUN.config.training.members))
+@pytest.mark.parametrize("run", [RUN, SUBSET], ids=lambda run: run.name)
+def test_all_members_are_there_to_vote_again(run):
+    assert shards.finished(run.path / "members") == set(range(run.config.training.members))
 
 
 def test_what_the_lecture_hall_needs_is_shipped():

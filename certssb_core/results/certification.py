@@ -147,11 +147,14 @@ def assess(
     }
 
 
-def replaced_images(run_votes: RunVotes, test_set: str, norms: Sequence[float]) -> np.ndarray:
-    """The most training images that may be replaced by anything, at every norm, by the run's own rules.
+def replaced_images(
+    run_votes: RunVotes, test_set: str, norms: Sequence[float], *, bound: str | None = None, alpha: float | None = None
+) -> np.ndarray:
+    """The most training images that may be replaced by anything, at every norm.
 
     Args:
         norms: L2 pixel units, by which the test input moves at most.
+        bound, alpha: default: those of the run's config.
 
     Returns:
         ``(len(norms), n)`` int64; -1 where the answer is wrong or moving the test input alone is not certified.
@@ -163,7 +166,9 @@ def replaced_images(run_votes: RunVotes, test_set: str, norms: Sequence[float]) 
     if kind.replaced is None or config.drawing is None:
         raise RunError(f"This certificate counts {kind.unit}, and says nothing about replaced training images.")
     mode, rule = config.noise.test_map, config.certification
-    bounds = bound_votes(run_votes.sets[test_set], config, mode=mode, bound=rule.bound, alpha=rule.alpha)
+    bounds = bound_votes(
+        run_votes.sets[test_set], config, mode=mode, bound=bound or rule.bound, alpha=alpha or rule.alpha
+    )
     right = bounds.bounds.prediction == run_votes.labels
     return np.stack([np.where(right, kind.replaced(bounds, config.drawing, norm), -1) for norm in norms])
 

@@ -2,6 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -216,3 +217,17 @@ def test_what_an_attack_found_is_told_or_that_there_was_none(page, finished_run)
     path.unlink()
     assert not page.exception
     assert "90 certificates in mode sample-specific: **3** broken in 200 attempts" in texts(page)
+
+
+def test_the_planted_attack_is_a_point_of_the_map(page, runs_dir):
+    shutil.copytree(ROOT / "checkpoints" / "subset-digits-01", runs_dir / "subset-digits-01")
+    page.run()
+    assert not page.exception
+    assert "11 training images replaced and a change of norm up to 0.5: **57 of 72**" in texts(page)
+    table = next(frame.value for frame in page.dataframe if "images" in frame.value)
+    cells = table.set_index(["images", "norm"])["count"].unstack()
+    assert cells.loc[11, 0.5] == 57
+    assert (np.diff(cells.to_numpy(), axis=0) <= 0).all()
+    assert (np.diff(cells.to_numpy(), axis=1) <= 0).all()
+    page.select_slider(key="alpha").set_value(0.1).run()
+    assert "**57 of 72**" not in texts(page), "with more failures allowed, more is certified"

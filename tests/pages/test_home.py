@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from certssb_core.data.datasets import DATASETS
 from certssb_core.errors import RunError
 
 APP = str(Path(__file__).parents[2] / "app.py")
+SUBSET = Path(__file__).parents[2] / "checkpoints" / "subset-digits-01"
 
 
 @pytest.fixture
@@ -41,6 +43,16 @@ def test_the_shipped_run_comes_before_a_newer_one(machine, runs_dir, finished_ru
     for file in ("config.json", "events.jsonl"):
         (newer / file).write_bytes((runs_dir / "digits" / file).read_bytes())
     assert any("**digits**" in caption.value for caption in home().caption)
+
+
+def test_a_run_that_covers_the_planted_attack_is_named_first(machine, runs_dir, finished_run):
+    shutil.copytree(SUBSET, runs_dir / SUBSET.name)
+    app = home()
+    (said,) = [part.value for part in app.success if "planted attack" in part.value]
+    assert "79.2%" in said
+    assert "57 of 72" in said
+    assert any("**subset-digits-01**" in caption.value for caption in app.caption)
+    assert {metric.label: metric.value for metric in app.metric}["Clean accuracy"]
 
 
 def test_without_runs_it_says_how_to_get_one(machine, runs_dir):

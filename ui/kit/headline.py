@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import streamlit as st
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.metrics import wilson_interval
+from certssb_core.errors import RunError
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import caveats
 from certssb_core.runs.run import Run
@@ -52,6 +55,15 @@ def show(run: Run) -> None:
             f"**Test radius.** {promise.test_radius}\n\n**Joint budget.** {promise.joint_budget}\n\n"
             f"**Condition.** {promise.condition}"
         )
+
+
+def covers_planted(runs: list[Run]) -> Run | None:
+    """The first run with certificates against the attack as planted; one that ships with the project goes first."""
+    for run in sorted(runs, key=lambda run: not run.protected):
+        with contextlib.suppress(RunError):  # a damaged run is told of where it is shown
+            if run_files.metrics(run).get("planted_attack"):
+                return run
+    return None
 
 
 def planted_attack(planted: dict | None) -> None:
