@@ -19,7 +19,6 @@ from plotly.offline import get_plotlyjs
 
 import certssb_core
 from certssb_core.audit import inspection
-from certssb_core.certify import published_release
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.config.parse import override
 from certssb_core.config.schema import RunConfig, flatten
@@ -123,11 +122,7 @@ def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
         )
         rates = comparison.side_by_side(comparison.rates(series, radius=at)).rename_axis(columns=None)
         sections.append(_section("Certified accuracy", words, figure, rates, kind.law))
-    budgeted = [
-        one
-        for one in shown
-        if one.run_votes.kind.weighs and one.mode != published_release.MODE and one.run_votes.sigma_train is not None
-    ]
+    budgeted = [one for one in shown if one.run_votes.budgets and one.mode in one.run_votes.joint_modes]
     if budgeted:
         images = [certification.joint_budget(one.run_votes, one.series.certificates, norm=norm) for one in budgeted]
         table = comparison.budgets([one.series for one in budgeted], images)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from certssb_core.certify.certificate import FIXED
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves, theme
 from certssb_core.results import comparison
@@ -19,6 +20,16 @@ $$\tau^2\Big(\frac{1}{\sigma_x^2} + \sum_{n\ \text{largest}} \frac{1}{\sigma_i^2
 α is split over the bounds used and over the classes, for the top class is chosen from the same votes.
 """
 ENVELOPE = "best uniform σ at each radius"
+
+
+def name_the_classifier(chosen: list[tables.Choice]) -> None:
+    """Say that the fixed ensemble is another classifier, where it is shown."""
+    for run in {one.run.name: one.run for one in chosen if one.mode == FIXED}.values():
+        drawn = run_files.fixed(run)
+        st.caption(
+            f"**{run.name}, fixed-ensemble**: {drawn['draws']:,} draws of {drawn['jury']} of these very members, under "
+            "fresh noise. Every other mode is about members trained afresh: another classifier, with a joint budget."
+        )
 
 
 @st.fragment  # its controls leave the rest of the page alone
@@ -78,6 +89,7 @@ conditions.warn_of_weak_attacks(chosen)
 for kind in CERTIFICATES.values():
     if of_kind := [one for one in chosen if run_files.run_votes(one.run).kind == kind]:
         accuracy(kind, of_kind, colours)
+name_the_classifier(chosen)
 bound, alpha = st.session_state["bound"], st.session_state["alpha"]
 detailed = choice.details(chosen)
 for run in {one.run.name: one.run for one in detailed if one.mode == one.run.config.noise.test_map}.values():

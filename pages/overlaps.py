@@ -80,6 +80,8 @@ text.page_header(
 if controls.choose("Look at", VIEWS, "store", key="view") == "sandbox":
     sandbox.section()
 elif run := run_files.pick_run(balls=True):
+    if run_files.fixed(run):
+        st.caption("Balls are those of the members' own certificates, not of the fixed ensemble, which stores nothing.")
     if some_balls := len(run_files.balls_and_ledger(run)[0].ids) > 0:
         all_pairs(run)
     else:

@@ -56,6 +56,18 @@ def answer(reply: Reply) -> None:
         st.markdown(f"**Radius.** {reply.promise}\n\n**Condition.** {reply.condition}")
 
 
+def fixed_ensemble(reply: Reply) -> None:
+    """The fixed ensemble's answer to the same image, drawn for this question."""
+    if drawn := reply.fixed:
+        st.markdown(
+            f"**Fixed ensemble**: {markdown_text(drawn['answer'])}, radius **{drawn['radius']:.3f}**, p_A at least "
+            f"{drawn['p_a_lower']:.3f}. {drawn['draws']:,} fresh draws of {drawn['jury']} of these very members answer "
+            "here. It is another classifier than the members' vote above, which is about members trained afresh and "
+            "has a joint budget.",
+            help=f"{drawn['promise']} {drawn['condition']}",
+        )
+
+
 def members(run: Run, asked: image_source.Question, before: Reply, after: Reply) -> None:
     st.subheader("How the members vote", anchor=False)
     names = tables.class_names(run)
@@ -106,6 +118,7 @@ if (run := run_files.pick_run(balls=True)) and (chosen := image_source.choose(ru
             if asked.moved:
                 st.info(core.verdict(before, after, asked.moved), icon=":material/straighten:")
             answer(after)
+            fixed_ensemble(after)
             if asked.truth is not None:
                 name = tables.class_names(run)[asked.truth]
                 st.markdown(f"The picked image: {verdict.beside_truth(name, after.label, asked.truth)}")

@@ -25,6 +25,7 @@ SMALL = {
     "training.workers": "1",
     "certification.alpha": "0.1",
     "certification.bound": "clopper-pearson",
+    "certification.fixed_draws": "0",
 }
 """The digits preset cut down: 430 training and 108 test images, 12 members in shards of 5, 5 and 2, one worker; under
 the bound that tests compute by hand."""

@@ -16,12 +16,13 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from certssb_core.certify import published_release
-from certssb_core.certify.certificate import DENOISED
+from certssb_core.certify.certificate import DENOISED, FIXED
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
 from certssb_core.results.attack_verdict import attack_caveats, success_in_words, undefended_metrics
 from certssb_core.results.certification import certify_votes, promise
 from certssb_core.results.enough_members import too_few_members
+from certssb_core.results.fixed import fixed_settings
 from certssb_core.results.per_image import SETS as SET_NAMES
 from certssb_core.results.per_image import sigma_at_ends
 from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes
@@ -99,6 +100,7 @@ def inspect(
     evidence = Inspected(run, run_votes, mode, bound, config.certification.alpha if alpha is None else alpha, rule)
     more = RELEASE_CHECKS if evidence.imported else ()
     more += (_denoiser,) if evidence.config.noise.denoises else ()
+    more += (_classifier,) if mode == FIXED else ()
     found = [check(evidence) for check in (*CHECKS, *more)]
     return found if evidence.is_release else [*found, *_too_few_members(evidence)]
 
@@ -113,11 +115,15 @@ def _too_few_members(evidence: Inspected) -> list[Finding]:
     config = evidence.config
     counted = {
         "noise": config.noise.model_copy(update={"test_map": evidence.mode}),
-        "training": config.training.model_copy(update={"members": evidence.run_votes.members}),
+        "training": config.training.model_copy(update={"members": _voters(evidence)}),
         "certification": config.certification.model_copy(update={"bound": evidence.bound, "alpha": evidence.alpha}),
     }
     said = too_few_members(config.model_copy(update=counted), evidence.run_votes.classes)
     return [Finding("red", "Number of members", said)] if said else []
+
+
+def _voters(evidence: Inspected) -> int:
+    return _draws(evidence) if evidence.mode == FIXED else evidence.run_votes.members
 
 
 def _noise_in_the_radius(evidence: Inspected) -> Finding:
@@ -181,7 +187,7 @@ def _denoiser(evidence: Inspected) -> Finding:
 def _count(evidence: Inspected) -> Finding:
     title, members = "Count of votes in the bound", evidence.run_votes.members
     rule, settings = evidence.rule, evidence.config.certification
-    if rule.count != members:
+    if rule.count != _voters(evidence):
         return Finding(
             "red", title, f"{rule.bound.title}: it counts {rule.count:,} votes, but {members:,} members voted."
         )
@@ -193,6 +199,8 @@ def _count(evidence: Inspected) -> Finding:
             title,
             f"{members:,} members voted, but the configuration or certificates.csv states another number.",
         )
+    if evidence.mode == FIXED:
+        return Finding("green", title, f"{rule.bound.title}, told the {_draws(evidence):,} draws that were cast.")
     certifying = _certifying(evidence, evidence.mode, evidence.bound, evidence.alpha)
     aside = f"; the {members - certifying:,} members set aside are not counted" if certifying < members else ""
     told = f"{rule.bound.title}, told the {certifying:,} votes that were cast{aside}."
@@ -206,6 +214,25 @@ def _count(evidence: Inspected) -> Finding:
             "test input stands; a change of training images might leave out others, and is not certified as a norm.",
         )
     return Finding("green", title, told)
+
+
+def _draws(evidence: Inspected) -> int:
+    """Number of draws of the fixed ensemble per input."""
+    return len(evidence.run_votes.sets[SETS[0]].votes[FIXED])
+
+
+def _classifier(evidence: Inspected) -> Finding:
+    """Name the classifier of the fixed ensemble, and how its draws were seeded."""
+    drawn = fixed_settings(evidence.run)
+    jury, seed = (drawn["jury"], drawn["seed"]) if drawn else ("?", "?")
+    return Finding(
+        "amber",
+        "Classifier",
+        f"The most probable answer of a jury of {jury} of these {evidence.run_votes.members:,} members at random, "
+        "under fresh noise. The joint budget is about another classifier, and is not shown in this mode. The seed of "
+        f"the draws, {seed}, lies in fixed.json: an input that was chosen by somebody who had read it is not covered. A "
+        "query draws afresh.",
+    )
 
 
 def _certifying(evidence: Inspected, mode: str, bound: str, alpha: float) -> int:

@@ -76,7 +76,7 @@ def translate(run_votes: RunVotes, *, images: int | None, norm: float) -> list[T
         raise RunError(f"images must lie between 0 and the {len(sigma_train)} training images, not {images}")
     if not 0 <= norm < np.inf:
         raise RunError(f"norm must be a finite number of at least 0, not {norm}")
-    return [_translation(run_votes, sigma_train, mode, images, norm) for mode in run_votes.sound_modes]
+    return [_translation(run_votes, sigma_train, mode, images, norm) for mode in run_votes.joint_modes]
 
 
 def _translation(run_votes: RunVotes, sigma_train: np.ndarray, mode: str, images: int, norm: float) -> Translation:

@@ -25,6 +25,9 @@ NOISE_MAPS = ("uniform", "sample-specific")
 TEST_MAPS = (*NOISE_MAPS, "voted", "set-aside")
 """Test noise may also be chosen per input among candidates: by all votes, or by members set aside."""
 
+FIXED = "fixed-ensemble"
+"""The mode of draws over the members as they are: another classifier than the one whose joint budget is certified."""
+
 INDEPENDENT = (
     "The noise is drawn independently of the data and of the input: nothing is promised against somebody who knows the "
     "seed before choosing either."
@@ -36,6 +39,15 @@ LABELS_KEPT = "A poison that changes labels, or adds or removes images, is not c
 PROMISE = (
     "The smoothed answer does not become another class by any change of the test input of L2 norm below the radius, "
     "the training set as given. The deployed vote may abstain there."
+)
+FIXED_PROMISE = (
+    "The answer of these very members does not become another class by any change of the test input of L2 norm below "
+    "the radius. It is the most probable answer of a jury of members drawn at random, under fresh noise. K draws "
+    "sample it, and may abstain."
+)
+FIXED_JOINT = (
+    "None in this mode. Its members are fixed, while the joint budget is about members trained afresh: these are two "
+    "classifiers, and each number belongs to its own."
 )
 JOINT_BUDGET = (
     "The smoothed answer does not become another class although n training images, whichever they are, and the test "
@@ -56,6 +68,7 @@ _TRAINING_FIXED = (
 _BY_TRAINING = {"uniform": "", "sample-specific": _TRAINING_FIXED}
 _BY_TEST = {
     "uniform": "",
+    FIXED: _LEVEL_FIXED,
     "sample-specific": _LEVEL_FIXED,
     "voted": "The votes chose the test input's noise level, and the failure probability pays for the choice. "
     f"{_LEVEL_FIXED}",
@@ -102,7 +115,7 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
         bounds: bounds on ``n`` inputs, from votes drawn at exactly these noise levels.
         sigma: noise level of the test inputs, a number or ``(n,)``, > 0, pixel units.
         training_map: how the training noise was chosen, one of ``NOISE_MAPS``.
-        test_map: how ``sigma`` was chosen, one of ``TEST_MAPS``.
+        test_map: how ``sigma`` was chosen, one of ``TEST_MAPS``; or ``FIXED``.
 
     Returns:
         Certificates, each right with probability >= 1 - alpha of the bounds.
@@ -110,7 +123,7 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
     Raises:
         ValueError: an unknown noise map, or a noise level that is not positive and finite.
     """
-    if training_map not in NOISE_MAPS or test_map not in TEST_MAPS:
+    if training_map not in NOISE_MAPS or test_map not in (*TEST_MAPS, FIXED):
         raise ValueError(
             f"noise maps must be among {NOISE_MAPS} and {TEST_MAPS}, got {training_map!r} and {test_map!r}"
         )
@@ -126,7 +139,7 @@ def certify(bounds: ClassBounds, sigma: ArrayLike, *, training_map: str, test_ma
         margin=margin,
         radius=sigma * margin,
         sigma=sigma,
-        promise=PROMISE,
+        promise=FIXED_PROMISE if test_map == FIXED else PROMISE,
         condition=condition(training_map, test_map),
     )
 
@@ -172,7 +185,8 @@ def norm_certified(margin: ArrayLike, sigma_test: ArrayLike, sigma_train: ArrayL
 
 def condition(training_map: str, test_map: str) -> str:
     """The condition, in words, of certificates whose noise levels were chosen so."""
-    of_levels = f"{_BY_TRAINING[training_map]} {_BY_TEST[test_map]}".strip()
+    of_training = "" if test_map == FIXED else _BY_TRAINING[training_map]
+    of_levels = f"{of_training} {_BY_TEST[test_map]}".strip()
     return f"{INDEPENDENT} {of_levels or _ONE_LEVEL}"
 
 

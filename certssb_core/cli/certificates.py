@@ -71,6 +71,34 @@ def certify(
 
 
 @app.command()
+def fixed(
+    run: RunName,
+    draws: Annotated[int, typer.Option(min=1, max=1_000_000, help="Draws K per test input.")] = 1000,
+    jury: Annotated[int, typer.Option(min=1, help="Members per draw.")] = 20,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the draws; default: from the system's randomness.")
+    ] = None,
+    bound: BoundName = None,
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Certify a test radius of the members as they are: many fresh draws of a jury and of noise per input."""
+    from certssb_core.certify.certificate import FIXED
+    from certssb_core.pipeline.fixed_ensemble import draw_again
+    from certssb_core.results import certification
+
+    found = Run.open(run, runs_dir)
+    told = draw_again(found, draws=draws, jury=jury, seed=seed, bound=bound)
+    if as_json:
+        print_json(told)
+        return
+    say(f"{draws:,} draws of {jury} members each, seed {told['seed']}, bound {told['bound']}, alpha {told['alpha']:g}")
+    print_metrics(told)
+    promise = certification.promise(found.config, FIXED)
+    say(f"Promise: {promise.test_radius}\nJoint budget: {promise.joint_budget}\nCondition: {promise.condition}")
+
+
+@app.command()
 def budget(
     run: RunName,
     images: Annotated[int | None, typer.Option(help="n poisoned training images; default: 253, as published.")] = None,

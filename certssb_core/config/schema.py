@@ -330,6 +330,16 @@ class CertificationConfig(Group):
         0,
     )
     alpha: float = _setting(0.001, "α", "Failure probability: a certificate may be wrong this often.", 1e-12, 0.5)
+    fixed_draws: int = _setting(
+        0,
+        "Draws of the fixed ensemble",
+        "Votes per test input on the members as they are, for a test radius of their own; 0: none.",
+        0,
+        1_000_000,
+    )
+    jury: int = _setting(
+        20, "Members per draw", "Members whose mean softmax decides a draw of the fixed ensemble.", 1, 10_000
+    )
     radii: tuple[float, ...] = _setting(
         (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0), "Radii", "Radii at which accuracy is reported."
     )
@@ -425,6 +435,10 @@ class RunConfig(Group):
         if PREPROCESSING[noise.preprocessing].gaussian_only and not law.gaussian:
             raise ValueError(
                 f"noise.preprocessing {noise.preprocessing} needs Gaussian noise, not noise.law {noise.law}"
+            )
+        if self.certification.fixed_draws and not kind.balls:
+            raise ValueError(
+                f"certification.fixed_draws needs certificates that are balls around test inputs, which {name} does not"
             )
         if law.binary and not self.data.binary:
             raise ValueError(f"noise.law {noise.law} needs data.binary: there is nothing to flip in a grey pixel")

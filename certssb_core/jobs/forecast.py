@@ -108,6 +108,7 @@ def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
         (sum(singles) if measured.workers == 1 else max(singles))
         + sigma / measured.workers
         + ceil(training.members / measured.workers) * member_seconds(config, measured)
+        + fixed_looks(config) * 2 * measured.test_images * measured.forward / measured.workers
     )
     fixed = 2 * measured.start + measured.data
     return Cost(
@@ -119,6 +120,11 @@ def from_calibration(config: RunConfig, measured: Calibration) -> Cost:
         basis="from timing this network on these images here for a few seconds, with "
         f"{measured.workers} process{'es' if measured.workers > 1 else ''}; other programs at work stretch it",
     )
+
+
+def fixed_looks(config: RunConfig) -> int:
+    """Number of answers of a single network that the fixed ensemble's draws on one test input take."""
+    return config.certification.fixed_draws * min(config.certification.jury, config.training.members)
 
 
 def member_seconds(config: RunConfig, measured: Calibration) -> float:
@@ -144,6 +150,7 @@ def _disk(config: RunConfig, measured: Calibration) -> int:
     weight = {"float32": 4, "bfloat16": 2}[config.training.storage]
     inputs = 2 * measured.test_images
     members = config.training.members * (weight * measured.weights + 2 * inputs * config.bytes_per_vote)
+    members += inputs * config.certification.fixed_draws
     return members + 2 * 4 * measured.weights + inputs * (4 * measured.pixels + 400)
 
 
@@ -203,7 +210,7 @@ def _work(config: RunConfig) -> dict[str, float]:
         "undefended": training.single_epochs,
         "sigma": noise.iterations * noise.draws if noise.searches else 0,
         "members": training.members * training.epochs * training.share,
-        "votes": training.members,
+        "votes": training.members + fixed_looks(config),
     }
 
 

@@ -34,6 +34,15 @@ def write_manifest(run: Run) -> None:
     files.write_json(run.path / "manifest.json", manifest | {"seal": files.seal(manifest)})
 
 
+def enter(run: Run, *names: str) -> None:
+    """Enter files that were made after the run had finished, with their sha256; nothing else is written anew."""
+    manifest = run.manifest
+    manifest["sha256"] |= {name: files.sha256(run.path / name) for name in names}
+    manifest["sha256"] = dict(sorted(manifest["sha256"].items()))
+    sealed = {"seal": files.seal(manifest)} if "seal" in manifest else {}
+    files.write_json(run.path / "manifest.json", manifest | sealed)
+
+
 def _device(run: Run) -> dict[str, Any]:
     training = run.config.training
     device = {"kind": training.device, "precision": training.precision, "together": training.together}

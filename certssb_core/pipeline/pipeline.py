@@ -23,7 +23,7 @@ from certssb_core.data.system_memory import memory
 from certssb_core.data.triggers import actual_norms
 from certssb_core.ensemble import shards
 from certssb_core.errors import RunError, ShardError
-from certssb_core.pipeline import context, sigma_stage, store_stage, tasks
+from certssb_core.pipeline import context, fixed_ensemble, sigma_stage, store_stage, tasks
 from certssb_core.pipeline.engines.choose import make_engine
 from certssb_core.pipeline.engines.local import Engine, Task
 from certssb_core.pipeline.manifest import write_manifest
@@ -85,7 +85,7 @@ class Pipeline:
             "undefended": lambda: self._singles(engine),
             "sigma": lambda: self._sigma(engine),
             "members": lambda: self._members(engine),
-            "votes": self._collect_votes,
+            "votes": lambda: self._votes(engine),
             "store": self._store,
         }
 
@@ -205,6 +205,26 @@ class Pipeline:
             integrity.note(self.run, f"members/{target.name}")
             for member in members:
                 shards.part_path(folder, member).unlink()
+
+    def _votes(self, engine: Engine) -> None:
+        self._collect_votes()
+        rule = self.run.config.certification
+        if rule.fixed_draws and not (self.run.path / "fixed.json").exists():
+            own = self.run.config.training
+            local = engine if own.engine == "local" else make_engine(own.model_copy(update={"engine": "local"}))
+            try:
+                fixed_ensemble.draw(
+                    self.run,
+                    local,
+                    draws=rule.fixed_draws,
+                    jury=rule.jury,
+                    seed=self.run.config.seed,
+                    progress=partial(self._progress, "votes"),
+                )
+            finally:
+                if local is not engine:
+                    local.close()
+            integrity.note(self.run, *files.FIXED_FILES)
 
     def _collect_votes(self) -> None:
         folder, training = self.run.path / "members", self.run.config.training

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import filelock
 import numpy as np
 import torch
 from torch import nn
 
-from certssb_core.certify.certificate import Certificates
+from certssb_core.certify.certificate import FIXED, Certificates
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes
 from certssb_core.certify.margin_votes import in_steps
@@ -22,9 +24,10 @@ from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build, projected
 from certssb_core.ensemble.voting import Ballot, vote_together
 from certssb_core.errors import RunError
-from certssb_core.pipeline import context, tasks
+from certssb_core.pipeline import context, fixed_ensemble, tasks
 from certssb_core.query.reply import Reply, check_can_answer, promise
 from certssb_core.results import certification
+from certssb_core.results.fixed import fixed_settings
 from certssb_core.results.vote_bounds import bound_votes
 from certssb_core.runs import files, integrity, server_limits
 from certssb_core.runs.inputs import SETS, Inputs, binarised, run_inputs
@@ -67,6 +70,7 @@ class LoadedEnsemble:
         weights = sum(weight.numel() for weight in self._network.parameters())
         fits = 4 * weights * self.config.training.members <= HELD_BYTES
         self._held = [*self._read_groups()] if fits else None
+        self._drawn = fixed_settings(run)
 
     def ask(self, image: np.ndarray, *, insert: bool = False) -> Reply:
         """Answer one image, by a stored ball or the members.
@@ -102,7 +106,35 @@ class LoadedEnsemble:
             candidate_softmax=shares[len(levels) :, None],
             draws=tasks.bound_draws(self.config, {"query": 1}).get("draws/query"),
         )
-        return self._reply(image, input_votes, insert)
+        reply = self._reply(image, input_votes, insert)
+        return reply if self._drawn is None else replace(reply, fixed=self._fixed(x, reply.sigma))
+
+    def _fixed(self, x: torch.Tensor, sigma: float) -> dict[str, Any]:
+        """Draw the fixed ensemble's votes on ``x`` ``(1, C, H, W)`` afresh, and certify them."""
+        settings, drawn = self.config.certification, self._drawn or {}
+        seed, level = fixed_ensemble.fresh_seed(), np.array([sigma])
+        how = {"draws": int(drawn["draws"]), "jury": int(drawn["jury"]), "seed": seed}
+        hard, softmax = fixed_ensemble.votes_on(
+            self.run.path, self._network, x, torch.from_numpy(level).to(self.device), **how
+        )
+        votes = InputVotes(votes={FIXED: hard[:, None]}, softmax={FIXED: softmax[None]}, sigma={FIXED: level})
+        read = bound_votes(votes, self.config, mode=FIXED, bound=drawn["bound"], alpha=settings.alpha)
+        certified = certification.certify_bounds(read, self.config)
+        numbers = {
+            name: float(getattr(certified, name)[0]) for name in ("p_a_lower", "p_b_upper", "margin", "sigma", "radius")
+        }
+        prediction = int(certified.prediction[0])
+        return (
+            how
+            | numbers
+            | {
+                "votes": read.counts[0].tolist(),
+                "prediction": prediction,
+                "answer": self.classes[prediction] if prediction >= 0 else "ABSTAIN",
+                "promise": certification.promise(self.config, FIXED).test_radius,
+                "condition": certified.condition,
+            }
+        )
 
     def _reply(self, image: np.ndarray, votes: InputVotes, insert: bool) -> Reply:
         settings, mode = self.config.certification, self.config.noise.test_map

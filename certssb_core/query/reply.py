@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from certssb_core.errors import RunError
 from certssb_core.runs.run import Run
@@ -22,6 +23,8 @@ class Reply:
         votes: members' votes per class; prediction, p_a_lower, p_b_upper, margin, sigma: their certificate.
         members_radius: its radius, whoever answered and whatever the store leaves of it.
         promise: what ``radius`` promises; condition: under which the members' certificate holds.
+        fixed: the answer of the fixed ensemble, drawn afresh for this question, where the run has one: ``draws, jury,
+            seed, votes, prediction, answer, p_a_lower, p_b_upper, margin, sigma, radius, promise, condition``.
     """
 
     answered_by: str
@@ -40,6 +43,7 @@ class Reply:
     members_radius: float
     promise: str
     condition: str
+    fixed: dict[str, Any] | None = None
 
 
 STORED = (

@@ -15,7 +15,15 @@ import numpy as np
 import pandas as pd
 
 from certssb_core.certify import published_release
-from certssb_core.certify.certificate import DENOISED, TEST_MAPS, Certificates, images_certified
+from certssb_core.certify.certificate import (
+    DENOISED,
+    FIXED,
+    FIXED_JOINT,
+    FIXED_PROMISE,
+    TEST_MAPS,
+    Certificates,
+    images_certified,
+)
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.metrics import clean_metrics, triggered_metrics
@@ -26,7 +34,7 @@ from certssb_core.results.vote_bounds import BoundRule, apply_rule, bound_votes
 from certssb_core.results.votes import RunVotes
 from certssb_core.runs.inputs import SETS
 
-MODES = (*TEST_MAPS, published_release.MODE)
+MODES = (*TEST_MAPS, FIXED, published_release.MODE)
 """All modes in which votes can be counted; the release's, labelled so, gives no certificate."""
 
 NO_JOINT_BUDGET = (
@@ -235,6 +243,8 @@ def promise(config: RunConfig, mode: str) -> Promise:
         )
     kind = CERTIFICATES[config.certification.certificate]
     sampled = f" Each certificate holds with probability at least {1 - config.certification.alpha:g}."
+    if mode == FIXED:
+        return Promise(FIXED_PROMISE + sampled, FIXED_JOINT, kind.condition(config.noise.train_map, mode))
     return Promise(
         test_radius=kind.promise + ("" if kind.certain else sampled),
         joint_budget=kind.joint if config.origin == "trained" else NO_JOINT_BUDGET,

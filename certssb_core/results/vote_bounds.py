@@ -81,7 +81,8 @@ def bound_rule(votes: InputVotes, config: RunConfig, *, mode: str, bound: str) -
     kind = CERTIFICATES[config.certification.certificate]
     if kind.bound is None and bound not in BOUNDS:
         raise RunError(f"there is no bound {bound!r}; choose one of {', '.join(BOUNDS)}")
-    return BoundRule(mode, mode, kind.bound or BOUNDS[bound], votes.members)
+    count = len(votes.votes[mode]) if mode in votes.votes else votes.members
+    return BoundRule(mode, mode, kind.bound or BOUNDS[bound], count)
 
 
 def sound_modes(votes: InputVotes) -> tuple[str, ...]:

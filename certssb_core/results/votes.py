@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from certssb_core.certify.certificate import FIXED
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.certify.input_votes import InputVotes
 from certssb_core.config.schema import RunConfig
@@ -58,6 +59,11 @@ class RunVotes:
         return vote_bounds.modes(self._any, self.config)
 
     @property
+    def joint_modes(self) -> tuple[str, ...]:
+        """The sound modes whose classifier the joint budget is about: not the fixed ensemble."""
+        return tuple(mode for mode in self.sound_modes if mode != FIXED)
+
+    @property
     def sound_modes(self) -> tuple[str, ...]:
         """The modes whose numbers are certificates."""
         return vote_bounds.sound_modes(self._any)
@@ -78,22 +84,32 @@ def read_run_votes(run: Run) -> RunVotes:
     Raises:
         RunError: the run has not voted yet, or a file is damaged.
     """
-    return run_votes(run.config, run.arrays("votes"), run.arrays("sigma"))
+    fixed = run.arrays("fixed") if (run.path / "fixed.safetensors").exists() else {}
+    return run_votes(run.config, run.arrays("votes"), run.arrays("sigma"), fixed)
 
 
-def run_votes(config: RunConfig, votes: Mapping[str, np.ndarray], sigma: Mapping[str, np.ndarray]) -> RunVotes:
+def run_votes(
+    config: RunConfig,
+    votes: Mapping[str, np.ndarray],
+    sigma: Mapping[str, np.ndarray],
+    fixed: Mapping[str, np.ndarray] | None = None,
+) -> RunVotes:
     """Sort votes by test set and noise map.
 
     Args:
         votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``votes/SET/margins``, ``draws/SET`` and
             ``left_out``, as votes.safetensors holds them.
         sigma: noise levels of ``train`` and the test sets, as sigma.safetensors holds them.
+        fixed: ``votes/SET``, ``softmax/SET`` and ``sigma/SET`` of the fixed ensemble's draws, where it has some.
     """
-    noise = config.noise
+    noise, fixed = config.noise, fixed or {}
 
     def by_map(kind: str, test_set: str) -> dict[str, np.ndarray]:
         keys = {noise_map: f"{kind}/{test_set}/{noise_map}" for noise_map in ("sample-specific", "uniform")}
         return {noise_map: votes[key] for noise_map, key in keys.items() if key in votes}
+
+    def drawn(kind: str, test_set: str) -> dict[str, np.ndarray]:
+        return {FIXED: fixed[f"{kind}/{test_set}"]} if fixed else {}
 
     chosen = f"votes/{SETS[0]}/candidates" in votes
     labels = votes["labels"]
@@ -101,9 +117,10 @@ def run_votes(config: RunConfig, votes: Mapping[str, np.ndarray], sigma: Mapping
         config=config,
         sets={
             test_set: InputVotes(
-                votes=by_map("votes", test_set),
-                softmax=by_map("softmax", test_set),
-                sigma={"sample-specific": sigma[test_set], "uniform": np.full(len(labels), noise.level)},
+                votes=by_map("votes", test_set) | drawn("votes", test_set),
+                softmax=by_map("softmax", test_set) | drawn("softmax", test_set),
+                sigma={"sample-specific": sigma[test_set], "uniform": np.full(len(labels), noise.level)}
+                | drawn("sigma", test_set),
                 margins=votes.get(f"votes/{test_set}/margins"),
                 candidates=noise.test_candidates if chosen else (),
                 candidate_votes=votes.get(f"votes/{test_set}/candidates"),

@@ -29,9 +29,13 @@ INSPECTION = "inspection.json"
 DATA = "data.json"
 """Number and sha256 of a run's images and labels."""
 
+FIXED_FILES = ("fixed.safetensors", "fixed.json")
+"""In a run whose fixed ensemble has voted: the votes of its draws, and what they certify."""
+
 CARRIED = (
     *("config.json", DATA, "metrics.json", "certificates.csv"),
     *("poison.safetensors", "sigma.safetensors", "undefended.safetensors", "votes.safetensors"),
+    *FIXED_FILES,
 )
 """The files of a run that a capsule carries as they are; no weights, and of the store only its ledger."""
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 from certssb_core.errors import Differs, NotPossible, RunError
 from certssb_core.runs.run import Run
-from certssb_core.verification import certificates, metrics, recorded_files, store
+from certssb_core.verification import certificates, fixed, metrics, recorded_files, store
 from certssb_core.verification.evidence import Evidence
 
 CHECKS: dict[str, Callable[[Evidence], str]] = {
@@ -34,6 +34,7 @@ CHECKS: dict[str, Callable[[Evidence], str]] = {
     "store, balls": store.balls,
     "store, other inputs": store.other_inputs,
     "metrics": metrics.counted,
+    "fixed ensemble": fixed.draws,
     "measurements": metrics.measured,
 }
 """All checks in the order of the data's way, by the name they are reported under."""

@@ -167,3 +167,11 @@ class Evidence:
             points = np.full((len(self.entries), self.ledger["centres"].shape[1]), np.nan)
             points[self.ledger["stored"] == 1] = self.ledger["centres"]
             return points
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

@@ -10,7 +10,7 @@ import pandas as pd
 from certssb_core.errors import Differs, NotPossible
 from certssb_core.store.store import CASES
 from certssb_core.verification import recompute
-from certssb_core.verification.evidence import Evidence, same
+from certssb_core.verification.evidence import Evidence, flat, same
 
 ATTACK_WORKS, BASE_DISTANCE = 0.5, 0.25
 """Undefended attack success rate, and its distance from the base rate, from which an attack works."""
@@ -21,7 +21,7 @@ NEWER = ("after_store.", "sigma_at_ends.", "collapsed", "planted_attack")
 
 
 def counted(evidence: Evidence) -> str:
-    recorded, recomputed = _flat(evidence.metrics), _flat(_recomputed(evidence))
+    recorded, recomputed = flat(evidence.metrics), flat(_recomputed(evidence))
     for name, value in recomputed.items():
         if name not in recorded and name.startswith(NEWER):
             continue
@@ -32,7 +32,7 @@ def counted(evidence: Evidence) -> str:
 
 
 def measured(evidence: Evidence) -> str:
-    others = sorted(set(_flat(evidence.metrics)) - set(_flat(_recomputed(evidence))))
+    others = sorted(set(flat(evidence.metrics)) - set(flat(_recomputed(evidence))))
     if not others:
         return "metrics.json holds nothing that cannot be counted again"
     raise NotPossible(f"measured, and held by their hash alone: {', '.join(others)}")
@@ -143,10 +143,3 @@ def _joint_budget(evidence: Evidence) -> dict[str, Any]:
         "images_max": int(images.max()) if len(images) else -1,
         "certified_without_training_change": float((images >= 0).sum() / len(clean)),
     }
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from certssb_core.certify.bounds.registry import BOUNDS
-from certssb_core.certify.certificate import TEST_MAPS
+from certssb_core.certify.certificate import FIXED, TEST_MAPS
 from certssb_core.plain_text import markdown_text
 from certssb_core.results import certification
 from certssb_core.runs.run import Run
@@ -66,7 +66,7 @@ def _modes(chosen: list[Run]) -> list[str]:
         offered,
         format_func=certification.label,
         selection_mode="multi",
-        default=[mode for mode in offered if mode in TEST_MAPS],
+        default=[mode for mode in offered if mode in (*TEST_MAPS, FIXED)],
         key="modes",
         bind="query-params",
     )

@@ -53,6 +53,11 @@ TERMS: dict[str, Term] = {
         "from its decision boundary.",
         r"\bmargin",
     ),
+    "fixed ensemble": Term(
+        "The members as they are: many draws of a few of them, each under fresh noise. A classifier with a test radius "
+        "of its own, and no joint budget.",
+        r"\bfixed[ -]ensemble",
+    ),
     "joint budget": Term(
         "How many training images, and the test image with them, may each move by a given norm.", r"\bjoint budget"
     ),

@@ -49,6 +49,7 @@ def show(run: Run) -> None:
     for caveat in caveats(metrics):
         st.warning(caveat, icon=":material/warning:")
     after_store(run)
+    fixed_ensemble(run)
     promise = certification.promise(run.config, run.config.noise.test_map)
     with st.expander("What these numbers promise", icon=":material/gavel:"):
         st.markdown(
@@ -80,6 +81,18 @@ def planted_attack(planted: dict | None) -> None:
         f"{planted['norm']:g} the input carries: the right answer does not become another class.",
         icon=":material/verified_user:",
     )
+
+
+def fixed_ensemble(run: Run) -> None:
+    """Say the test radius of the members as they are, and that it belongs to another classifier."""
+    if drawn := run_files.fixed(run):
+        clean = drawn["clean"]
+        st.caption(
+            f"**{run.name}, fixed ensemble**: mean radius **{clean['average_certified_radius']:.2f}**, accuracy "
+            f"{clean['accuracy']:.1%}, of these very members, by {drawn['draws']:,} draws of {drawn['jury']} of them "
+            "under fresh noise. It is another classifier than the one above: the training set is as given, and there "
+            "is no joint budget."
+        )
 
 
 def after_store(run: Run) -> None:

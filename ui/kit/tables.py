@@ -13,7 +13,7 @@ import streamlit as st
 from certssb_core import report as reports
 from certssb_core.audit import inspection
 from certssb_core.audit import release_corrections as steps
-from certssb_core.certify import published_release
+from certssb_core.certify.certificate import FIXED
 from certssb_core.errors import DataError
 from certssb_core.figures import falsification, sigma
 from certssb_core.plain_text import markdown_text
@@ -90,6 +90,15 @@ def certified(run: Run, mode: str, bound: str, alpha: float) -> pd.DataFrame:
     return certification.certify_votes(run_files.run_votes(run), mode=mode, bound=bound, alpha=alpha)
 
 
+def fixed_radius(run: Run, set_name: str, index: int) -> float | None:
+    """Radius of a test image in the fixed ensemble, under the bound of its draws; None where it has not voted."""
+    drawn = run_files.fixed(run)
+    if drawn is None:
+        return None
+    table = certified(run, FIXED, drawn["bound"], drawn["alpha"])
+    return float(table.loc[(table["set"] == set_name) & (table["index"] == index), "radius"].iloc[0])
+
+
 @dataclass(frozen=True)
 class Choice:
     """A run in one mode, certified as the reader asked for, under the name it has in the legend."""
@@ -123,7 +132,7 @@ def choices(runs: list[Run], modes: list[str], bound: str, alpha: float, *, name
 def has_joint_budget(choice: Choice) -> bool:
     """True if changes of the training images are certified."""
     run_votes = run_files.run_votes(choice.run)
-    return run_votes.kind.weighs and choice.mode != published_release.MODE and run_votes.sigma_train is not None
+    return run_votes.budgets and choice.mode in run_votes.joint_modes
 
 
 def report(chosen: list[Choice], bound: str, alpha: float) -> str:

@@ -65,6 +65,8 @@ def view(run: Run, name: str, index: int, sigma: float) -> None:
     ]
     facts += ["poisoned"] if row["poisoned"] else []
     facts += [] if name == "train" else [f"margin {row['margin']:.3f}", f"radius **{row['radius']:.3f}**"]
+    if name != "train" and (drawn := tables.fixed_radius(run, name, index)) is not None:
+        facts += [f"fixed ensemble: radius **{drawn:.3f}**"]
     facts += [words] if (words := tables.judged(run, name, index)) else []
     charts.words(" · ".join(facts))
     pixels = tables.picture_of(run, name, index)
