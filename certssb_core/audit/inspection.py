@@ -230,8 +230,8 @@ def _classifier(evidence: Inspected) -> Finding:
         "Classifier",
         f"The most probable answer of a jury of {jury} of these {evidence.run_votes.members:,} members at random, "
         "under fresh noise. The joint budget is about another classifier, and is not shown in this mode. The seed of "
-        f"the draws, {seed}, lies in fixed.json: an input that was chosen by somebody who had read it is not covered. A "
-        "query draws afresh.",
+        f"the draws, {seed}, lies in fixed.json: an input chosen by somebody who had read it is not covered. A query "
+        "draws afresh.",
     )
 
 

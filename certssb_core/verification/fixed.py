@@ -23,7 +23,9 @@ def draws(evidence: Evidence) -> str:
     told, arrays, config = json.loads(path.read_text(encoding="utf-8")), evidence.run.arrays("fixed"), evidence.config
     if told["bound"] not in BOUNDS:
         raise NotPossible(f"the bound {told['bound']} has no independent re-verification")
-    same("seed and jury", [arrays["seed"], arrays["jury"]], [told["seed"], told["jury"]], ["seed", "jury"])
+    same(
+        "seed and jury", [arrays["seed"].item(), arrays["jury"].item()], [told["seed"], told["jury"]], ["seed", "jury"]
+    )
     tables = []
     for test_set in SETS:
         rows = evidence.table[evidence.table["set"] == test_set].reset_index(drop=True)
