@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from certssb_core import capsule
 from certssb_core.audit.inspection import inspect
-from certssb_core.capsule import INSPECTION, LEDGER, LIMITS, SOURCES, export, import_capsule
+from certssb_core.capsule import FIXED_FILES, INSPECTION, LEDGER, LIMITS, SOURCES, export, import_capsule
 from certssb_core.cli import app
 from certssb_core.errors import CapsuleError, RunError
 from certssb_core.runs import store_columns
@@ -56,7 +56,7 @@ def hostile(path: Path, contents: dict[str, bytes], **attributes) -> Path:
 def test_one_run_gives_one_capsule_without_weights(small_run, packed, tmp_path):
     assert export(small_run, tmp_path / "again.capsule").read_bytes() == packed.read_bytes()
     contents = entries(packed)
-    assert list(contents) == [name for name in LIMITS if name != SOURCES]
+    assert list(contents) == [name for name in LIMITS if name not in (SOURCES, *FIXED_FILES)]
     for name in set(contents) - {"capsule.json", LEDGER, INSPECTION}:
         assert contents[name] == (small_run.path / name).read_bytes()
     checklist = json.loads(contents[INSPECTION])

@@ -22,7 +22,7 @@ from certssb_core.errors import RunError
 from certssb_core.results.attack_verdict import attack_caveats, success_in_words, undefended_metrics
 from certssb_core.results.certification import certify_votes, promise
 from certssb_core.results.enough_members import too_few_members
-from certssb_core.results.fixed import fixed_settings
+from certssb_core.results.fixed_figures import fixed_settings
 from certssb_core.results.per_image import SETS as SET_NAMES
 from certssb_core.results.per_image import sigma_at_ends
 from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes

@@ -27,7 +27,7 @@ from certssb_core.errors import RunError
 from certssb_core.pipeline import context, fixed_ensemble, tasks
 from certssb_core.query.reply import Reply, check_can_answer, promise
 from certssb_core.results import certification
-from certssb_core.results.fixed import fixed_settings
+from certssb_core.results.fixed_figures import fixed_settings
 from certssb_core.results.vote_bounds import bound_votes
 from certssb_core.runs import files, integrity, server_limits
 from certssb_core.runs.inputs import SETS, Inputs, binarised, run_inputs

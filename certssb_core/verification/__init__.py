@@ -17,7 +17,7 @@ from typing import Literal
 
 from certssb_core.errors import Differs, NotPossible, RunError
 from certssb_core.runs.run import Run
-from certssb_core.verification import certificates, fixed, metrics, recorded_files, store
+from certssb_core.verification import certificates, fixed_votes, metrics, recorded_files, store
 from certssb_core.verification.evidence import Evidence
 
 CHECKS: dict[str, Callable[[Evidence], str]] = {
@@ -34,10 +34,12 @@ CHECKS: dict[str, Callable[[Evidence], str]] = {
     "store, balls": store.balls,
     "store, other inputs": store.other_inputs,
     "metrics": metrics.counted,
-    "fixed ensemble": fixed.draws,
     "measurements": metrics.measured,
 }
 """All checks in the order of the data's way, by the name they are reported under."""
+
+FIXED_CHECKS: dict[str, Callable[[Evidence], str]] = {"fixed ensemble": fixed_votes.draws}
+"""Further checks of a run whose fixed ensemble has voted."""
 
 CAPSULE_CHECKS: dict[str, Callable[[Evidence], str]] = {
     "files not carried": recorded_files.not_carried,
@@ -65,7 +67,8 @@ def verify(run: Run) -> list[Finding]:
     if run.status().state != "done":
         raise RunError(f"{run.name} is not finished: there is nothing to verify yet")
     evidence = Evidence(run)
-    checks = CHECKS | CAPSULE_CHECKS if evidence.imported else CHECKS
+    checks = CHECKS | (FIXED_CHECKS if (run.path / "fixed.json").exists() else {})
+    checks |= CAPSULE_CHECKS if evidence.imported else {}
     return [_outcome(name, check, evidence) for name, check in checks.items()]
 
 

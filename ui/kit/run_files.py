@@ -23,7 +23,7 @@ from certssb_core.data.datasets import file_state, load
 from certssb_core.errors import ConfigError, DataError, RunError
 from certssb_core.jobs import launch
 from certssb_core.plain_text import markdown_text
-from certssb_core.results.fixed import fixed_settings
+from certssb_core.results.fixed_figures import fixed_settings
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, integrity, server_limits
 from certssb_core.runs.inputs import Inputs, load_inputs, run_inputs
@@ -177,7 +177,7 @@ def metrics(run: Run) -> dict[str, Any]:
 
 @of_run("fixed.json", "fixed.json")
 def fixed(run: Run) -> dict[str, Any] | None:
-    """How the run's fixed ensemble was drawn, and what it certifies; None where it was not."""
+    """Settings and figures of the run's fixed ensemble; None where it has not voted."""
     return fixed_settings(run)
 
 

@@ -1,4 +1,4 @@
-"""What a run's fixed ensemble certifies, as its fixed.json says."""
+"""Read the figures of a run's fixed ensemble from its fixed.json."""
 
 from __future__ import annotations
 
