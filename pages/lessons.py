@@ -1,7 +1,15 @@
 """Lessons: guided tours of pinned views, each with a question to predict before the answer is shown."""
 
+import streamlit as st
+
 from ui.kit import text
-from ui.lessons import lesson, lesson_files, place
+from ui.lessons import classroom, lesson, lesson_files, place
+
+room, lectures = classroom.room_of_link()
+if "room" in st.query_params and not lectures:
+    text.begin("lessons")
+    classroom.join(st.query_params["room"])
+    st.stop()
 
 course = lesson_files.course(lesson_files.FOLDER)
 here = place.current(course.lessons)
@@ -10,8 +18,8 @@ if here.lesson is None:
     lesson.overview(course, here)
 else:
     text.begin("lessons")
-    lesson.head(course, here)
-    lesson.show(course, here)
+    lesson.head(course, here, room)
+    lesson.show(course, here, room)
 place.write_link(here, course.lessons)
 for problem in course.problems:
     text.failed("A lesson cannot be shown.  \n" + problem.replace("\n", "  \n"), "The other lessons are not affected.")

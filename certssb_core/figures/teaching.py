@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -150,7 +151,7 @@ def predictions(choices: Sequence[str], counts: Sequence[int], right: int | None
     ]
     figure = go.Figure(
         go.Bar(
-            y=[chart_text(choice) for choice in choices],
+            y=["<br>".join(map(chart_text, wrap(choice, 26))) for choice in choices],
             x=list(counts),
             orientation="h",
             marker_color=colours,
@@ -160,6 +161,6 @@ def predictions(choices: Sequence[str], counts: Sequence[int], right: int | None
             hoverinfo="skip",
         )
     )
-    theme.styled(figure, x="predictions", height=90 + 62 * len(choices), legend=False)
+    theme.styled(figure, x="predictions", height=90 + 66 * len(choices), legend=False)
     figure.update_yaxes(autorange="reversed", tickfont={"size": theme.FONT_SIZE})
     return figure.update_xaxes(range=[0, max([4, *counts]) * 1.15], tickformat=",d")

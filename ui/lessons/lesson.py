@@ -11,8 +11,10 @@ import streamlit as st
 from certssb_core.runs.run import Run
 from ui.kit import charts, glossary, present, run_files, tables, text
 from ui.kit.pages import PAGES, link
+from ui.lessons import classroom
 from ui.lessons.lesson_files import Course, Lesson, LessonError, Step, filled
 from ui.lessons.place import Place
+from ui.lessons.rooms import Asked, Room
 from ui.lessons.view import View
 
 
@@ -35,8 +37,8 @@ def overview(course: Course, place: Place) -> None:
                 )
 
 
-def head(course: Course, place: Place) -> None:
-    """One row: the lesson, its steps with a mark on those that are answered, terms."""
+def head(course: Course, place: Place, room: Room | None) -> None:
+    """One row: the lesson, its steps with a mark on those that are answered, terms; in class, the students' address."""
     lesson = course.lessons[place.lesson or ""]
     st.session_state["lesson"] = lesson.title
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-head", gap="small"):
@@ -62,11 +64,14 @@ def head(course: Course, place: Place) -> None:
             )
         st.space("stretch")
         text.terms("lessons")
+        classroom.menu(room)
         present.button()
+    if room:
+        classroom.invitation(room)
 
 
-def show(course: Course, place: Place) -> None:
-    """The step where the reader is."""
+def show(course: Course, place: Place, room: Room | None) -> None:
+    """The step where the reader is; the lecturer of ``room`` asks its question to the class."""
     lesson = course.lessons[place.lesson or ""]
     run = _run(lesson)
     if run is None:
@@ -79,13 +84,13 @@ def show(course: Course, place: Place) -> None:
     following = next(iter(titles[titles.index(lesson.title) + 1 :]), None)
     further = partial(_further, place, len(lesson.steps), following)
     try:
-        _step(run, step, place, further)
+        _step(run, step, place, room, further)
     except LessonError as error:
         text.failed(str(error), "Mend the lesson's file and load the page again.")
         further()
 
 
-def _step(run: Run, step: Step, place: Place, further: Callable[[], None]) -> None:
+def _step(run: Run, step: Step, place: Place, room: Room | None, further: Callable[[], None]) -> None:
     facts = tables.facts(run) | _of("view", step.view, run)
     if step.reveal:
         facts |= _of("reveal", step.reveal, run)
@@ -98,11 +103,18 @@ def _step(run: Run, step: Step, place: Place, further: Callable[[], None]) -> No
         if step.terms:
             st.caption("New here: " + " ".join(f"**{name}**: {glossary.TERMS[name].meaning}" for name in step.terms))
     picture, question = st.columns([7, 5], gap="medium")
-    answer = place.answer(place.step)
     said = _said(step, say)
+    asked, answer = None, place.answer(place.step)
+    if room:  # then the class answers, not the lecturer
+        here = f"{place.lesson} {place.step}"
+        asked = room.show(here, Asked(step.title, said.question, tuple(said.choices), step.right))
+        answer = step.right if asked.revealed else None
     with question:
         with st.container(border=True):
-            _question(step, place, said)
+            if room and asked and answer is None:
+                classroom.watch(room, asked, partial(place.predict, step.right))
+            else:
+                _question(step, place, said, answer, asked)
         further()
     with picture:
         if answer is not None and step.reveal:
@@ -128,10 +140,11 @@ def _said(step: Step, say: Callable[[str, str], str]) -> Said:
     )
 
 
-def _question(step: Step, place: Place, said: Said) -> None:
+def _question(step: Step, place: Place, said: Said, answer: int | None, asked: Asked | None) -> None:
     """The question; with its choices before it is answered, and with the explanation afterwards."""
-    answer = place.answer(place.step)
     st.markdown(f"**{said.question}**")
+    if asked:
+        classroom.histogram(asked)
     if answer is None:
         st.caption("Predict first; the answer comes with the explanation.")
         for number, words in enumerate(said.choices):
@@ -139,9 +152,16 @@ def _question(step: Step, place: Place, said: Said) -> None:
             st.button(words, key=key, on_click=place.predict, args=(number,), width="stretch")
         return
     for number, words in enumerate(said.choices):
-        st.markdown(_judged(words, right=number == step.right, chosen=number == answer))
+        chosen = number == answer and asked is None
+        st.markdown(classroom.judged(words, right=number == step.right, chosen=chosen))
     st.markdown(said.explanation)
-    st.button("Ask again", on_click=place.predict, args=(None,), icon=":material/undo:")
+    st.button("Ask again", on_click=_ask_again, args=(place, asked), icon=":material/undo:")
+
+
+def _ask_again(place: Place, asked: Asked | None) -> None:
+    place.predict(None)
+    if asked:
+        asked.forget()
 
 
 @st.fragment
@@ -149,14 +169,6 @@ def _pinned(view: View, run: Run, place: str) -> None:
     with st.container(border=True), charts.keys_begin_with(place.partition("-")[0] + "-"):
         view.moved(f"move-{place}").draw(run)
         link(view.page, f"Open on the {PAGES[view.page].title} page (your place here is kept)", **view.link(run))
-
-
-def _judged(words: str, *, right: bool, chosen: bool) -> str:
-    mark = ":green[:material/check_circle:]" if right else ":material/radio_button_unchecked:"
-    if chosen and not right:
-        mark = ":red[:material/cancel:]"
-    said = " — your prediction" if chosen else ""
-    return f"{mark} **{words}**{said}" if right else f"{mark} {words}{said}"
 
 
 def _further(place: Place, steps: int, following: str | None) -> None:
