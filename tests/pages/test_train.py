@@ -112,7 +112,7 @@ def test_a_running_run_comes_first(page, finished_run):
     run.log("stage", stage="members")
     with run.lock():
         page.run()
-        assert page.button[0].key == "stop-busy"
+        assert next(button.key for button in page.button if button.key) == "stop-busy"
     assert not page.exception
 
 
