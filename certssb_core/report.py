@@ -124,8 +124,12 @@ def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
         sections.append(_section("Certified accuracy", words, figure, rates, kind.law))
     budgeted = [one for one in shown if one.run_votes.budgets and one.mode in one.run_votes.joint_modes]
     if budgeted:
-        images = [certification.joint_budget(one.run_votes, one.series.certificates, norm=norm) for one in budgeted]
-        table = comparison.budgets([one.series for one in budgeted], images)
+        budgets = [
+            pair for one in budgeted for pair in certification.joint_budgets(one.run_votes, one.series, norm=norm)
+        ]
+        table = comparison.budgets([series for series, _ in budgets], [images for _, images in budgets])
+        names = sorted(table["series"].unique(), key=lambda name: name.endswith(certification.AS_IF_ALL))
+        colours = curves.colours(names)
         sections.append(
             _section(
                 "If the training images move too",

@@ -16,6 +16,7 @@ input alone, the training set as given.
 
 **Joint budget**: n poisoned training images and the test input, each moved by at most τ, while
 $$\tau^2\Big(\frac{1}{\sigma_x^2} + \sum_{n\ \text{largest}} \frac{1}{\sigma_i^2}\Big) < \text{margin}^2 .$$
+Where a member sees a share of the images, drawn by its seed, the draw is counted: of n images a member sees only some.
 
 α is split over the bounds used and over the classes, for the top class is chosen from the same votes.
 """
@@ -62,7 +63,7 @@ def accuracy(kind: CertificateKind, chosen: list[tables.Choice], colours: dict[s
 
 
 @st.fragment
-def budget(chosen: list[tables.Choice], colours: dict[str, str]) -> None:
+def budget(chosen: list[tables.Choice]) -> None:
     st.subheader("If the training images move too", anchor=False)
     chosen = [one for one in chosen if tables.has_joint_budget(one)]
     if not chosen:
@@ -70,12 +71,11 @@ def budget(chosen: list[tables.Choice], colours: dict[str, str]) -> None:
         return
     left, right = st.columns(2)
     norm = left.slider("Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params")
-    certified = certificate_charts.joint_budgets(chosen, norm)
-    table = comparison.budgets([one.series for one in chosen], certified)
+    budgets, table = certificate_charts.joint_budgets(chosen, norm)
     with right:
         images = controls.slider("Poisoned training images n", int(table["images"].max()), 1, 1, key="n")
     muted = many_runs.muted([one.name for one in chosen], st.session_state.get("baseline", ""))
-    certificate_charts.budget(chosen, certified, table, norm=norm, images=images, colours=colours, muted=muted)
+    certificate_charts.budget(budgets, table, norm=norm, images=images, muted=muted)
 
 
 text.page_header(
@@ -99,5 +99,5 @@ soundness.checklist(detailed, bound, alpha, expanded=len(chosen) == 1)
 soundness.attribution(detailed, bound, alpha)
 soundness.attacks(detailed)
 replaced_map.show(chosen, bound, alpha)
-budget(chosen, colours)
+budget(chosen)
 charts.download("Report (HTML)", lambda: tables.report(chosen, bound, alpha), "report.html", "text/html")

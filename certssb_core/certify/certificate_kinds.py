@@ -57,7 +57,7 @@ SUBSET_PROMISE = (
     "run says by anything, labels included, and moves the test input by less than the radius (L2). This covers poisons "
     "that change labels."
 )
-SUBSET_CONDITION = "The images that a member sees are drawn by its seed, never by their content."
+DRAWN_BY_SEED = "The images that a member sees are drawn by its seed, never by their content."
 MARGIN_CONDITION = (
     "The images that a member sees are drawn by its seed, independently of the data and of the input, and never by "
     "their content: nothing is promised against somebody who knows the seed before choosing either. No noise is "
@@ -173,7 +173,7 @@ def _replaced_by_margin(votes: VoteBounds, drawing: Drawing, norm: float) -> np.
 
 
 def _subset_condition(training_map: str, test_map: str) -> str:
-    return f"{condition('uniform', test_map)} {SUBSET_CONDITION}"
+    return f"{condition('uniform', test_map)} {DRAWN_BY_SEED}"
 
 
 def _counted(votes: VoteBounds, certified: np.ndarray, promise: str, condition: str) -> Certificates:

@@ -103,6 +103,7 @@ def budget(
     run: RunName,
     images: Annotated[int | None, typer.Option(help="n poisoned training images; default: 253, as published.")] = None,
     norm: Annotated[float | None, typer.Option(help="Their norm τ and the test input's; default: the run's.")] = None,
+    replaced: Annotated[int, typer.Option(help="Further images replaced by anything, labels included.")] = 0,
     as_json: AsJson = False,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -111,12 +112,19 @@ def budget(
 
     found = intact(run, runs_dir)
     run_votes = read_run_votes(found)
-    budgets = translate(run_votes, images=images, norm=run_norm(found) if norm is None else norm)
+    norm = run_norm(found) if norm is None else norm
+    budgets = translate(run_votes, images=images, norm=norm, replaced=replaced)
     if as_json:
         print_json([one.__dict__ | {"promise": one.promise.__dict__} for one in budgets])
         return
     for one in budgets:
         say(f"test noise {one.mode}, training noise {one.train_map}; {one.right} of {one.inputs} clean inputs right")
+        if run_votes.config.training.share < 1:
+            counted = f"sees {one.seen:,} of {one.training_images:,} images, and the draw is counted"
+            plain = f"saw all {one.training_images:,} images (the draw is not counted)"
+            say(f"  A member {counted}" if one.seen < one.training_images else f"  As if every member {plain}")
+        if one.replaced:
+            say(f"  {one.replaced} further images replaced by anything, labels included")
         say(f"  {one.images} images at norm {one.norm:g}: {one.certified} inputs certified")
         say(f"  at norm {one.norm:g}: up to {one.images_max} images (median {one.images_median}; -1: no move at all)")
         say(f"  {one.images} images: below norm {one.norm_max:.4g} (median {one.norm_median:.4g})")

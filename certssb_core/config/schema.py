@@ -310,6 +310,10 @@ class TrainingConfig(Group):
         """The name of the undefended model's network."""
         return self.model if self.undefended_model == "auto" else self.undefended_model
 
+    def seen_of(self, images: int) -> int:
+        """The number of training images that a member sees of so many, where it draws them by its seed."""
+        return min(self.subset, images) if self.sees == "subset" else max(1, round(self.share * images))
+
     @property
     def seen(self) -> float:
         """The share of the training images that a member sees, on average."""

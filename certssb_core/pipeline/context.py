@@ -103,9 +103,7 @@ class RunContext:
             return self._partition[member].to(self.device)
         if training.sees == "subset" or training.share < 1:
             count = len(self.tensors["train"])
-            few = training.sees == "subset"
-            seen = min(training.subset, count) if few else max(1, round(training.share * count))
-            return seen_by(member, count, seen=seen, seed=self.seed).to(self.device)
+            return seen_by(member, count, seen=training.seen_of(count), seed=self.seed).to(self.device)
         return None
 
     @cached_property

@@ -271,7 +271,7 @@ class Pipeline:
             | certification.assess(run_votes, table)
             | {"collapsed": collapsed(*(table.loc[table["set"] == "clean", name] for name in ("prediction", "label")))}
             | {"undefended": self._undefended(), "store": None}
-            | {"planted_attack": self._planted_attack(run_votes)}
+            | {"planted_attack": self._planted_attack(run_votes, table)}
             | {"joint_budget": self._joint_budget(run_votes, table) if run_votes.budgets else None}
         )
         if run_votes.kind.balls:
@@ -292,22 +292,33 @@ class Pipeline:
             poisoned=len(self.inputs.poisoned.indices),
         )
 
-    def _planted_attack(self, run_votes: RunVotes) -> dict[str, Any] | None:
+    def _planted_attack(self, run_votes: RunVotes, table: pd.DataFrame) -> dict[str, Any] | None:
+        poisoned = self.inputs.poisoned
         norms = actual_norms(self.inputs.dataset.test_images, self.inputs.triggered)
+        kept = self.run.config.attack.label_mode == "clean-label"
         return certification.planted_attack(
-            run_votes, images=len(self.inputs.poisoned.indices), norm=float(norms.max(initial=0.0))
+            run_votes,
+            table,
+            images=len(poisoned.indices),
+            norm=float(norms.max(initial=0.0)),
+            moved=float(poisoned.norms.max(initial=0.0)) if kept else None,
         )
 
     def _joint_budget(self, run_votes: RunVotes, table: pd.DataFrame) -> dict[str, Any] | None:
         norm = float(self.inputs.poisoned.norms.max(initial=0.0)) or self.run.config.attack.norm
         rows = table[(table["set"] == "clean") & (table["prediction"] == table["label"])]
-        images = certification.joint_budget(run_votes, rows, norm=norm) if len(rows) else np.array([-1])
-        return {
-            "norm": norm,
-            "images_median": int(np.median(images)),
-            "images_max": int(images.max()),
-            "certified_without_training_change": float((images >= 0).sum() / max(len(run_votes.labels), 1)),
-        }
+
+        def budget(**rule: bool) -> dict[str, Any]:
+            images = certification.joint_budget(run_votes, rows, norm=norm, **rule) if len(rows) else np.array([-1])
+            return {
+                "images_median": int(np.median(images)),
+                "images_max": int(images.max()),
+                "certified_without_training_change": float((images >= 0).sum() / max(len(run_votes.labels), 1)),
+            }
+
+        found = {"norm": norm} | budget(share_counted=False)
+        seen = certification.budget_share(run_votes).seen
+        return found | ({"share": {"seen": seen} | budget()} if self.run.config.training.share < 1 else {})
 
     def _finish(self, peak_memory: int) -> None:
         seconds = self._seconds | {"total": sum(self._seconds.values())}

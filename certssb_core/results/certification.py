@@ -24,12 +24,14 @@ from certssb_core.certify.certificate import (
     Certificates,
     images_certified,
 )
-from certssb_core.certify.certificate_kinds import CERTIFICATES
+from certssb_core.certify.certificate_kinds import CERTIFICATES, DRAWN_BY_SEED
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.metrics import clean_metrics, triggered_metrics
+from certssb_core.certify.share_budget import Share, moved_certified
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
 from certssb_core.errors import RunError
+from certssb_core.results.comparison import Series
 from certssb_core.results.vote_bounds import BoundRule, apply_rule, bound_votes
 from certssb_core.results.votes import RunVotes
 from certssb_core.runs.inputs import SETS
@@ -42,6 +44,8 @@ NO_JOINT_BUDGET = (
     "so nothing is certified about changes of the training images."
 )
 
+AS_IF_ALL = ", as if every member saw every image"
+"""Ends the name of a joint budget that does not count that members draw a share of the images."""
 
 SOME_LEFT_OUT = (
     "None: {count} members diverged and are left out. Whether a member diverges depends on the training images, so "
@@ -181,25 +185,40 @@ def replaced_images(
     return np.stack([np.where(right, kind.replaced(bounds, config.drawing, norm), -1) for norm in norms])
 
 
-def planted_attack(run_votes: RunVotes, *, images: int, norm: float) -> dict[str, Any] | None:
+def planted_attack(
+    run_votes: RunVotes, certificates: pd.DataFrame, *, images: int, norm: float, moved: float | None = None
+) -> dict[str, Any] | None:
     """Count the inputs that are certified right against the attack as planted: its images and its trigger together.
 
     Args:
         images: number of poisoned training images, whatever number the radii allow.
         norm: largest L2 norm by which the trigger changes a test image, as measured: a patch has no nominal norm.
+        moved: largest L2 norm by which a poisoned training image moved where all kept their labels, else None.
 
     Returns:
-        ``images`` replaced, trigger's ``norm``, ``training_images``, and of each test set ``n`` and ``certified``;
-        None where the kind of certificate cannot say.
+        ``images`` replaced, trigger's ``norm``, ``training_images``, where labels were kept ``moved``, and of each test
+        set ``n`` and ``certified``; None where the kind of certificate cannot say.
     """
-    drawing = run_votes.config.drawing
-    if run_votes.kind.replaced is None or drawing is None:
+    drawing, share = run_votes.config.drawing, run_votes.share
+    if run_votes.kind.replaced is not None and drawing is not None:
+        found: dict[str, Any] = {"images": images, "norm": norm, "training_images": drawing.images}
+        most = np.concatenate([replaced_images(run_votes, test_set, [norm])[0] for test_set in SETS])
+    elif moved is not None and share is not None and _says_of_moved(run_votes, norm):
+        found = {"images": images, "norm": norm, "training_images": share.images, "moved": moved}
+        most = _moved(run_votes, certificates, norm=moved, test_norm=norm)
+    else:
         return None
-    found: dict[str, Any] = {"images": images, "norm": norm, "training_images": drawing.images}
+    stands = (certificates["prediction"] == certificates["label"]) & (most >= images)
     for test_set in SETS:
-        (most,) = replaced_images(run_votes, test_set, [norm])
-        found[test_set] = {"n": len(most), "certified": int((most >= images).sum())}
+        rows = stands[certificates["set"] == test_set]
+        found[test_set] = {"n": len(rows), "certified": int(rows.sum())}
     return found
+
+
+def _says_of_moved(run_votes: RunVotes, norm: float) -> bool:
+    """True where certificates are about moved training images whose noise no attacker influences, and the trigger."""
+    kind, uniform = run_votes.kind, run_votes.config.noise.train_map == "uniform"
+    return uniform and kind.weighs and (kind.balls or norm == 0)
 
 
 def after_store(certificates: pd.DataFrame) -> pd.DataFrame:
@@ -209,23 +228,60 @@ def after_store(certificates: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def joint_budget(run_votes: RunVotes, certificates: pd.DataFrame, *, norm: float) -> np.ndarray:
+def joint_budget(
+    run_votes: RunVotes, certificates: pd.DataFrame, *, norm: float, replaced: int = 0, share_counted: bool = True
+) -> np.ndarray:
     """Largest number of poisoned training images certified when each moves by at most ``norm``, per row (L2, pixel
     units), and so does a test input that has a ball: the worst images have the smallest σ_i. -1: none, and no move.
+
+    Args:
+        certificates: rows of :func:`certify_votes`.
+        norm: τ, L2 pixel units.
+        replaced: so many other training images are replaced by anything, labels included.
+        share_counted: count that a member sees a share of the images (docs/method.md §9.3); False: as if every member
+            saw them all (§5).
 
     Raises:
         RunError: the noise of the training images is not known, or the certificates are about no norm.
     """
+    share = budget_share(run_votes, share_counted=share_counted)
+    if share.seen == share.images and not replaced:
+        sigma = run_votes.kind.moving(certificates["sigma"].to_numpy())
+        return images_certified(certificates["margin"].to_numpy(), sigma, share.sigma_train, norm=norm)
+    return _moved(run_votes, certificates, norm=norm, replaced=replaced)
+
+
+def joint_budgets(run_votes: RunVotes, series: Series, *, norm: float) -> list[tuple[Series, np.ndarray]]:
+    """:func:`joint_budget` of ``series``; where members draw a share, also as if they did not, under a name that says
+    so."""
+    table, share = series.certificates, budget_share(run_votes)
+    found = [(series, joint_budget(run_votes, table, norm=norm))]
+    if share.seen < share.images:
+        plain = replace(series, name=f"{series.name}{AS_IF_ALL}")
+        found.append((plain, joint_budget(run_votes, table, norm=norm, share_counted=False)))
+    return found
+
+
+def budget_share(run_votes: RunVotes, *, share_counted: bool = True) -> Share:
+    """The share that a joint budget counts: all images where the draw is not to be counted.
+
+    Raises:
+        RunError: as :func:`joint_budget`.
+    """
     if not run_votes.kind.weighs:
         raise RunError(f"This certificate counts {run_votes.kind.unit}, not norms. {run_votes.kind.joint}")
-    if run_votes.sigma_train is None:
+    share = run_votes.share
+    if share is None:
         raise RunError(no_joint_budget(run_votes))
-    return images_certified(
-        certificates["margin"].to_numpy(),
-        run_votes.kind.moving(certificates["sigma"].to_numpy()),
-        run_votes.sigma_train,
-        norm=norm,
-    )
+    return share if share_counted else Share(share.images, share.sigma_train)
+
+
+def _moved(run_votes: RunVotes, rows: pd.DataFrame, **budget: Any) -> np.ndarray:
+    """:func:`moved_certified` of rows of certificates; -1 where they abstain."""
+    assert run_votes.share is not None
+    sigma = run_votes.kind.moving(rows["sigma"].to_numpy())
+    certified = moved_certified(rows["p_a_lower"], rows["p_b_upper"], sigma, run_votes.share, **budget)
+    return np.where(rows["prediction"] >= 0, certified, -1)
 
 
 def conditions(config: RunConfig, condition: str) -> str:
@@ -242,11 +298,16 @@ def promise(config: RunConfig, mode: str) -> Promise:
             condition=published_release.CONDITION,
         )
     kind = CERTIFICATES[config.certification.certificate]
+    counted = ""
+    if kind.weighs and config.training.share < 1:
+        counted = (
+            f" The joint budget counts that a member sees {config.training.share:.3g} of the images. {DRAWN_BY_SEED}"
+        )
     sampled = f" Each certificate holds with probability at least {1 - config.certification.alpha:g}."
     if mode == FIXED:
         return Promise(FIXED_PROMISE + sampled, FIXED_JOINT, kind.condition(config.noise.train_map, mode))
     return Promise(
         test_radius=kind.promise + ("" if kind.certain else sampled),
         joint_budget=kind.joint if config.origin == "trained" else NO_JOINT_BUDGET,
-        condition=conditions(config, kind.condition(config.noise.train_map, mode)),
+        condition=conditions(config, kind.condition(config.noise.train_map, mode) + counted),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from certssb_core.certify.certificate import FIXED
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.certify.input_votes import InputVotes
+from certssb_core.certify.share_budget import Share
 from certssb_core.config.schema import RunConfig
 from certssb_core.results import vote_bounds
 from certssb_core.runs.inputs import SETS
@@ -52,6 +54,13 @@ class RunVotes:
     def budgets(self) -> bool:
         """True where changes of training images are certified as norms, with the test input's where it may move."""
         return self.kind.weighs and self.sigma_train is not None
+
+    @cached_property
+    def share(self) -> Share | None:
+        """The draw of a member's training images and the noise on them, for joint budgets; None as ``sigma_train``."""
+        if self.sigma_train is None:
+            return None
+        return Share(self.config.training.seen_of(len(self.sigma_train)), self.sigma_train)
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -68,13 +68,39 @@ def _recomputed(evidence: Evidence) -> dict[str, Any]:
 
 def _planted_attack(evidence: Evidence) -> dict[str, Any] | None:
     if evidence.config.certification.certificate not in recompute.PLANTED:
-        return None
+        return _moved_attack(evidence)
     images, norm = len(evidence.run.arrays("poison")["indices"]), _trigger_norm(evidence)
     found: dict[str, Any] = {"images": images, "norm": norm, "training_images": len(evidence.sigma["train"])}
     stands = recompute.planted(evidence.claims, evidence.config, images, norm)
     for test_set, rows in stands.groupby(evidence.table["set"]):
         found[str(test_set)] = {"n": len(rows), "certified": int(rows.sum())}
     return found
+
+
+def _moved_attack(evidence: Evidence) -> dict[str, Any] | None:
+    """The planted attack where it kept the labels, certificates weigh what moves, and no σ_i follows the data."""
+    config, kind = evidence.config, evidence.kind
+    recorded, poison = evidence.metrics.get("planted_attack"), evidence.run.arrays("poison")
+    stays = kind.weighs and config.attack.label_mode == "clean-label" and config.noise.train_map == "uniform"
+    if not stays or "left_out" in evidence.votes or "train" not in evidence.sigma or not recorded:
+        return None
+    norm = _trigger_norm(evidence)
+    if norm and not kind.balls:
+        return None
+    moved, train = float(poison["norms"].max(initial=0.0)), evidence.sigma["train"]
+    sigma = evidence.table["sigma"].to_numpy() if kind.balls else np.full(len(evidence.table), np.inf)
+    most = recompute.share_certified(evidence.table, sigma, train, _seen(evidence), moved, norm)
+    images = len(poison["indices"])
+    found: dict[str, Any] = {"images": images, "norm": norm, "training_images": len(train), "moved": moved}
+    stands = (evidence.table["prediction"] == evidence.table["label"]) & (most >= images)
+    for test_set, rows in stands.groupby(evidence.table["set"]):
+        found[str(test_set)] = {"n": len(rows), "certified": int(rows.sum())}
+    return found
+
+
+def _seen(evidence: Evidence) -> int:
+    """The number of training images that a member draws."""
+    return max(1, round(evidence.config.training.share * len(evidence.sigma["train"])))
 
 
 def _trigger_norm(evidence: Evidence) -> float:
@@ -137,9 +163,17 @@ def _joint_budget(evidence: Evidence) -> dict[str, Any]:
     if not evidence.kind.balls:  # the test input stays as it is
         sigma = sigma + np.inf
     images = recompute.images_certified(margin, sigma, evidence.sigma["train"], tau)
-    return {
-        "norm": tau,
-        "images_median": int(pd.Series(images).median()) if len(images) else -1,
-        "images_max": int(images.max()) if len(images) else -1,
-        "certified_without_training_change": float((images >= 0).sum() / len(clean)),
-    }
+
+    def counted(images: np.ndarray) -> dict[str, Any]:
+        return {
+            "images_median": int(pd.Series(images).median()) if len(images) else -1,
+            "images_max": int(images.max()) if len(images) else -1,
+            "certified_without_training_change": float((images >= 0).sum() / len(clean)),
+        }
+
+    found = {"norm": tau} | counted(images)
+    if "share" in (evidence.metrics.get("joint_budget") or {}):  # not in a run of an earlier version
+        seen = _seen(evidence)
+        drawn = recompute.share_certified(right, sigma, evidence.sigma["train"], seen, tau, tau)
+        found["share"] = {"seen": seen} | counted(drawn)
+    return found

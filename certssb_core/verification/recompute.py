@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.spatial.distance import cdist
+from scipy.special import ndtr
 from scipy.stats import binom, hypergeom, norm
 
 from certssb_core.config.schema import RunConfig
@@ -191,6 +192,52 @@ def images_certified(margin: np.ndarray, sigma_test: np.ndarray, sigma_train: np
     return np.array(
         [np.sum(tau**2 / s**2 + worst < most) - 1 for s, most in zip(sigma_test, allowed, strict=True)], int
     )
+
+
+def share_certified(
+    rows: pd.DataFrame, sigma_test: np.ndarray, sigma_train: np.ndarray, seen: int, tau: float, tau_test: float
+) -> np.ndarray:
+    """Most training images that may move by ``tau`` beside the input by ``tau_test``, where a member sees ``seen`` of
+    them (docs/method.md §9.3); -1 if the input alone may not: n is halved until it fits."""
+    costs = np.cumsum([0.0, *sorted((tau**2 / sigma_train**2).tolist(), reverse=True)])
+    known: dict[tuple[float, ...], int] = {}
+    draws: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    found = []
+    for *row, prediction in zip(rows["p_a_lower"], rows["p_b_upper"], sigma_test, rows["prediction"], strict=True):
+        key = tuple(float(value) for value in row)
+        if prediction >= 0 and key not in known:
+            p_a, p_b, sigma = key
+            least, most = -1, len(sigma_train) + 1
+            while most - least > 1:
+                n = (least + most) // 2
+                if n not in draws:
+                    mean, reach = seen * n / len(sigma_train), 9 * np.sqrt(min(n, seen)) + 40
+                    worlds = np.arange(max(0, int(mean - reach)), min(n, int(mean + reach)) + 1)
+                    draws[n] = costs[worlds], hypergeom(len(sigma_train), n, seen).pmf(worlds)
+                cost, weights = draws[n]
+                apart = np.sqrt(cost + (tau_test / sigma) ** 2)
+                stands = _least(p_a, weights, apart) > 1 - _least(1 - p_b, weights, apart) + TIE
+                least, most = (n, most) if stands else (least, n)
+            known[key] = least
+        found.append(known[key] if prediction >= 0 else -1)
+    return np.array(found, int)
+
+
+def _least(mass: float, weights: np.ndarray, apart: np.ndarray) -> float:
+    """The least attacked probability of anything as probable as ``mass`` before, in worlds ``apart`` with their
+    weights: a root of Neyman and Pearson's level, and of worlds that are not apart what is missing."""
+    still = apart == 0
+    w, d, rest = weights[~still], apart[~still], float(weights[still].sum())
+
+    def before(level: float) -> float:
+        return float(w @ ndtr(level / d + d / 2)) + (rest if level > 0 else 0.0)
+
+    if not len(d) or before(0.0) <= mass <= before(0.0) + rest:
+        return float(w @ ndtr(-d / 2)) + mass - before(0.0)
+    if mass >= before(400.0):
+        return float(w @ ndtr(400 / d - d / 2)) + rest
+    level = brentq(lambda level: before(level) - mass, -400.0, 400.0, xtol=1e-13)
+    return float(w @ ndtr(level / d - d / 2)) + (rest if level > 0 else 0.0)
 
 
 def attack(

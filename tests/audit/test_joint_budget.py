@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from certssb_core.audit.joint_budget import PUBLISHED_IMAGES, both_ways, run_norm, translate
+from certssb_core.certify.share_budget import Share
 from certssb_core.cli import app
 from certssb_core.errors import RunError
 from certssb_core.results import certification
@@ -27,20 +28,24 @@ def certificates(margin: list[float], sigma: float = 1.0) -> pd.DataFrame:
     return pd.DataFrame({"set": "clean", "index": range(len(margin)), "margin": margin, "sigma": sigma})
 
 
+def everyone_sees(sigma: np.ndarray) -> Share:
+    return Share(len(sigma), sigma)
+
+
 def test_the_published_setting_by_hand():
     """Uniform σ 1: the budget of 253 images and the test input at norm 1 is 254 < margin², margin > 15.94."""
     assert int(0.02 * 12_665) == PUBLISHED_IMAGES
-    found = both_ways(certificates([15.93, 15.94]), np.ones(12_665), images=PUBLISHED_IMAGES, norm=1.0)
+    found = both_ways(certificates([15.93, 15.94]), everyone_sees(np.ones(12_665)), images=PUBLISHED_IMAGES, norm=1.0)
     assert found["images"].tolist() == [252, 253]
     best = 2.4633  # a thousand unanimous votes at one-sided α 0.001
-    norm = both_ways(certificates([best]), np.ones(12_665), images=253, norm=1.0)["norm"][0]
+    norm = both_ways(certificates([best]), everyone_sees(np.ones(12_665)), images=253, norm=1.0)["norm"][0]
     assert norm == pytest.approx(best / np.sqrt(254))
 
 
 def test_per_sample_noise_pays_for_its_smallest_levels():
     """Margin 3, σ_x 1: one image of σ 0.5 costs 4, the next, of σ 1, costs 1; 1 + 4 + 1 + 1 + 1 = 8 < 9."""
     sigma = np.array([1.0, 1.0, 1.0, 1.0, 0.5])
-    found = both_ways(certificates([3.0]), sigma, images=2, norm=1.0)
+    found = both_ways(certificates([3.0]), everyone_sees(sigma), images=2, norm=1.0)
     assert found["images"].tolist() == [4 - 1 + 1]
     assert found["norm"][0] == pytest.approx(3 / np.sqrt(1 + 4 + 1))
 
@@ -51,7 +56,7 @@ def test_both_directions_agree_on_a_run(small_run):
     table = certification.certify_votes(run_votes, mode="sample-specific", bound="clopper-pearson", alpha=0.4)
     rows = table[table["prediction"] >= 0]
     for images, norm in ((0, 0.1), (1, 0.05), (5, 0.03), (253, 0.01)):
-        found = both_ways(rows, run_votes.sigma_train, images=images, norm=norm)
+        found = both_ways(rows, run_votes.share, images=images, norm=norm)
         assert ((found["images"] >= images) == (found["norm"] > norm)).all()
         worst = np.sort(run_votes.sigma_train)[:images]
         cost = norm**2 * (1 / rows["sigma"] ** 2 + (1 / worst**2).sum())

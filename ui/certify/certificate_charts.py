@@ -11,7 +11,8 @@ import streamlit as st
 from certssb_core.certify.certificate_kinds import CertificateKind
 from certssb_core.figures import curves
 from certssb_core.results import certification, comparison
-from ui.kit import charts, run_files
+from certssb_core.results.comparison import Series
+from ui.kit import charts, tables
 from ui.kit.tables import Choice
 
 
@@ -49,30 +50,27 @@ def accuracy(
     st.dataframe(comparison.side_by_side(rates), hide_index=True)
 
 
-def joint_budgets(chosen: list[Choice], norm: float) -> list[np.ndarray]:
-    """Number of training images that may move by ``norm`` with each input, per choice."""
-    return [
-        certification.joint_budget(run_files.run_votes(choice.run), choice.series.certificates, norm=norm)
-        for choice in chosen
-    ]
+FEW = 3
+"""Choices up to which the chart also shows the budget as if every member saw every image."""
+Budgets = list[tuple[Series, np.ndarray]]
+"""Of each line of the chart, the number of training images that may move with each input."""
 
 
-def budget(
-    chosen: list[Choice],
-    certified: Sequence[np.ndarray],
-    table: pd.DataFrame,
-    *,
-    norm: float,
-    images: int,
-    colours: dict[str, str],
-    muted: Sequence[str] = (),
-) -> None:
-    """Inputs that bear ``images`` poisoned training images; ``table`` is that of :func:`comparison.budgets`."""
-    told = [place for place, choice in enumerate(chosen) if choice.name not in muted]
-    series, counted = [chosen[place].series for place in told], [certified[place] for place in told]
+def joint_budgets(chosen: list[Choice], norm: float) -> tuple[Budgets, pd.DataFrame]:
+    """Count the training images that may move by ``norm``, and the inputs that stand, per choice; of a few choices
+    also without the draw counted, where members draw a share of the images."""
+    kept = 2 if len(chosen) <= FEW else 1
+    budgets = [pair for choice in chosen for pair in tables.joint_budgets(choice, norm)[:kept]]
+    return budgets, comparison.budgets([series for series, _ in budgets], [images for _, images in budgets])
+
+
+def budget(budgets: Budgets, table: pd.DataFrame, *, norm: float, images: int, muted: Sequence[str] = ()) -> None:
+    """Inputs that bear ``images`` poisoned training images, of what :func:`joint_budgets` found."""
+    names = sorted((one.name for one, _ in budgets), key=lambda name: name.endswith(certification.AS_IF_ALL))
+    series, certified = zip(*[pair for pair in budgets if pair[0].name not in muted], strict=True)
     charts.show(
-        curves.budget(table, colours=colours, images=images, muted=muted),
+        curves.budget(table, colours=curves.colours(names), images=images, muted=muted),
         key="joint-budget",
-        summary=comparison.budget_sentence(series, counted, count=images, norm=norm),
+        summary=comparison.budget_sentence(list(series), list(certified), count=images, norm=norm),
         table=table,
     )

@@ -73,11 +73,15 @@ def planted_attack(planted: dict | None) -> None:
         return
     clean, triggered = planted["clean"], planted["triggered"]
     low, high = wilson_interval(clean["certified"], clean["n"])
+    images = f"the {planted['images']:,} of {planted['training_images']:,} training images"
+    if "moved" in planted:
+        change = f"However {images} moved, each by a norm of up to {planted['moved']:g} with its label kept"
+    else:
+        change = f"Whatever {images} became, labels included"
     st.success(
         f"**Certified against the planted attack: {clean['certified'] / clean['n']:.1%}** of the clean test images "
         f"({clean['certified']:,} of {clean['n']:,}; 95 % interval {low:.1%} – {high:.1%}), and "
-        f"{triggered['certified']:,} of {triggered['n']:,} triggered ones. Whatever the {planted['images']:,} of "
-        f"{planted['training_images']:,} training images became, labels included, and whatever change of norm up to "
+        f"{triggered['certified']:,} of {triggered['n']:,} triggered ones. {change}, and whatever change of norm up to "
         f"{planted['norm']:g} the input carries: the right answer does not become another class.",
         icon=":material/verified_user:",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -107,6 +108,8 @@ class Choice:
     run: Run
     mode: str
     series: Series
+    bound: str
+    alpha: float
 
 
 def modes(runs: list[Run]) -> list[str]:
@@ -125,7 +128,7 @@ def choices(runs: list[Run], modes: list[str], bound: str, alpha: float, *, name
                 called = name or (f"{run.name}, {words}" if len(runs) > 1 else words)
                 table = certified(run, mode, bound, alpha)
                 series = Series(called, table, run.config.attack, run_files.run_votes(run).classes)
-                chosen.append(Choice(called, run, mode, series))
+                chosen.append(Choice(called, run, mode, series, bound, alpha))
     return chosen
 
 
@@ -133,6 +136,20 @@ def has_joint_budget(choice: Choice) -> bool:
     """True if changes of the training images are certified."""
     run_votes = run_files.run_votes(choice.run)
     return run_votes.budgets and choice.mode in run_votes.joint_modes
+
+
+def joint_budgets(choice: Choice, norm: float) -> list[tuple[Series, np.ndarray]]:
+    """Number of training images that may move by ``norm``, as :func:`certification.joint_budgets`."""
+    return _joint_budgets(choice.run, choice.mode, choice.bound, choice.alpha, choice.name, norm)
+
+
+@of_table("votes.safetensors")
+def _joint_budgets(
+    run: Run, mode: str, bound: str, alpha: float, name: str, norm: float
+) -> list[tuple[Series, np.ndarray]]:
+    run_votes = run_files.run_votes(run)
+    series = Series(name, certified(run, mode, bound, alpha), run.config.attack, run_votes.classes)
+    return certification.joint_budgets(run_votes, series, norm=norm)
 
 
 def report(chosen: list[Choice], bound: str, alpha: float) -> str:

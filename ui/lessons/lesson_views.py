@@ -201,15 +201,14 @@ class Budget(CertifyView):
     images: int = Field(1, ge=0)
 
     def draw(self, run: Run) -> None:
-        chosen, certified, table = self._computed(run)
-        colours = curves.colours([choice.name for choice in chosen])
-        certificate_charts.budget(chosen, certified, table, norm=self.norm, images=self.images, colours=colours)
+        budgets, table = certificate_charts.joint_budgets(self.choices(run), self.norm)
+        certificate_charts.budget(budgets, table, norm=self.norm, images=self.images)
 
     def link(self, run: Run) -> dict[str, str | list[str]]:
         return super().link(run) | {"tau": f"{self.norm:g}", "n": str(self.images)}
 
     def facts(self, run: Run) -> dict[str, Fact]:
-        _, _, table = self._computed(run)
+        _, table = certificate_charts.joint_budgets(self.choices(run), self.norm)
         rows = table[table["series"] == table["series"].iloc[0]]
         standing = rows.loc[rows["images"] == self.images, "count"]
         return {"norm": self.norm, "images": self.images} | {
@@ -217,11 +216,6 @@ class Budget(CertifyView):
             "of": int(rows["n"].iloc[0]),
             "test_input_alone": int(rows.loc[rows["images"] == 0, "count"].iloc[0]),
         }
-
-    def _computed(self, run: Run) -> tuple[list[tables.Choice], list[Any], Any]:
-        chosen = self.choices(run)
-        certified = certificate_charts.joint_budgets(chosen, self.norm)
-        return chosen, certified, comparison.budgets([choice.series for choice in chosen], certified)
 
 
 class Promises(CertifyView):

@@ -44,7 +44,8 @@ def test_certified_accuracy(run):
     chosen = []
     for mode in ("uniform", "sample-specific"):
         table = certification.certify_votes(run_votes, mode=mode, bound="hoeffding", alpha=0.05)
-        chosen.append(Choice(mode, run, mode, comparison.Series(mode, table, run.config.attack, run_votes.classes)))
+        series = comparison.Series(mode, table, run.config.attack, run_votes.classes)
+        chosen.append(Choice(mode, run, mode, series, "hoeffding", 0.05))
     code = view_as_code.certified(chosen, bound="hoeffding", alpha=0.05, radius=0.5, unit="L2 pixel units", whole=False)
     shares = comparison.curves([choice.series for choice in chosen])
     lines = {trace.name: trace.y for trace in drawn(code).data if trace.name and trace.mode == "lines"}
