@@ -38,6 +38,9 @@ STEP = 1 / 64
 MOST = 255
 """Steps at which margins are cut off, so that one fits into a byte."""
 
+# Allowance for rounding, always against the claim.
+_ROUNDING = 1e-12
+
 
 def in_steps(margins: np.ndarray) -> np.ndarray:
     """Margins in L2 pixel units, >= 0, as whole steps, uint8: rounded down, cut off at :data:`MOST`."""
@@ -84,6 +87,13 @@ def kept_bounds(votes: np.ndarray, margins: np.ndarray, top: np.ndarray, alpha: 
     return kept_lower(kept, len(votes), alpha)
 
 
+def votes_needed(members: int, alpha: float, drawing: Drawing) -> int:
+    """The fewest of ``members`` votes that certify their class while ``drawing.replaced`` images are replaced; one more
+    than there are where all of them would not do."""
+    lower = kept_lower(np.arange(members + 1), members, alpha)
+    return int(np.sum(lower - (1.0 - lower) <= 2 * (1 - drawing.unseen) + _ROUNDING))
+
+
 def margin_certified(kept: np.ndarray, drawing: Drawing) -> np.ndarray:
     """The test movement certified while ``drawing.replaced`` training images are replaced by anything.
 
@@ -93,9 +103,7 @@ def margin_certified(kept: np.ndarray, drawing: Drawing) -> np.ndarray:
     Returns:
         ``(n,)`` L2 pixel units, whole steps; -1 where not even the test input as given is certified.
     """
-    counts, back = np.unique(kept, return_inverse=True)
-    most = replaced_certified(counts, 1 - counts, 1.0, images=drawing.images, seen=drawing.seen, norm=0.0)
-    stands = (most >= drawing.replaced)[back].reshape(kept.shape)
+    stands = kept - (1.0 - kept) > 2 * (1 - drawing.unseen) + _ROUNDING
     steps = stands.sum(axis=1) - 1  # bounds never rise, so the certified columns are the first ones
     return np.where(steps >= 0, steps * STEP, -1.0)
 

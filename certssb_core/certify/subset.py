@@ -42,6 +42,11 @@ class Drawing:
     seen: int
     replaced: int
 
+    @property
+    def unseen(self) -> float:
+        """The probability that a member sees none of the replaced images, rounded down."""
+        return float(unseen_probability(self.images, self.seen, self.replaced))
+
 
 def unseen_probability(images: int, seen: int, replaced: ArrayLike) -> np.ndarray:
     """The probability that a member sees none of the replaced images, rounded down.

@@ -5,10 +5,18 @@ from math import comb, floor
 
 import numpy as np
 import pytest
-from scipy.stats import multinomial
+from scipy.stats import beta, multinomial
 
 from certssb_core.certify.input_votes import bound_at
-from certssb_core.certify.margin_votes import MOST, ONE_AGAINST_ALL, STEP, kept_bounds, margin_certified, replaced_at
+from certssb_core.certify.margin_votes import (
+    MOST,
+    ONE_AGAINST_ALL,
+    STEP,
+    kept_bounds,
+    margin_certified,
+    replaced_at,
+    votes_needed,
+)
 from certssb_core.certify.subset import Drawing
 
 
@@ -155,3 +163,17 @@ def test_margins_of_votes_for_other_classes_do_not_count():
     assert len({*kept[:1]}) == 1
     assert kept[0] > kept[1] == kept[3]
     assert (kept[4:] == 0).all(), "100 of 400 votes lead nothing"
+
+
+@pytest.mark.parametrize(("replaced", "alpha"), [(0, 0.001), (2, 0.001), (2, 0.05), (40, 0.001)])
+def test_so_many_votes_certify_and_one_less_does_not(replaced, alpha):
+    drawing, members = Drawing(60, 4, replaced), 300
+    needed = votes_needed(members, alpha, drawing)
+    lost = 1 - comb(60 - replaced, 4) / comb(60, 4)
+    if replaced == 40:
+        assert needed == members + 1
+        return
+    # The bound lies between Clopper-Pearson's at α/2 and at α.
+    assert beta.ppf(alpha, needed, members - needed + 1) > 0.5 + lost
+    assert beta.ppf(alpha / 2, needed - 1, members - needed + 2) <= 0.5 + lost
+    assert 150 < needed < 300

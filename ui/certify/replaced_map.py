@@ -35,15 +35,20 @@ def show(chosen: list[Choice], bound: str, alpha: float) -> None:
         "beforehand."
     )
     for choice in covering:
-        table = grid(choice, bound, alpha)
-        planted = run_files.metrics(choice.run).get("planted_attack")
-        at = (planted["images"], planted["norm"]) if planted else None
-        charts.show(
-            budget_map(table, planted=at, images="n training images replaced", norm="norm τ of the test input"),
-            key=f"replaced-{choice.run.name}",
-            summary=sentence(table, choice.run.name, at),
-            table=table,
-        )
+        draw(choice, bound, alpha)
+
+
+def draw(choice: Choice, bound: str, alpha: float) -> None:
+    """The map of one run."""
+    table = grid(choice, bound, alpha)
+    planted = run_files.metrics(choice.run).get("planted_attack")
+    at = (planted["images"], planted["norm"]) if planted else None
+    charts.show(
+        budget_map(table, planted=at, images="n training images replaced", norm="norm τ of the test input"),
+        key=f"replaced-{choice.run.name}",
+        summary=sentence(table, choice.run.name, at),
+        table=table,
+    )
 
 
 def grid(choice: Choice, bound: str, alpha: float) -> pd.DataFrame:

@@ -35,6 +35,7 @@ from ui.lessons.lesson_pictures import (
     Votes,
     attack_link,
 )
+from ui.lessons.subset_views import Margins, Replaced
 from ui.lessons.view import View
 from ui.noise import one_image, sigma_charts
 from ui.overlaps import ball_charts, one_pair, sandbox
@@ -349,6 +350,8 @@ PinnedView = Annotated[
     | Votes
     | Clouds
     | RadiusCurves
-    | Failures,
+    | Failures
+    | Margins
+    | Replaced,
     Field(discriminator="show"),
 ]

@@ -94,6 +94,9 @@ CLAIMS = {
         (f["view.label"], f["reveal.answer"]) == ("5", "9") and f["reveal.radius"] > 0 and f["reveal.members"] == 200
     ),
     "Training images that move too": lambda f: f["reveal.standing"] == 0 < f["reveal.test_input_alone"],
+    "Replaced and relabelled": lambda f: (
+        f["view.backing"] >= f["view.needed"] and 0.75 < f["reveal.clean"] / f["reveal.of"] < 0.85
+    ),
     "For the noise levels as fixed": lambda f: f["noise.test_map"] == "sample-specific",
     "With probability": lambda f: (
         f["images.certified"] < f["images.asked"] == 720 and f["certificates.wrong_at_most"] == 720 * 0.001
