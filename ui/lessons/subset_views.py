@@ -13,7 +13,7 @@ from certssb_core.certify.margin_votes import STEP, votes_needed
 from certssb_core.certify.subset import Drawing
 from certssb_core.errors import RunError
 from certssb_core.figures.images import picture
-from certssb_core.figures.margins import margin_histogram
+from certssb_core.figures.margin_histogram import margin_histogram
 from certssb_core.results.summary import Fact
 from certssb_core.runs.run import Run
 from ui.certify import replaced_map

@@ -1,6 +1,6 @@
 import numpy as np
 
-from certssb_core.figures.margins import BIN, KINDS, margin_histogram
+from certssb_core.figures.margin_histogram import BIN, KINDS, margin_histogram
 
 MARGINS = np.array([-0.5, -0.2, 0.1, 0.49, 0.5, 0.6, 2.0])
 
