@@ -18,7 +18,7 @@ _PREFIX: ContextVar[str] = ContextVar("prefix of the keys of charts", default=""
 
 @dataclass(frozen=True)
 class Piece:
-    """What a view shows, kept instead of drawn: a figure or HTML of pictures, and words in Markdown."""
+    """A part of a view, kept instead of drawn: a figure or HTML of pictures, and words in Markdown."""
 
     figure: go.Figure | None = None
     html: str = ""
