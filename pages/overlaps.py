@@ -5,7 +5,7 @@ import streamlit as st
 from certssb_core.figures import pairs
 from certssb_core.runs.run import Run
 from ui.kit import charts, controls, run_files, tables, text, view_as_code
-from ui.overlaps import ball_charts, nearest_ball, one_pair, sandbox
+from ui.overlaps import ball_charts, meeting_balls, nearest_ball, one_pair, sandbox
 
 FORMULAS = r"""
 A certified input is an open ball: centre x, radius r, label. Two balls intersect when d < r₁ + r₂; with
@@ -77,16 +77,23 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "2012.04351"],
 )
-if controls.choose("Look at", VIEWS, "store", key="view") == "sandbox":
+left, right = st.columns(2)
+with left:
+    view = controls.choose("Look at", VIEWS, "store", key="view")
+if view == "sandbox":
     sandbox.section()
-elif run := run_files.pick_run(balls=True):
-    if run_files.fixed(run):
-        st.caption("Balls are those of the members' own certificates, not of the fixed ensemble, which stores nothing.")
-    if some_balls := len(run_files.balls_and_ledger(run)[0].ids) > 0:
-        all_pairs(run)
-    else:
-        text.no_balls(run)
-    the_ledger(run)
-    if some_balls:
-        one_pair.section(run)
-    nearest_ball.section(run)
+else:
+    with right:
+        run = run_files.pick_run(balls=True)
+    if run:
+        if some_balls := len(run_files.balls_and_ledger(run)[0].ids) > 0:
+            meeting_balls.section(run)
+            if run_files.fixed(run):
+                st.caption("Balls are those of the members' own certificates; the fixed ensemble stores nothing.")
+            all_pairs(run)
+        else:
+            text.no_balls(run)
+        the_ledger(run)
+        if some_balls:
+            one_pair.section(run)
+        nearest_ball.section(run)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +29,7 @@ from certssb_core.cli.common import (
 from certssb_core.config.parse import override
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs.run import Run
+from certssb_core.store.store import Store
 
 
 @app.command()
@@ -155,6 +158,19 @@ def query(
     if reply.ball is not None:
         say(f"ball {reply.ball}, in order of arrival{', stored just now' * reply.inserted}")
     say(f"Promise: {reply.promise}\nCondition: {reply.condition}")
+
+
+@app.command()
+def stream(run: RunName, runs_dir: RunsDir = None) -> None:
+    """Send a finished run a stream of images between its answers, to see certified balls meet; prints the file."""
+    from certssb_core.query import stream as streams
+
+    found = Run.open(run, runs_dir)
+    streams.make(found, told=lambda done, of: say(f"{done + 1} of {of} ways", file=sys.stderr))
+    with Store.read(found.stream_path) as store:
+        for case, count in sorted(Counter(entry.case for entry in store.ledger()).items()):
+            say(f"{case:12} {count}")
+    say(found.stream_path)
 
 
 @app.command()

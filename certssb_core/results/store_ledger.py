@@ -128,11 +128,18 @@ def nearest_balls(balls: Balls, ledger: pd.DataFrame, point: np.ndarray, *, coun
     )
 
 
-def most_telling(ledger: pd.DataFrame, before: Survey) -> int:
-    """Position of the ball to show first: an aligned, else a trimmed one, else one of the closest pair."""
+def boldest_changed(ledger: pd.DataFrame) -> int | None:
+    """Position of the largest claim that the storage-update aligned, else trimmed; None where it changed none."""
     for case in ("aligned", "trimmed"):
         if len(rows := ledger[(ledger["case"] == case) & ledger["stored"]]):
-            return int(rows["position"].iloc[0])
+            return int(rows.loc[rows["radius_before"].idxmax(), "position"])
+    return None
+
+
+def most_telling(ledger: pd.DataFrame, before: Survey) -> int:
+    """Position of the ball to show first: an aligned, else a trimmed one, else one of the closest pair."""
+    if (changed := boldest_changed(ledger)) is not None:
+        return changed
     stored = ledger.loc[ledger["stored"], "position"].to_numpy()
     return int(stored[before.first[0]]) if len(before.first) else 0
 

@@ -17,6 +17,7 @@
     falsification.json     what an attack on the certificates found, if there was one
     answered.sqlite        the store with the balls of later queries, where whoever serves lets them insert
     tags.json              words that people gave the run, to find it again
+    stream.sqlite          a store of its own with a stream of queries that the run answered, where one was made
     protected              there where the run must not be renamed or deleted: it ships with the project
     queued                 since when the run waits for another one to end, while it does
 
@@ -79,6 +80,7 @@ class Run(Job):
         "falsification.json",
         "scratch.safetensors",
         "answered.sqlite",
+        "stream.sqlite",
         "tags.json",
         "protected",
     )
@@ -194,6 +196,11 @@ class Run(Job):
     def answered_path(self) -> Path:
         """The store that queries insert into, made at the first of them: the run's own results stay as they are."""
         return self.path / "answered.sqlite"
+
+    @property
+    def stream_path(self) -> Path:
+        """The store of a stream of queries (:mod:`certssb_core.query.stream`)."""
+        return self.path / "stream.sqlite"
 
     @property
     def asked_path(self) -> Path:

@@ -78,15 +78,13 @@ class Scene:
 
     def first(self, count: int) -> Scene:
         """The scene after its first ``count`` insertions."""
-        kept = self.balls.ids < count
-        columns = {name: column[kept] for name, column in vars(self.balls).items() if name != "sets"}
         return Scene(
             self.points[:count],
             self.labels[:count],
             self.attacker[:count],
             self.sigma[:count],
             self.entries[:count],
-            Balls(**columns, sets=tuple(name for name, keep in zip(self.balls.sets, kept, strict=True) if keep)),
+            self.balls.before(count),
         )
 
     @cached_property

@@ -49,6 +49,12 @@ class Balls:
     sets: tuple[str, ...]
     indices: np.ndarray
 
+    def before(self, position: int) -> "Balls":
+        """The balls of the inputs that came before ``position`` in the order of arrival."""
+        kept = self.ids < position
+        columns = {name: column[kept] for name, column in vars(self).items() if name != "sets"}
+        return Balls(**columns, sets=tuple(name for name, keep in zip(self.sets, kept, strict=True) if keep))
+
     def nearest(self, point: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Find the ``count`` balls whose edges are nearest to ``point`` ``(d,)``, those that hold it first.
 

@@ -1,38 +1,76 @@
 import numpy as np
 import pytest
 
-from certssb_core.figures.ball_pair import Disc, pair
+from certssb_core.figures import theme
+from certssb_core.figures.ball_pair import CONFLICT, Disc, lens, pair
+
+BLUE, BROWN = "#111111", "#222222"
 
 
 @pytest.fixture
 def figure():
-    return pair(Disc("clean 3", "#111111", 1.0, 0.8), Disc("triggered 3", "#222222", 1.5, 0.0), 1.8)
+    """The second ball is trimmed because of the first."""
+    first = Disc(("ball 0: 3", "ball 0: 3"), 1.0, 1.0, (BLUE, BLUE), decides=True)
+    return pair(first, Disc(("ball 1: 5", "ball 1: 5"), 1.5, 0.8, (BROWN, BROWN)), 1.8)
 
 
-def test_discs_are_true_to_scale(figure):
-    outlines = {trace.name: trace for trace in figure.data if "r =" in trace.name}
-    assert set(outlines) == {
-        "clean 3, before: r = 1.000",
-        "clean 3, after: r = 0.800",
-        "triggered 3, before: r = 1.500",  # not stored: no disc after
-    }
-    second = outlines["triggered 3, before: r = 1.500"]
-    np.testing.assert_allclose(np.hypot(np.array(second.x) - 1.8, second.y), 1.5)
-    assert figure.layout.yaxis.scaleanchor == "x"
+def traces(figure, panel, words):
+    axis = ("x", "x2")[panel]
+    return [trace for trace in figure.data if trace.xaxis == axis and words in (trace.name or "")]
 
 
-def test_before_is_dashed_and_after_filled(figure):
-    before, after = (trace for trace in figure.data if trace.name.startswith("clean 3,"))
-    assert (before.line.dash, before.fill) == ("dash", "none")
-    assert (after.line.dash, after.fill) == ("solid", "toself")
+def inside(outline, points):
+    """True for the points within a convex outline, by the sign of every edge's cross product."""
+    edges = np.diff(outline, axis=0)
+    offsets = points[:, None] - outline[:-1]
+    return (edges[:, 0] * offsets[..., 1] - edges[:, 1] * offsets[..., 0] >= -1e-9).all(axis=1)
+
+
+def test_discs_are_true_to_scale_before_and_after(figure):
+    for panel, radius in enumerate((1.5, 0.8)):
+        [second] = traces(figure, panel, f"ball 1: 5: r = {radius:.3f}")
+        np.testing.assert_allclose(np.hypot(np.array(second.x) - 1.8, second.y), radius)
+    assert (figure.layout.yaxis.scaleanchor, figure.layout.yaxis2.scaleanchor) == ("x", "x2")
+    assert figure.layout.xaxis.range == figure.layout.xaxis2.range
+    assert figure.layout.yaxis.range == figure.layout.yaxis2.range
+
+
+def test_what_both_claim_is_red_and_hatched_and_gone_after(figure):
+    [conflict] = traces(figure, 0, CONFLICT)
+    assert (conflict.line.color, conflict.fillpattern.shape) == (theme.VERMILION, "/")
+    assert not traces(figure, 1, CONFLICT)
+
+
+def test_the_ball_that_decides_stands_out(figure):
+    [decides], [other] = traces(figure, 0, "ball 0: 3: r"), traces(figure, 0, "ball 1: 5: r")
+    assert decides.line.width > other.line.width
+    assert any(trace.text and trace.text[0].endswith("· decides") for trace in figure.data)
+
+
+def test_balls_of_one_label_may_meet(figure):
+    alike = [Disc((name, name), 1.0, 1.0, (BLUE, BLUE)) for name in "ab"]
+    assert not traces(pair(*alike, 0.5), 0, CONFLICT)
 
 
 def test_the_centres_are_as_far_apart_as_said(figure):
-    line = figure.data[-1]
-    assert list(line.x) == [0.0, 1.8]
-    assert "1.800" in line.name
+    for panel in (0, 1):
+        [line] = traces(figure, panel, "distance d = 1.800")
+        assert list(line.x) == [0.0, 1.8]
 
 
-def test_an_unchanged_disc_is_one_ring():
-    figure = pair(Disc("a", "#111111", 1.0, 1.0), Disc("b", "#222222", 0.5, 0.5), 3.0)
-    assert [trace.name for trace in figure.data if "r =" in trace.name] == ["a: r = 1.000", "b: r = 0.500"]
+@pytest.mark.parametrize(
+    ("first", "second", "distance"), [(1.0, 1.5, 1.8), (1.0, 0.6, 0.8), (2.0, 0.5, 0.7), (0.5, 2.0, 0.7), (1, 1, 0.01)]
+)
+def test_the_lens_is_what_lies_in_both_discs(first, second, distance):
+    """Random points, seed 0; those within 0.01 of an edge are left out, for outlines are polygons."""
+    points = np.random.default_rng(0).uniform(-3, 3, (20_000, 2))
+    depth = np.minimum(first - np.hypot(*points.T), second - np.hypot(points[:, 0] - distance, points[:, 1]))
+    clear = np.abs(depth) > 0.01
+    found = inside(lens(first, second, distance), points)
+    np.testing.assert_array_equal(found[clear], (depth > 0)[clear])
+    assert (found & clear).any()
+
+
+@pytest.mark.parametrize(("first", "second", "distance"), [(1.0, 1.0, 2.0), (1.0, 0.5, 4.0), (0.0, 1.0, 0.5)])
+def test_discs_that_do_not_meet_have_no_lens(first, second, distance):
+    assert len(lens(first, second, distance)) == 0

@@ -302,6 +302,13 @@ def balls_and_ledger(run: Run) -> tuple[Balls, list[Entry]]:
         return store.balls(), store.ledger()
 
 
+@of_run("stream.sqlite")
+def stream(run: Run) -> tuple[Balls, list[Entry]]:
+    """The balls and decisions of a stream of queries that the run answered, as :func:`balls_and_ledger`."""
+    with Store.read(run.stream_path) as store:
+        return store.balls(), store.ledger()
+
+
 def asked_balls(run: Run) -> Balls:
     """The balls that answer a query first: the stored ones, and those of later queries where these are inserted."""
     return balls_and_ledger(run)[0] if run.asked_path == run.store_path else _inserted_balls(run)

@@ -18,7 +18,7 @@ from certssb_core.certify.certificate import FIXED
 from certssb_core.errors import DataError
 from certssb_core.figures import falsification, sigma
 from certssb_core.plain_text import markdown_text
-from certssb_core.results import certification
+from certssb_core.results import certification, conflicts
 from certssb_core.results import per_image as sampling
 from certssb_core.results import store_ledger as ledgers
 from certssb_core.results.comparison import Series
@@ -27,6 +27,7 @@ from certssb_core.results.summary import facts as facts_of
 from certssb_core.runs import data_record
 from certssb_core.runs.run import Run
 from certssb_core.store.overlaps import Survey
+from certssb_core.store.store import Balls
 from ui.kit import run_files, verdict
 
 of_table = partial(run_files.of_run, kept=64, spinner="Computing …")
@@ -190,6 +191,20 @@ def survey(run: Run, *, after: bool) -> Survey:
     return ledgers.survey_store(run_files.balls_and_ledger(run)[0], ledger(run), after=after)
 
 
+@of_table("stream.sqlite")
+def stream(run: Run) -> tuple[Balls, pd.DataFrame]:
+    """The balls of a stream of queries, and one row per query."""
+    balls, entries = run_files.stream(run)
+    return balls, ledgers.table(entries, class_names(run))
+
+
+@of_table("store.sqlite")
+def stretched(run: Run, factor: float) -> tuple[Balls, pd.DataFrame]:
+    """The run's balls in a store of their own, each claimed radius stretched by ``factor``, and its ledger."""
+    balls, entries = conflicts.stretched(*run_files.balls_and_ledger(run), factor)
+    return balls, ledgers.table(entries, class_names(run))
+
+
 @run_files.of_run("certificates.csv")
 def ordinary(run: Run, set_name: str, among: tuple[int, ...] = ()) -> int:
     """Find an image to open a page on: answered right, with the median radius of such images.
@@ -209,7 +224,7 @@ def ordinary(run: Run, set_name: str, among: tuple[int, ...] = ()) -> int:
     return int(right.loc[(right["radius"] - right["radius"].median()).abs().idxmin(), "index"])
 
 
-def judged(run: Run, set_name: str, index: int, answer: int | None = None) -> str:
+def judged(run: Run, set_name: str, index: int, answer: int | None = None, *, certified: bool = True) -> str:
     """Name the true class of a test image, and judge an answer to it: by default that of the members' votes.
 
     Empty for a training image, and for one that was not certified in this run.
@@ -220,7 +235,7 @@ def judged(run: Run, set_name: str, index: int, answer: int | None = None) -> st
         return ""
     row = rows.iloc[0]
     answer = int(row["prediction"]) if answer is None else answer
-    return verdict.beside_truth(class_names(run)[int(row["label"])], answer, int(row["label"]))
+    return verdict.beside_truth(class_names(run)[int(row["label"])], answer, int(row["label"]), certified=certified)
 
 
 def picture_of(run: Run, set_name: str, index: int) -> Any:
@@ -229,4 +244,13 @@ def picture_of(run: Run, set_name: str, index: int) -> Any:
         return sampling.images(run_files.inputs(run), set_name)[index]
     except DataError as error:
         st.caption(f":material/hide_image: The image itself cannot be shown: {markdown_text(error)}")
+        return None
+
+
+def image_shape(run: Run) -> tuple[int, ...] | None:
+    """``(C, H, W)`` of the run's images; None, after saying so, where the data set is not on this machine."""
+    try:
+        return run_files.inputs(run).dataset.test_images.shape[1:]
+    except DataError as error:
+        st.caption(f":material/hide_image: The images cannot be shown: {markdown_text(error)}")
         return None

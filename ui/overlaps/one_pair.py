@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import streamlit as st
 
 from certssb_core.figures import ball_pair, pairs, theme
@@ -9,7 +11,11 @@ from certssb_core.figures.images import picture
 from certssb_core.plain_text import markdown_text
 from certssb_core.results import store_ledger as core
 from certssb_core.runs.run import Run
+from certssb_core.store.store import Balls
 from ui.kit import charts, controls, run_files, tables, text
+
+PALETTE = (theme.SKY, theme.ORANGE, theme.PURPLE, theme.GREEN)  # the labels of two balls before and after
+SIDE = 100  # pixels of a picture
 
 
 def show(ball: int, other: int | None = None) -> None:
@@ -50,29 +56,65 @@ def view(run: Run, ball: int, other: int | None = None) -> None:
         entry = ledger.iloc[ball]
         text.empty(f"{entry['input'].capitalize()} or the other input was not certified, so it has no ball.")
         return
-    colours = (
-        theme.SKY,
-        theme.SKY if found.first["prediction"] == found.second["prediction"] else theme.VERMILION,
-    )
-    for column, row in zip(st.columns(2), (found.first, found.second), strict=True):
-        changed = "" if row["label"] == row["prediction"] else f", answered {markdown_text(row['answered'])}"
-        column.markdown(
-            f"**{row['input']}**, predicted {markdown_text(row['predicted'])}{changed} · {pairs.CASES[row['case']]} · "
-            f"r {row['radius_before']:.3f} → **{row['radius_after']:.3f}**"
-        )
-        column.markdown(tables.judged(run, row["set"], row["index"], int(row["label"])))
-        pixels = tables.picture_of(run, row["set"], row["index"])
-        if pixels is not None:
-            column.image(picture(pixels, side=240), alt=row["input"], width=240)
-    charts.show(
-        ball_pair.pair(
-            *(
-                ball_pair.Disc(row["input"], colour, row["radius_before"], row["radius_after"])
-                for row, colour in zip((found.first, found.second), colours, strict=True)
+    drawn(run, balls, found, key="overlap-plane", summary=core.verdict(found))
+
+
+def drawn(run: Run, balls: Balls, found: core.Pair, *, key: str, summary: str, certified: bool = True) -> None:
+    """The plane through the two centres, before and after the storage-update, and both images beside it.
+
+    Args:
+        balls: hold both; key: of the chart.
+        summary: Markdown, under the chart.
+        certified: False where the radii are claims that nobody certified.
+    """
+    first, second = rows = found.first, found.second
+    labels = (first["prediction"], second["prediction"], second["label"], first["label"])
+    colours = dict(zip(dict.fromkeys(map(int, labels)), PALETTE, strict=False))
+    left, right = st.columns([5, 2])
+    with left:
+        charts.show(
+            ball_pair.pair(
+                *(
+                    ball_pair.Disc(
+                        names=(
+                            f"ball {row['position']}: {row['predicted']}",
+                            f"ball {row['position']}: {row['answered']}",
+                        ),
+                        before=row["radius_before"],
+                        after=row["radius_after"],
+                        colours=(colours[int(row["prediction"])], colours[int(row["label"])]),
+                        decides=_decides(row, other),
+                    )
+                    for row, other in (rows, rows[::-1])
+                ),
+                found.distance,
             ),
-            found.distance,
-        ),
-        key="overlap-plane",
-        summary=core.verdict(found) + " The plane through both centres cuts each ball in a disc of its own radius.",
-        table=core.pair_table(found),
-    )
+            key=key,
+            summary=summary,
+            table=core.pair_table(found),
+        )
+    shape = tables.image_shape(run)
+    for row in rows:
+        with right:
+            _image(run, balls, row, shape, certified=certified)
+
+
+def _decides(one: pd.Series, other: pd.Series) -> bool:
+    """True if the storage-update changed ``other``'s ball because of that of ``one``."""
+    return bool(other["case"] in ("trimmed", "aligned") and other["partner"] == one["position"])
+
+
+def _image(run: Run, balls: Balls, row: pd.Series, shape: tuple[int, ...] | None, *, certified: bool) -> None:
+    """The centre of a ball as a picture, and beside it what is known about it."""
+    changed = "" if row["label"] == row["prediction"] else f" → **{markdown_text(row['answered'])}**"
+    lines = [
+        f"**Ball {row['position']}**: {markdown_text(row['predicted'])}{changed}",
+        f"{markdown_text(row['input'])}",
+        f"{pairs.CASES[row['case']]}, r {row['radius_before']:.3f} → **{row['radius_after']:.3f}**",
+        tables.judged(run, row["set"], row["index"], int(row["label"]), certified=certified),
+    ]
+    beside, words = st.columns([SIDE, 2 * SIDE])
+    if shape:
+        centre = balls.centres[np.searchsorted(balls.ids, row["position"])]
+        beside.image(picture(centre.reshape(shape), side=SIDE), alt=row["input"], width=SIDE)
+    words.markdown("  \n".join(filter(None, lines)))

@@ -1,0 +1,104 @@
+"""The opening section of the Overlaps page: balls of real images that meet, and what the store makes of it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from certssb_core.figures import pairs
+from certssb_core.plain_text import markdown_text
+from certssb_core.results import conflicts as core
+from certssb_core.results import store_ledger
+from certssb_core.runs.run import Run
+from certssb_core.store.store import Balls
+from ui.kit import controls, tables, text
+from ui.overlaps import one_pair, stream_maker
+
+SOURCES = {"stream": "a stream of queries", "stretch": "the run's own balls, stretched"}
+FARTHEST = 4.0
+"""Largest factor by which radii are stretched."""
+Row = st.delta_generator.DeltaGenerator
+
+
+def section(run: Run) -> None:
+    """Pairs of real images whose balls meet: in a stream of queries, or among the run's balls at overstated radii."""
+    row, there = st.container(horizontal=True, vertical_alignment="bottom"), run.stream_path.exists()
+    with row:
+        source = controls.choose("Conflicts in", SOURCES, "stream" if there else "stretch", key="meet")
+    if source == "stretch":
+        _stretch(run, row)
+    elif there:
+        _stream(run, row)
+    else:
+        stream_maker.offer(run)
+
+
+def _stream(run: Run, row: Row) -> None:
+    """One query after the other, as it comes to the store."""
+    balls, ledger = tables.stream(run)
+    found = core.conflicts(ledger)
+    with row:
+        at = _step("Query", len(ledger), key="arrival", start=1 + (store_ledger.boldest_changed(ledger) or 0))
+        if len(found):
+            st.button("Next conflict", on_click=_go_on, args=(found, at), icon=":material/skip_next:")
+    _two_balls(run, balls.before(at), ledger, at - 1)
+    counts = ledger["case"].value_counts()
+    cases = (f"{counts[case]} × *{words}*" for case, words in pairs.CASES.items() if case in counts)
+    st.caption(
+        f"The stream: {len(ledger)} images on the way from one answer to another came to an empty store. The votes of "
+        f"{run.config.training.members:,} members certified each of them: {', '.join(cases)}."
+    )
+
+
+def _stretch(run: Run, row: Row) -> None:
+    """The run's own balls, with every radius overstated by one factor."""
+    claims = tables.survey(run, after=False)
+    factor = core.meeting_factor(claims)
+    if factor is None:
+        text.empty("No two stored balls have different labels, so none can meet.")
+        return
+    with row:
+        chosen = st.slider("Stretch radii by", 1.0, FARTHEST, 1.0, 0.05, key="stretched", bind="query-params")
+    balls, ledger = tables.stretched(run, chosen)
+    found = core.conflicts(ledger)
+    apart = f"The nearest two balls of different label are **{factor:.2f} times too far apart** to meet."
+    if chosen > 1:
+        st.warning(
+            f"Nobody certified these claims: every radius is overstated **{chosen:g} times**. {apart} The store "
+            f"changes **{len(found):,}** of {len(ledger):,} balls.",
+            icon=":material/warning:",
+        )
+    elif found:
+        st.info(f"These radii are as certified. The store changed **{len(found):,}** of {len(ledger):,} balls.")
+    else:
+        st.success(f"These radii are as certified. {apart} Stretch them to see what the store prevents.")
+    position = store_ledger.most_telling(ledger, claims)
+    if found:
+        with row:
+            position = found[_step("Conflict", len(found), key="conflict", start=1) - 1]
+    _two_balls(run, balls, ledger, position, certified=chosen == 1)
+
+
+def _two_balls(run: Run, balls: Balls, ledger: pd.DataFrame, position: int, *, certified: bool = True) -> None:
+    """The input that came at ``position`` beside the ball that decided its case, or the nearest of another label."""
+    row = ledger.set_index("position", drop=False).loc[position]
+    found = store_ledger.pair(balls, ledger, position)
+    partner = found.second if found and pd.notna(row["partner"]) else None
+    words = f"**{pairs.CASES[row['case']].capitalize()}.** {markdown_text(core.in_words(row, partner))}"
+    if found is None:
+        st.markdown(words)
+        text.empty("There is no ball of another label yet: go on to a later query.")
+        return
+    one_pair.drawn(run, balls, found, key="conflict-plane", summary=words, certified=certified)
+
+
+def _step(label: str, count: int, *, key: str, start: int) -> int:
+    """A number of a list, from 1 to ``count``."""
+    if st.session_state.get(key, start) not in range(1, count + 1):
+        st.session_state[key] = start
+    return st.slider(label, 1, count, start, key=key, bind="query-params") if count > 1 else 1
+
+
+def _go_on(found: list[int], at: int) -> None:
+    """Open the next conflict after query number ``at``; after the last one the first."""
+    st.session_state["arrival"] = 1 + next((position for position in found if position >= at), found[0])
