@@ -73,8 +73,8 @@ def forward_together(
 def bytes_while_training(network: nn.Module, image: torch.Tensor, *, images: int, batch_size: int) -> int:
     """Upper estimate of the memory that one more stacked network takes while it is trained, in float32.
 
-    Its images, twice while they are stacked; the weights, their gradient and Adam's two moments; what the gradient of a
-    batch keeps, counted on one image ``(C, H, W)``, and as much again for what passes by.
+    Its images, twice while they are stacked; the weights, Adam's two moments, and the gradient as computed and as kept;
+    what the gradient of a batch keeps, counted on one image ``(C, H, W)``, and as much again for what passes by.
     """
     kept = 0
 
@@ -87,4 +87,4 @@ def bytes_while_training(network: nn.Module, image: torch.Tensor, *, images: int
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         forward_together(network, weights, image[None, None], products=True).sum()
     parameters = sum(tensor.numel() for tensor in weights.values())
-    return 4 * (2 * images * image.numel() + 4 * parameters) + 2 * batch_size * kept
+    return 4 * (2 * images * image.numel() + 5 * parameters) + 2 * batch_size * kept

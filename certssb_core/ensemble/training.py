@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from certssb_core.ensemble.batched import forward_together, stacked_weights
 from certssb_core.ensemble.closed_form import solve_all
+from certssb_core.ensemble.stack import Captured, Stack
 from certssb_core.smoothing.seeds import generator
 
 
@@ -72,7 +72,7 @@ def train_together(
 
     Networks in closed form are solved instead (:mod:`.closed_form`); no other setting touches them.
 
-    Several networks are one computation (:class:`Stack`) in which none sees anything of another: each ends as it would
+    Several networks are one computation (:mod:`.stack`) in which none sees anything of another: each ends as it would
     alone, but for rounding, and one that diverges (:func:`diverged`) takes no other with it.
 
     Args:
@@ -87,19 +87,21 @@ def train_together(
         return solve_all(networks, images, labels)
     n, device = len(images[0]), images[0].device
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    learner: Alone | Stack | Captured
     if len(networks) == 1:
-        learner: Alone | Stack = Alone(networks[0], images[0], labels[0], dtype)
+        learner = Alone(networks[0], images[0], labels[0], dtype)
     else:
         learner = Stack(networks, images, labels, dtype)
+        if device.type == "cuda":
+            learner = Captured(learner, {batch_size: epochs * (n // batch_size), n % batch_size: epochs})
     optimiser = torch.optim.Adam(learner.parameters, lr=learning_rate, fused=True)
     steps = epochs * math.ceil(n / batch_size)
     # Of four steps a quarter is one, and the schedule's way up from the first step to the first divides by zero.
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(steps, 5), pct_start=0.25)
     for epoch in range(epochs if n else 0):
         orders = np.stack([generator(seed, "order", member, epoch).permutation(n) for member in members])
-        for rows in torch.from_numpy(orders).to(device).split(batch_size, dim=1):
-            optimiser.zero_grad(set_to_none=True)
-            learner.loss(rows).backward()
+        for rows in _without_waiting(orders, device).split(batch_size, dim=1):
+            learner.gradients(rows)
             optimiser.step()
             schedule.step()
     learner.finish()
@@ -125,44 +127,20 @@ class Alone:
         with self._autocast:
             return F.cross_entropy(self._network(batch), self._labels[rows[0]])
 
+    def gradients(self, rows: torch.Tensor) -> None:
+        """Set the weights' gradients to those of :meth:`loss`."""
+        for weights in self.parameters:
+            weights.grad = None
+        self.loss(rows).backward()
+
     def finish(self) -> None:
         self._network.eval()
 
 
-class Stack:
-    """The inner step of k networks of one kind: every weight stacked ``(k, …)``, every operation one for all.
-
-    Adam works element by element, so that one optimiser of the stacked weights is k optimisers.
-    """
-
-    def __init__(
-        self,
-        networks: Sequence[nn.Module],
-        images: Sequence[torch.Tensor],
-        labels: Sequence[torch.Tensor],
-        dtype: torch.dtype,
-    ) -> None:
-        self._networks = [network.train() for network in networks]
-        self._images = torch.stack([own.to(dtype) for own in images])
-        self._labels = torch.stack(list(labels))
-        self._autocast = _autocast(self._images, dtype)
-        self._weights = {
-            name: stacked.contiguous().requires_grad_() for name, stacked in stacked_weights(networks).items()
-        }
-        self.parameters = list(self._weights.values())
-
-    def loss(self, rows: torch.Tensor) -> torch.Tensor:
-        """Sum over the networks of the mean cross-entropy of their images ``rows`` ``(k, b)``."""
-        own = torch.arange(len(rows), device=rows.device)[:, None]
-        with self._autocast:
-            logits = forward_together(self._networks[0], self._weights, self._images[own, rows], products=True)
-            losses = F.cross_entropy(logits.flatten(0, 1), self._labels[own, rows].flatten(), reduction="none")
-        return losses.view(rows.shape).mean(1).sum()
-
-    def finish(self) -> None:
-        for place, network in enumerate(self._networks):
-            network.load_state_dict({name: weights.detach()[place] for name, weights in self._weights.items()})
-            network.eval()
+def _without_waiting(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy an array to the device while that computes."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _autocast(images: torch.Tensor, dtype: torch.dtype) -> torch.autocast:

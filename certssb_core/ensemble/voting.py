@@ -134,11 +134,17 @@ def vote_as_stack(
 
     logits = halving(answers, max(1, STACKED_PIXELS // inputs.draw.numel()))
     if dtype == torch.bfloat16 and (most := int((near := near_tie(logits)).sum(1).max())):
-        rows = near.float().topk(most).indices  # (m, most): every near tie, and others beside them
-        own = torch.arange(len(rows), device=rows.device)[:, None]
-        for part in rows.split(max(1, STACKED_PIXELS // inputs.draw.numel()), dim=1):
-            logits[own, part] = forward_together(network, weights, inputs[part], products=True).float()
+        _answer_again(network, weights, inputs, logits, near.float().topk(most).indices)
     return _ballot(logits, weights if margins else None)
+
+
+def _answer_again(
+    network: nn.Module, weights: dict[str, torch.Tensor], inputs: NoisyInputs, logits: torch.Tensor, rows: torch.Tensor
+) -> None:
+    """Put float32 answers into ``logits`` ``(m, n, classes)``: per member those of its ``rows`` ``(m, k)``."""
+    own = torch.arange(len(rows), device=rows.device)[:, None]
+    for part in rows.split(max(1, STACKED_PIXELS // inputs.draw.numel()), dim=1):
+        logits[own, part] = forward_together(network, weights, inputs[part], products=True).float()
 
 
 def _arithmetic(network: nn.Module, precision: str) -> torch.dtype:

@@ -77,7 +77,7 @@ def fates(table: pd.DataFrame) -> go.Figure:
     theme.styled(figure, x="share of the test images", height=150 + 85 * table["who"].nunique())
     figure.update_xaxes(tickformat=".0%", range=[0, 1])
     figure.update_yaxes(autorange="reversed")
-    return figure.update_layout(barmode="stack", bargap=0.35)
+    return figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
 
 
 def radius_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], sigma: float) -> go.Figure:

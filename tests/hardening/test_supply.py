@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-NAMES = {"sklearn": "scikit-learn", "PIL": "pillow"}
+NAMES = {"sklearn": "scikit-learn", "PIL": "pillow", "markdown_it": "markdown-it-py"}
 OWN = {"pydantic_core", "certssb_core", "ui", "pages", "tests", "benchmarks", "app"}
 
 

@@ -16,6 +16,29 @@ import streamlit as st
 _PREFIX: ContextVar[str] = ContextVar("prefix of the keys of charts", default="")
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A part of a view, kept instead of drawn: a figure or HTML of pictures, and words in Markdown."""
+
+    figure: go.Figure | None = None
+    html: str = ""
+    words: str = ""
+
+
+_RECORD: ContextVar[list[Piece] | None] = ContextVar("pieces kept instead of drawn", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[list[Piece]]:
+    """Keep the charts, pictures and words of one block instead of drawing them."""
+    pieces: list[Piece] = []
+    token = _RECORD.set(pieces)
+    try:
+        yield pieces
+    finally:
+        _RECORD.reset(token)
+
+
 @contextmanager
 def keys_begin_with(prefix: str) -> Iterator[None]:
     """Give the charts of one block keys of their own, so that a page may show one kind of chart twice."""
@@ -42,6 +65,9 @@ def show(
         Streamlit's selection (``{"points": [...], "point_indices": [...], ...}``) when ``selection`` is
         on and something is selected, else None.
     """
+    if (record := _RECORD.get()) is not None:
+        record.append(Piece(figure=figure, words=summary))
+        return None
     key = _PREFIX.get() + key
     event = st.plotly_chart(
         figure,
@@ -81,7 +107,11 @@ def pictures(sheet: Sequence[Picture], *, side: int) -> None:
     Args:
         side: in CSS pixels; few large ones shrink to stay in one row.
     """
-    st.html(picture_sheet(sheet, side=side))
+    written = picture_sheet(sheet, side=side)
+    if (record := _RECORD.get()) is not None:
+        record.append(Piece(html=written))
+    else:
+        st.html(written)
 
 
 def picture_sheet(sheet: Sequence[Picture], *, side: int) -> str:
@@ -96,7 +126,10 @@ def picture_sheet(sheet: Sequence[Picture], *, side: int) -> str:
 
 def words(markdown: str) -> None:
     """Show a sentence that belongs to a chart or to pictures."""
-    st.markdown(markdown)
+    if (record := _RECORD.get()) is not None:
+        record.append(Piece(words=markdown))
+    else:
+        st.markdown(markdown)
 
 
 def clicked(key: str) -> Any:

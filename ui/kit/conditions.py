@@ -7,7 +7,7 @@ import streamlit as st
 from certssb_core.config.parse import override
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import caveats
-from ui.kit import run_files
+from ui.kit import charts, run_files
 from ui.kit.tables import Choice
 
 PARTS = {
@@ -36,7 +36,7 @@ def promises(chosen: list[Choice], alpha: float) -> None:
             said.setdefault(getattr(promise, part), []).append(name)
         for sentence, names in said.items():
             whose = f" of {'; '.join(names)}" if len(said) > 1 or part == "condition" else ""
-            st.markdown(f"{words}{whose}.** {sentence}")
+            charts.words(f"{words}{whose}.** {sentence}")
 
 
 def _promise(choice: Choice, alpha: float) -> certification.Promise:

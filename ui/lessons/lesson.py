@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from certssb_core.runs.run import Run
 from ui.kit import charts, glossary, present, run_files, tables, text
 from ui.kit.pages import PAGES, link
 from ui.lessons import classroom
+from ui.lessons.handout import handout
 from ui.lessons.lesson_files import Course, Lesson, LessonError, Step, filled
 from ui.lessons.place import Place
 from ui.lessons.rooms import Asked, Room
@@ -82,7 +84,7 @@ def show(course: Course, place: Place, room: Room | None) -> None:
         st.title(f"{place.step}. {step.title}", anchor=False)
     titles = list(course.lessons)
     following = next(iter(titles[titles.index(lesson.title) + 1 :]), None)
-    further = partial(_further, place, len(lesson.steps), following)
+    further = partial(_further, place, lesson, run, following)
     try:
         _step(run, step, place, room, further)
     except LessonError as error:
@@ -91,9 +93,7 @@ def show(course: Course, place: Place, room: Room | None) -> None:
 
 
 def _step(run: Run, step: Step, place: Place, room: Room | None, further: Callable[[], None]) -> None:
-    facts = tables.facts(run) | _of("view", step.view, run)
-    if step.reveal:
-        facts |= _of("reveal", step.reveal, run)
+    facts = step.facts(run, tables.facts(run))
 
     def say(words: str, field: str) -> str:
         return filled(words, facts, field=f"step {place.step}, {field}")
@@ -171,7 +171,8 @@ def _pinned(view: View, run: Run, place: str) -> None:
         link(view.page, f"Open on the {PAGES[view.page].title} page (your place here is kept)", **view.link(run))
 
 
-def _further(place: Place, steps: int, following: str | None) -> None:
+def _further(place: Place, lesson: Lesson, run: Run, following: str | None) -> None:
+    steps = len(lesson.steps)
     kind = "secondary" if place.answer(place.step) is None else "primary"
     forward = ":material/arrow_forward:"
     with st.container(horizontal=True, key="lesson-further"):
@@ -185,6 +186,8 @@ def _further(place: Place, steps: int, following: str | None) -> None:
         st.button("All lessons", on_click=place.open, args=(None,), icon=":material/school:")
         if place.answers.get(place.lesson or ""):
             st.button("Start this lesson over", on_click=place.start_over, icon=":material/restart_alt:")
+        name = re.sub(r"\W+", "-", lesson.title.lower()).strip("-")
+        charts.download("Handout (HTML)", lambda: handout(lesson, run), f"{name}.html", "text/html")
 
 
 def _run(lesson: Lesson) -> Run | None:
@@ -193,7 +196,3 @@ def _run(lesson: Lesson) -> Run | None:
     if run is None:
         text.empty(f"This lesson is about the run **{lesson.run}**, and there is no finished run of that name.")
     return run
-
-
-def _of(prefix: str, view: View, run: Run) -> dict:
-    return {f"{prefix}.{name}": value for name, value in view.facts(run).items()}

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from certssb_core.results.summary import Fact
+from certssb_core.runs.run import Run
 from ui.kit.glossary import TERMS
 from ui.lessons.lesson_views import PinnedView
 
@@ -56,6 +57,14 @@ class Step(BaseModel):
     def right(self) -> int:
         """Number of the right answer among the choices."""
         return self.choices.index(self.answer)
+
+    def facts(self, run: Run, known: Mapping[str, Fact]) -> dict[str, Fact]:
+        """Numbers that the step's words may quote: those ``known`` of ``run``, and those of the step's views."""
+        found = dict(known)
+        for prefix, view in (("view", self.view), ("reveal", self.reveal)):
+            if view is not None:
+                found |= {f"{prefix}.{name}": value for name, value in view.facts(run).items()}
+        return found
 
     @model_validator(mode="after")
     def _the_answer_is_one_of_the_choices(self) -> Step:
