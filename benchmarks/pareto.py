@@ -8,8 +8,10 @@ results/pareto.json is written anew after each. A member's cost is processor sec
 on both test sets. Where an entry has fewer members than are asked for, its curve is for those it has. ``timed`` entries
 are trained on a few batches only, and their cost is an estimate: it says so.
 
-Certified: Clopper–Pearson, α = 0.001, uniform σ, clean test images, a wrong answer counts as not certified. ``plug-in``
-puts the share of the votes in place of its bound: what the same members would certify with very many votes.
+Certified: Clopper–Pearson, α = 0.001, half of it for each class, uniform σ, clean test images, a wrong answer counts as
+not certified; at every M of :data:`COUNTS` that an entry has. ``plug-in`` puts the share of the votes in place of its
+bound. It promises nothing: it estimates what members of this kind would certify with very many votes. Entries with few
+members have no curve, and say their accuracy alone.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from certssb_core.runs.inputs import Inputs, load_inputs
 PRESET = "cifar10-airplane-bird-onepixel"
 ALPHA = 0.001
 RADII = np.arange(0, 1.51, 0.05)
+COUNTS = (20, 50, 100, 200, 1000)
 TIMED_BATCHES = (2, 6)
 """Batches of the two fits whose difference is the time of a batch."""
 
@@ -120,8 +123,6 @@ def curve(votes: np.ndarray, labels: np.ndarray, sigma: float) -> dict[str, Any]
         return [round(float((radius > r if r else radius >= 0).mean()), 4) for r in RADII]
 
     return {
-        "members": members,
-        "single accuracy": float((votes == labels).mean()),
         "majority accuracy": float(leads.mean()),
         "certified": beyond(lower),
         "plug-in": beyond(np.minimum(share, 1 - 0.5 / members)),
@@ -167,22 +168,26 @@ def _facts(work: Path) -> dict[str, Any]:
         cost = {"training": float(training), "votes": float(votes), "estimated": entry.timed}
         entries[name] = {"model": entry.model, "sigma": entry.sigma, "epochs": entry.epochs, "cpu seconds": cost}
         if not entry.timed:
-            stacked = np.stack([part["votes"] for part in parts])
-            entries[name] |= curve(stacked, parts[0]["labels"].astype(np.int64), entry.sigma)
+            votes, labels = np.stack([part["votes"] for part in parts]), parts[0]["labels"].astype(np.int64)
+            entries[name] |= {"members": len(votes), "single accuracy": float((votes == labels).mean())}
+            counts = [count for count in COUNTS if count <= len(votes)]
+            entries[name]["curves"] = {str(m): curve(votes[:m], labels, entry.sigma) for m in counts}
     return {"alpha": ALPHA, "radii": [round(float(r), 2) for r in RADII], "entries": entries}
 
 
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Lay out costs and certified shares, in words."""
-    at = [facts["radii"].index(radius) for radius in (0.0, 0.25, 0.5)]
+    at = [facts["radii"].index(radius) for radius in (0.0, 0.1, 0.25, 0.5)]
     rows = []
     for name, one in facts["entries"].items():
         cost = one["cpu seconds"]
         words = f"{cost['training'] + cost['votes']:,.2f} CPU-s a member{', estimated' if cost['estimated'] else ''}"
-        if "members" in one:
-            shares = " / ".join(f"{one['certified'][k]:.3f}" for k in at)
-            words += f"; M = {one['members']}: majority {one['majority accuracy']:.3f}, certified {shares}"
+        words += f"; single accuracy {one['single accuracy']:.3f} ({one['members']})" if "members" in one else ""
         rows.append((name, words))
+        for members, found in one.get("curves", {}).items():
+            shares = (" / ".join(f"{found[kind][k]:.3f}" for k in at) for kind in ("certified", "plug-in"))
+            words = "certified {}, plug-in {} at 0 / .1 / .25 / .5".format(*shares)
+            rows.append((f"    M = {members}: majority {found['majority accuracy']:.3f}", words))
     return rows
 
 

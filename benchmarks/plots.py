@@ -89,6 +89,32 @@ def members(facts: dict[str, Any]) -> go.Figure:
     return _on_paper(figure, right=True, title=f"α = {facts['alpha']:g}, {facts['bound']}")
 
 
+def pareto(facts: dict[str, Any]) -> go.Figure:
+    """Plug-in share beyond each of three radii against a member's cost; networks too costly to vote as lines."""
+    figure = go.Figure()
+    entries = facts["entries"]
+    cost = {name: sum(one["cpu seconds"][part] for part in ("training", "votes")) for name, one in entries.items()}
+    drawn = {name: one["curves"]["20"] for name, one in entries.items() if "20" in one.get("curves", {})}
+    for radius, colour in ((0.0, theme.INK), (0.25, theme.BLUE), (0.5, theme.ORANGE)):
+        at = facts["radii"].index(radius)
+        figure.add_scatter(
+            x=[cost[name] for name in drawn],
+            y=[found["plug-in"][at] for found in drawn.values()],
+            text=[*drawn] if radius == 0 else None,
+            textposition="top center",
+            name=f"r = {radius:g}",
+            mode="markers+text",
+            marker={"size": 13, "color": colour},
+        )
+    for name in entries.keys() - drawn.keys():
+        how = "estimated" if entries[name]["cpu seconds"]["estimated"] else f"{entries[name]['members']} trained"
+        figure.add_vline(x=cost[name], line={"color": theme.PURPLE, "dash": "dash"}, annotation_text=f"{name}, {how}")
+    theme.styled(figure, x="processor seconds a member, votes included", y="plug-in share, radius > r", height=560)
+    figure.update_xaxes(type="log", dtick=1)
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    return _on_paper(figure, right=False, title="What 20 members would certify with very many votes (no certificate)")
+
+
 def _on_paper(figure: go.Figure, *, right: bool, title: str) -> go.Figure:
     """White, with its legend in a corner inside."""
     side = {"x": 1, "xanchor": "right", "y": 1} if right else {"x": 0.02, "xanchor": "left", "y": 0.98}
@@ -102,8 +128,8 @@ def _on_paper(figure: go.Figure, *, right: bool, title: str) -> go.Figure:
     return figure
 
 
-PLOTTED = ("envelope-mnist", "members-digits", "store")
-FIGURES = {"store": store, "members": members, "envelope": envelope}
+PLOTTED = ("envelope-mnist", "members-digits", "pareto", "store")
+FIGURES = {"store": store, "members": members, "envelope": envelope, "pareto": pareto}
 
 
 def figure_of(name: str) -> go.Figure:
