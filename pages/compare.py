@@ -101,6 +101,8 @@ def explanations(name: str, result: dict) -> None:
             st.markdown(f"{system.about} [arXiv {system.source}](https://arxiv.org/abs/{system.source})")
             st.markdown(f"Its certificate counts the {row['budget']}.")
             st.markdown(f"**Condition.** {defences.SUITES[name].condition(key)}")
+    for key, reason in defences.SUITES[name].left_out.items():
+        st.caption(f"**{defences.SYSTEMS[key].title}** is left out. {reason}")
 
 
 text.page_header(

@@ -7,7 +7,7 @@ them cover, n training images each moved by at most τ, is compared there and on
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,12 @@ SYSTEMS: dict[str, System] = {
 
 @dataclass(frozen=True)
 class Suite:
-    """Compared systems: an attack, and a preset for every system that is trained."""
+    """Compared systems: an attack, a preset for every system that is trained, and why others are ``left_out``."""
 
     title: str
     attack: AttackConfig
     presets: dict[str, str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def run_name(self, system: str) -> str:
         return f"{STEM}-{self.presets[system]}"
@@ -123,6 +124,16 @@ SUITES: dict[str, Suite] = {
             "denoise": "denoise-mnist-01",
             "l0": "l0-mnist-01",
             "dpa": "dpa-mnist-01",
+        },
+    ),
+    "photographs": Suite(
+        "Photographs of airplanes and birds",
+        PRESETS["photographs"].attack,
+        {"cert-ssbd": "photographs"} | {system: f"photographs-{system}" for system in ("rab", "l0", "dpa")},
+        {
+            "denoise": "No denoiser of photographs ships: `python -m certssb_core denoiser train --dataset "
+            "photographs` makes one.",
+            "nearest": f"Its exact probabilities are computed for at most {SMALL:,} training images.",
         },
     ),
 }

@@ -215,5 +215,5 @@ def test_a_thinned_staircase_never_says_more_and_is_exact_where_it_must_be():
 
 
 def test_a_suite_that_is_none_is_refused():
-    with pytest.raises(RunError, match="'cifar' is no suite; there are digits, mnist"):
+    with pytest.raises(RunError, match="'cifar' is no suite; there are digits, mnist, photographs"):
         defences.plan("cifar")
