@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from certssb_core.comparisons import backdoor_smoothing, clean_label, defences
-from certssb_core.config.presets import PRESETS
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import AttackConfig, CertificationConfig
 from certssb_core.ensemble import shards
 from certssb_core.results import certification
@@ -17,7 +17,13 @@ from certssb_core.runs.run import Run
 
 RUN = Run(Path(__file__).parents[1] / "checkpoints" / "digits")
 SHIPPED = RUN.path.parent
-SUBSET = Run(SHIPPED / "subset-digits-01")
+PHOTOGRAPHS, SUBSET = Run(SHIPPED / "photographs"), Run(SHIPPED / "subset-digits-01")
+RUNS = [RUN, PHOTOGRAPHS, SUBSET]
+
+
+def test_the_digits_come_first():
+    assert [run.name for run in Run.all(SHIPPED) if run.protected] == [run.name for run in RUNS]
+    assert RUN.name == DEFAULT_PRESET
 
 
 def test_is_the_digits_preset_and_a_few_megabytes():
@@ -39,6 +45,23 @@ def test_the_subset_run_is_its_preset_and_less_than_a_megabyte():
     assert SUBSET.protected
 
 
+def test_the_photographs_are_their_preset_and_at_most_four_megabytes():
+    preset = PRESETS[PHOTOGRAPHS.name]
+    assert PHOTOGRAPHS.config.model_dump(exclude={"training"}) == preset.model_dump(exclude={"training"})
+    assert PHOTOGRAPHS.config.differs(preset) == []
+    assert sum(path.stat().st_size for path in PHOTOGRAPHS.path.rglob("*") if path.is_file()) < 4e6
+    assert PHOTOGRAPHS.status().state == "done"
+
+
+def test_the_photographs_attack_works_where_nothing_defends():
+    """One bird in six is taken for an airplane without a trigger, too: the base rate."""
+    metrics = PHOTOGRAPHS.metrics
+    assert metrics["undefended"]["attack_works"]
+    assert metrics["undefended"]["attack_success_rate"] >= 0.80
+    assert metrics["triggered"]["attack_success_rate"] <= metrics["undefended"]["base_rate"] + 0.1
+    assert metrics["clean"]["accuracy"] >= 0.70
+
+
 def test_the_subset_run_covers_the_attack_that_was_planted():
     metrics = SUBSET.metrics
     planted, votes = metrics["planted_attack"], SUBSET.arrays("votes")
@@ -53,13 +76,13 @@ def test_the_subset_run_covers_the_attack_that_was_planted():
         assert certified.sum() > 50
 
 
-@pytest.mark.parametrize("run", [RUN, SUBSET], ids=lambda run: run.name)
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_no_byte_has_changed(run):
     for name, digest in run.manifest["sha256"].items():
         assert files.sha256(run.path / name) == digest, name
 
 
-@pytest.mark.parametrize("run", [RUN, SUBSET], ids=lambda run: run.name)
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_figures_follow_from_the_votes(run):
     settings = run.config.certification
     run_votes = read_run_votes(run)
@@ -85,7 +108,7 @@ def test_keeps_the_promise_of_the_preset():
     assert metrics["clean"]["accuracy"] >= 0.90
 
 
-@pytest.mark.parametrize("run", [RUN, SUBSET], ids=lambda run: run.name)
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_all_members_are_there_to_vote_again(run):
     assert shards.finished(run.path / "members") == set(range(run.config.training.members))
 
@@ -100,7 +123,7 @@ def test_what_the_lecture_hall_needs_is_shipped():
 def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said(name):
     result, suite = defences.results(SHIPPED)[name], defences.SUITES[name]
     assert AttackConfig.model_validate(result["attack"]) == suite.attack
-    trained = set(defences.SYSTEMS) - {"nearest"}
+    trained = set(defences.SYSTEMS) - {"nearest"} - set(suite.left_out)
     assert set(suite.presets) == trained
     assert set(result["systems"]) - {"nearest"} == trained
     assert result["undefended"]["attack_works"]

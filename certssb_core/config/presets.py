@@ -27,6 +27,11 @@ _RIDGE_TRAINING = TrainingConfig(
     model="dct-ridge", undefended_model="strided-cnn", members=1000, single_epochs=20, batch_size=64, storage="float32"
 )
 
+_PHOTOGRAPHS = DataConfig(name="photographs")
+_PHOTOGRAPHS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)
+_PHOTOGRAPHS_TRAINING = _RIDGE_TRAINING.model_copy(update={"members": 300, "storage": "bfloat16"})
+_PHOTOGRAPHS_TITLE = "Photographs 32×32, airplanes and birds, four-pixel, norm 1.0, 5 % poisoned"
+
 _DIGITS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)
 _DIGITS_NOISE = NoiseConfig(sigma=0.3, sigma_min=0.1, sigma_max=0.5)
 
@@ -203,11 +208,32 @@ PRESETS: dict[str, RunConfig] = {
         training=TrainingConfig(members=30, epochs=12, single_epochs=25, batch_size=64, learning_rate=6e-3),
     ),
     "photographs": RunConfig(
-        title="Photographs 32×32, airplanes and birds, one-pixel, norm 1.0, 2 % poisoned, 400 closed-form members",
-        data=DataConfig(name="photographs"),
-        noise=NoiseConfig(sigma=0.25, sigma_min=0.1, sigma_max=0.5),
-        training=_RIDGE_TRAINING.model_copy(update={"members": 400, "storage": "bfloat16"}),
+        title=f"{_PHOTOGRAPHS_TITLE}, 300 closed-form members",
+        data=_PHOTOGRAPHS,
+        attack=_PHOTOGRAPHS_ATTACK,
+        noise=NoiseConfig(sigma=0.5, sigma_min=0.2, sigma_max=1.0),
+        training=_PHOTOGRAPHS_TRAINING,
         certification=CertificationConfig(bound="joint"),
+    ),
+    "photographs-rab": RunConfig(
+        title=f"RAB: {_PHOTOGRAPHS_TITLE}, uniform σ 0.5",
+        data=_PHOTOGRAPHS,
+        attack=_PHOTOGRAPHS_ATTACK,
+        noise=NoiseConfig(sigma=0.5, **_UNIFORM),
+        training=_PHOTOGRAPHS_TRAINING,
+        certification=CertificationConfig(bound="joint"),
+    ),
+    "photographs-l0": _l0(
+        f"Feature flips: {_PHOTOGRAPHS_TITLE}, binary, 100 images, β 0.9, 2,000 members",
+        _PHOTOGRAPHS,
+        _PHOTOGRAPHS_ATTACK,
+        keep=0.9,
+    ),
+    "photographs-dpa": _dpa(
+        f"DPA: {_PHOTOGRAPHS_TITLE}, 100 partitions",
+        _PHOTOGRAPHS,
+        _PHOTOGRAPHS_ATTACK,
+        _PHOTOGRAPHS_TRAINING.model_copy(update={"members": 100}),
     ),
     "mnist-01-onepixel": _mnist_01("one-pixel"),
     "mnist-01-fourpixel": _mnist_01("four-pixel"),

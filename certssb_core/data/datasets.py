@@ -288,7 +288,7 @@ DATASETS: dict[str, DatasetSource] = {
     "digits": DatasetSource("digits", "Digits 8×8", channels=1, size=8, loader=read_digits),
     "photographs": DatasetSource(
         "photographs",
-        "Photographs 32×32: airplanes and birds",
+        "Photographs 32×32",
         channels=3,
         size=32,
         loader=read_photographs,
