@@ -5,7 +5,7 @@ import streamlit as st
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.data.poisoning import METHODS
 from certssb_core.results.attack_verdict import attack_caveats
-from ui.kit import forms, run_files, text, view_as_code
+from ui.kit import attack_check, datasets, forms, run_files, text, view_as_code
 from ui.kit.pages import path
 from ui.poison import attack_charts
 
@@ -39,6 +39,8 @@ with st.container(border=True):
 config = forms.validated(values, defaults)
 if config is None:
     st.stop()
+if not datasets.present(config.data):
+    st.stop()
 with text.plain_errors():
     inputs = run_files.inputs_of(config)
 dataset, poisoned = inputs.dataset, inputs.poisoned
@@ -55,17 +57,20 @@ first, second, third, fourth = st.columns(4)
 first.metric("Poisoned images", f"{count:,}", help=f"of {total:,} training images, chosen by the seed")
 second.metric("Share of training set", f"{count / total:.2%}")
 third.metric("Triggered test images", f"{int(inputs.measures_attack.sum()):,}", help="that measure the attack")
-if run:
-    undefended = run_files.metrics(run)["undefended"]
-    fourth.metric("Undefended model's ASR", f"{undefended['attack_success_rate']:.1%}", help=f"measured in {run.name}")
-    for caveat in attack_caveats(undefended):
+measured = attack_check.known(config)
+if measured:
+    success = measured.undefended["attack_success_rate"]
+    fourth.metric("Undefended model's ASR", f"{success:.1%}", help=measured.where)
+    for caveat in attack_caveats(measured.undefended):
         st.warning(caveat, icon=":material/warning:")
 else:
     fourth.metric("Undefended model's ASR", "–", help="not measured yet")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("Whether the attack works is measured as soon as a run with these choices has finished.")
-        if st.button("Train with this attack", key="carry", icon=":material/model_training:"):
-            st.switch_page(path("train"), query_params=forms.carry(config))
+with st.container(horizontal=True, vertical_alignment="center"):
+    if not measured:
+        st.markdown("Nobody has measured yet whether this attack works.", width="content")
+        attack_check.offer(config)
+    if run is None and st.button("Train with this attack", key="carry", icon=":material/model_training:"):
+        st.switch_page(path("train"), query_params=forms.carry(config))
 if count and crafted and not run:
     text.empty(
         "These poisons are crafted by gradient at the start of a run; they are shown as soon as one has finished."

@@ -9,7 +9,7 @@ from certssb_core.plain_text import markdown_text
 from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs import tags
 from certssb_core.runs.run import Run
-from ui.kit import forms, headline, jobs, manage, run_files, run_list, text, view_as_code
+from ui.kit import attack_check, datasets, forms, headline, jobs, manage, run_files, run_list, text, view_as_code
 from ui.train import forecast
 
 text.page_header(
@@ -66,18 +66,18 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
     config = forms.validated(values, defaults)
     if config:
         config = forms.retitled(config, preset)
-        forecast.show(config, run_files.own_runs())
+        here = datasets.present(config.data)
+        forecast.show(config, preset, run_files.own_runs(), quiet=bool(active) or not here)
         if few := too_few_members(
             config,
             len(config.data.classes or run_files.class_names(config.data.name, config.data.root, config.data.size)),
         ):
             st.warning(few, icon=":material/warning:")
+        attack_check.warn(config)
     with st.container(horizontal=True, vertical_alignment="center"):
         words, icon = ("Queue", ":material/schedule:") if active else ("Start", ":material/play_arrow:")
-        shut = config is None or run_files.read_only()
+        shut = config is None or not here or run_files.read_only()
         start = st.button(words, key="start", type="primary", icon=icon, disabled=shut)
-        if not shut:
-            forecast.offer_timing(config)
     if config:
         view_as_code.show(view_as_code.launch(config, preset, defaults, name))
     if start and config:

@@ -89,6 +89,39 @@ def test_certify_repeats_the_runs_own_figures_and_changes_with_its_options(call,
     assert "Promise:" in call("certify", small_run.path)[1]
 
 
+def test_a_curve_is_computed_as_the_run_kept_it(call, small_run):
+    kept = small_run.arrays("sigma")
+    index = int(kept["path_index/triggered"][1])
+    code, out, _ = call("curve", small_run.path, "triggered", str(index), "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["sigma"] == pytest.approx(kept["curve_sigma"].tolist())
+    assert found["radius"] == pytest.approx(kept["curve_radius/triggered"][1].tolist(), abs=1e-6)
+    code, _, err = call("curve", small_run.path, "clean", "100000")
+    assert code == cli.FAILED
+    assert "has no image clean 100000" in err
+
+
+def test_the_attack_is_measured_without_a_run_as_in_one(call, small_run, tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(small_run.config.model_dump_json())
+    code, out, _ = call("undefended", file, "--json")
+    assert code == 0
+    assert json.loads(out) == small_run.metrics["undefended"]
+
+
+def test_a_server_that_downloads_nothing_fetches_nothing(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("CERTSSB_DOWNLOADS", "0")
+    code, _, err = call("fetch", "mnist", "--root", tmp_path)
+    assert code == cli.DATA
+    assert "downloads nothing" in err
+    monkeypatch.setenv("CERTSSB_DOWNLOADS", "1")
+    code, _, err = call("fetch", "image-folder", "--root", tmp_path)
+    assert code == cli.DATA
+    assert "put images into" in err
+    assert "built in" in call("fetch", "digits", "--root", tmp_path)[1]
+
+
 def test_query_is_answered_by_the_store_where_a_ball_holds_the_image(call, small_run, tmp_path):
     """A stored test image, saved as a PNG of its 0…16 grey levels, lies in its own ball."""
     table = small_run.certificates()

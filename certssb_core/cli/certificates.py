@@ -102,6 +102,25 @@ def fixed(
 
 
 @app.command()
+def curve(
+    run: RunName,
+    images: Annotated[str, typer.Argument(metavar="SET", help="train, clean or triggered.")],
+    index: Annotated[int, typer.Argument(min=0, help="Number of the image in its set.")],
+    as_json: AsJson = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Compute r(x, σ) of one image on a grid of σ; a run keeps such curves of some images only."""
+    from certssb_core.pipeline.sigma_stage import one_curve
+
+    sigma, radius = one_curve(Run.open(run, runs_dir), images, index)
+    if as_json:
+        print_json({"sigma": sigma.tolist(), "radius": radius.tolist()})
+        return
+    for level, reached in zip(sigma, radius, strict=True):
+        say(f"{level:8.4f} {reached:8.4f}")
+
+
+@app.command()
 def budget(
     run: RunName,
     images: Annotated[int | None, typer.Option(help="n poisoned training images; default: 253, as published.")] = None,

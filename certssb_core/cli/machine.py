@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from certssb_core.cli.common import (
+    DATA,
     FAILED,
     AsJson,
     RunsDir,
@@ -16,6 +18,7 @@ from certssb_core.cli.common import (
     Source,
     app,
     chosen_config,
+    fail,
     print_json,
     say,
     warn_of_too_few,
@@ -23,6 +26,9 @@ from certssb_core.cli.common import (
 from certssb_core.config import schema as configuration
 from certssb_core.config.choices import choices
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.data import datasets
+from certssb_core.results.attack_verdict import attack_caveats
+from certssb_core.runs import server_limits
 from certssb_core.runs.run import Run, default_runs_dir
 
 
@@ -86,6 +92,38 @@ def forecast(
         return
     say(f"{found.seconds:.0f} s ({found.low:.0f} to {found.high:.0f}), ", end="")
     say(f"{found.peak_memory_bytes / 2**30:.1f} GiB of memory, {found.disk_bytes / 1e6:.1f} MB on disk: {found.basis}")
+
+
+@app.command()
+def undefended(source: Source = DEFAULT_PRESET, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Measure the attack of a setting on a model without a defence, in seconds; no run is made."""
+    from certssb_core.pipeline.in_memory import craft_poisons, measure_undefended
+    from certssb_core.runs.inputs import load_inputs
+
+    config = chosen_config(source, settings)
+    inputs = load_inputs(config)
+    if config.attack.crafted and len(inputs.poisoned.indices):
+        inputs = load_inputs(config, crafted=craft_poisons(config, inputs))
+    found = measure_undefended(config, inputs)
+    if as_json:
+        print_json(found)
+        return
+    say(f"undefended accuracy {found['clean_accuracy']:.4f}  attack success {found['attack_success_rate']:.4f}", end="")
+    say(f"  without trigger {found['base_rate']:.4f}")
+    for caveat in attack_caveats(found):
+        say(f"warning: {caveat}", file=sys.stderr)
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="mnist, fashion-mnist, cifar10 or imagenette.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the data; default: CERTSSB_DATA, else data/.")] = None,
+) -> None:
+    """Download a dataset that is not on this machine."""
+    server_limits.check_writable()
+    if not server_limits.current().downloads:
+        fail("this server downloads nothing (CERTSSB_DOWNLOADS=0): copy the files into its data folder", DATA)
+    say(datasets.fetch(dataset, root).message)
 
 
 @app.command()

@@ -15,6 +15,30 @@ from certssb_core.config.choices import choices
 from certssb_core.config.schema import RunConfig, flatten, setting
 from certssb_core.errors import ConfigError
 
+_FAULTS = {
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "finite_number": "must be a finite number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text",
+    "literal_error": "must be {expected}",
+}
+"""Faults of a value in plain words, by pydantic's name for them."""
+
+
+def in_words(problem: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value: one of the ``errors()`` of a ValidationError."""
+    plain = _FAULTS.get(problem["type"])
+    return plain.format(**problem.get("ctx", {})) if plain else problem["msg"].removeprefix("Value error, ")
+
 
 def parse(values: dict[str, Any]) -> RunConfig:
     """Validate a nested dict.
@@ -33,7 +57,7 @@ def parse(values: dict[str, Any]) -> RunConfig:
         for problem in error.errors():
             key = ".".join(str(part) for part in problem["loc"]) or "config"
             given = "" if problem["type"] == "missing" else f" (given: {problem['input']!r:.80})"
-            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}{given}")
+            lines.append(f"{key}: {in_words(problem)}{given}")
         raise ConfigError("\n".join(lines)) from None
 
 

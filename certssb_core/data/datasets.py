@@ -202,6 +202,19 @@ def load(
     )
 
 
+def fetch(name: str, root: str | Path | None = None) -> Availability:
+    """Download a dataset's missing files into the data folder, with torchvision's own downloader.
+
+    Raises:
+        DataError: an unknown dataset, one that nobody offers for download, or the download failed.
+    """
+    source, folder = _source(name), data_root(root)
+    if not (source.downloadable or availability(name, root).present):
+        raise DataError(availability(name, root).message)
+    _splits(source, folder, size=source.size or SMALLEST_SIZE, download=True)
+    return availability(name, root)
+
+
 def _splits(source: DatasetSource, folder: Path, *, size: int, download: bool) -> tuple[Split, Split]:
     """Training and test split, not decoded yet."""
     try:

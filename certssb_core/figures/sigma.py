@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from certssb_core.figures import theme
 from certssb_core.plain_text import chart_text
 
-_SIGMA = "σ* (pixel units)"
+_SIGMA = "σ* (pixel units, log scale)"
 _NAMED_TICKS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
 _OVER_ONE_ANOTHER = 3  # more groups than that would hide one another
 _ROW = 0.85  # height of the tallest bar of a row, in rows
@@ -73,7 +73,7 @@ def histogram(
         base = len(groups) - 1 - row if in_rows else None
         figure.add_trace(bars.update(y=scale * rows["share"].to_numpy(), base=base))
     if start is not None:
-        _vertical(figure, start, f"σ₀ = {start:g}")
+        _vertical(figure, start, f"σ₀ = {start:g}", inside=(float(edges[0]), float(edges[-1])))
     if chosen is not None and chosen < len(edges) - 1:
         figure.add_vrect(edges[chosen], edges[chosen + 1], line_width=2, line_color=theme.INK, fillcolor=theme.GRID)
     if in_rows:
@@ -182,12 +182,12 @@ def against(
 def ascent(
     curve_sigma: np.ndarray,
     curve_radius: np.ndarray,
-    path_sigma: np.ndarray,
-    path_radius: np.ndarray,
+    path_sigma: np.ndarray | None = None,
+    path_radius: np.ndarray | None = None,
     *,
     sigma_star: float,
 ) -> go.Figure:
-    """r(x, σ) of one image, its optimum, and the way the ascent took to σ*.
+    """r(x, σ) of one image, its optimum, and the way the ascent took to σ*, where it is known.
 
     Args:
         curve_sigma, curve_radius: ``(G,)`` the dense curve; radius in L2 pixel units.
@@ -195,7 +195,6 @@ def ascent(
         sigma_star: where it ended.
     """
     best = int(np.argmax(curve_radius))
-    steps = np.arange(len(path_sigma))
     figure = go.Figure()
     figure.add_scatter(
         x=curve_sigma,
@@ -205,6 +204,27 @@ def ascent(
         line={"color": theme.INK, "width": 3},
         hovertemplate="σ = %{x:.3f}: r = %{y:.3f}<extra></extra>",
     )
+    if path_sigma is not None and path_radius is not None:
+        _way(figure, path_sigma, path_radius)
+    figure.add_scatter(
+        x=curve_sigma[[best]],
+        y=curve_radius[[best]],
+        name="best σ on the grid",
+        mode="markers",
+        marker={"symbol": "star", "size": 20, "color": theme.ORANGE, "line": {"width": 1, "color": theme.INK}},
+        hovertemplate="best: σ = %{x:.3f}, r = %{y:.3f}<extra></extra>",
+    )
+    shown = np.concatenate([curve_sigma, [] if path_sigma is None else path_sigma])
+    ends = float(shown.min()), float(shown.max())
+    _vertical(figure, sigma_star, f"σ* = {sigma_star:.3f}", inside=ends)
+    theme.styled(figure, x="σ (pixel units, log scale)", y="r(x, σ) (L2 pixel units)")
+    figure.update_yaxes(rangemode="tozero")
+    return _on_log_sigma(figure, *ends)
+
+
+def _way(figure: go.Figure, path_sigma: np.ndarray, path_radius: np.ndarray) -> None:
+    """The steps of the ascent, from the first in purple to the last in yellow."""
+    steps = np.arange(len(path_sigma))
     figure.add_scatter(
         x=path_sigma,
         y=path_radius,
@@ -220,21 +240,12 @@ def ascent(
         },
         hovertemplate="step %{customdata}: σ = %{x:.3f}, r = %{y:.3f}<extra></extra>",
     )
-    figure.add_scatter(
-        x=curve_sigma[[best]],
-        y=curve_radius[[best]],
-        name="best σ on the grid",
-        mode="markers",
-        marker={"symbol": "star", "size": 20, "color": theme.ORANGE, "line": {"width": 1, "color": theme.INK}},
-        hovertemplate="best: σ = %{x:.3f}, r = %{y:.3f}<extra></extra>",
-    )
-    _vertical(figure, sigma_star, f"σ* = {sigma_star:.3f}")
-    theme.styled(figure, x="σ (pixel units)", y="r(x, σ) (L2 pixel units)")
-    figure.update_yaxes(rangemode="tozero")
-    return _on_log_sigma(figure, min(curve_sigma.min(), path_sigma.min()), max(curve_sigma.max(), path_sigma.max()))
 
 
-def _vertical(figure: go.Figure, sigma: float, words: str) -> None:
+def _vertical(figure: go.Figure, sigma: float, words: str, *, inside: tuple[float, float] = (0.0, np.inf)) -> None:
+    """Mark ``sigma``, its words on the side that has room for them: ``inside`` are the ends of the axis."""
+    low, high = inside
+    left = bool(low and np.log(sigma / low) > 0.8 * np.log(high / low))
     theme.vertical(figure, sigma)
     # On a log axis plotly places annotations (unlike lines) by the exponent.
     figure.add_annotation(
@@ -243,8 +254,8 @@ def _vertical(figure: go.Figure, sigma: float, words: str) -> None:
         yref="paper",
         text=words,
         showarrow=False,
-        xanchor="left",
-        xshift=6,
+        xanchor="right" if left else "left",
+        xshift=-6 if left else 6,
         yanchor="top",
     )
 

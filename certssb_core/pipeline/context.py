@@ -236,9 +236,13 @@ def open_context(path: Path) -> RunContext:
 
 @lru_cache(maxsize=1)
 def base_network(path: Path) -> nn.Module:
-    context = open_context(path)
+    return load_base(Run(path), open_context(path))
+
+
+def load_base(run: Run, context: RunContext) -> nn.Module:
+    """The base classifier that the run's σ* were found on, for images on the context's device."""
     network = context.network(SINGLES["base"])
-    network.load_state_dict(shards.read(single_path(Run(path), "base")))
+    network.load_state_dict(shards.read(single_path(run, "base")))
     return network.eval()
 
 

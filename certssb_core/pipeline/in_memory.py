@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,13 @@ from torch import nn
 
 from certssb_core.config.schema import RunConfig
 from certssb_core.ensemble.training import Diverged
+from certssb_core.ensemble.voting import vote
 from certssb_core.errors import RunError
 from certssb_core.pipeline.context import ATTEMPTS, SINGLES, RunContext, context_of
 from certssb_core.pipeline.resolve_auto import settled
 from certssb_core.pipeline.sigma_stage import CHUNK
 from certssb_core.pipeline.tasks import bound_draws, cast_votes, crafted, searched, trained_members
+from certssb_core.results.attack_verdict import undefended_metrics
 from certssb_core.results.votes import RunVotes, run_votes
 from certssb_core.runs.inputs import SETS, Inputs
 
@@ -124,6 +127,34 @@ def collect_votes(ensemble: Ensemble) -> RunVotes:
     if ensemble.left_out:
         votes["left_out"] = np.array(ensemble.left_out, np.int64)
     return run_votes(context.config, votes, sigma)
+
+
+def measure_undefended(config: RunConfig, inputs: Inputs) -> dict[str, Any]:
+    """Train a model without noise on the poisoned set, and measure the attack's success on it.
+
+    Args:
+        inputs: already poisoned; of a clean-label attack with its crafted images.
+
+    Returns:
+        the ``undefended`` part of a run's metrics.json (:func:`undefended_metrics`).
+
+    Raises:
+        RunError: the model diverged, or the config asks for a device that is not present.
+    """
+    context = context_of(settled(config, inputs), inputs)
+    with _one_thread():
+        try:
+            network = context.trained(SINGLES["undefended"], None)
+        except Diverged:
+            raise RunError(f"the undefended model diverged {ATTEMPTS} times: lower training.learning_rate") from None
+        answers = {which: vote(network, context.tensors[which]).hard.cpu().numpy() for which in SETS}
+    return undefended_metrics(
+        answers,
+        inputs.dataset.test_labels,
+        config.attack,
+        classes=len(inputs.dataset.classes),
+        poisoned=len(inputs.poisoned.indices),
+    )
 
 
 def _base_classifier(context: RunContext) -> nn.Module:

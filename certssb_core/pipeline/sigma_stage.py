@@ -7,9 +7,13 @@ from functools import partial
 
 import numpy as np
 
+from certssb_core.config.parse import override
+from certssb_core.errors import RunError
 from certssb_core.pipeline import tasks
+from certssb_core.pipeline.context import context_of, load_base, single_path
 from certssb_core.pipeline.engines.local import Engine
-from certssb_core.runs.inputs import SETS, Inputs
+from certssb_core.pipeline.resolve_auto import settled
+from certssb_core.runs.inputs import SETS, Inputs, run_inputs
 from certssb_core.runs.run import Run
 
 CHUNK = 64
@@ -48,6 +52,36 @@ def noise_levels(
     return arrays | _curves(run, engine, indices, partial(progress, total, total))
 
 
+def one_curve(run: Run, which: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """r(x, σ) of any image of a finished run, as the stage traces it for the images whose curves it keeps.
+
+    Args:
+        which: ``train``, ``clean`` or ``triggered``.
+        index: number of the image in its set.
+
+    Returns:
+        σ ``(G,)`` and r(x, σ) ``(G,)``, in L2 pixel units.
+
+    Raises:
+        DataError: the images are not here, or are others than those of the run.
+        RunError: there is no such image, or the run has no base classifier that could tell.
+    """
+    if not (single_path(run, "base")).exists():
+        raise RunError(f"{run.name} has no base classifier, which r(x, σ) is computed with: its σ was not searched")
+    inputs = run_inputs(run)
+    counts = {"train": len(inputs.poisoned.labels)} | dict.fromkeys(SETS, len(inputs.dataset.test_labels))
+    if which not in counts or index >= counts[which]:
+        raise RunError(f"{run.name} has no image {which} {index}: {', '.join(f'{n} {c}' for n, c in counts.items())}")
+    here = override(run.config, {"training.device": "auto", "training.precision": "auto"})
+    context = context_of(settled(here, inputs), inputs)
+    grid = _grid(run)
+    return grid, tasks.curves(context, load_base(run, context), which, (index,), tuple(grid.tolist()))[0]
+
+
+def _grid(run: Run) -> np.ndarray:
+    return np.geomspace(run.config.noise.sigma_min, run.config.noise.sigma_max, CURVE_POINTS)
+
+
 def _searched(
     run: Run, engine: Engine, counts: dict[str, int], progress: Callable[[int, int], None]
 ) -> dict[str, dict[str, np.ndarray]]:
@@ -79,7 +113,7 @@ def _path_index(run: Run, inputs: Inputs, which: str, count: int) -> np.ndarray:
 
 def _curves(run: Run, engine: Engine, kept: dict[str, np.ndarray], check: Callable[[], None]) -> dict[str, np.ndarray]:
     """r(x, σ) of the kept images over a grid of σ."""
-    grid = np.geomspace(run.config.noise.sigma_min, run.config.noise.sigma_max, CURVE_POINTS)
+    grid = _grid(run)
     kept = {which: index for which, index in kept.items() if len(index)}
     work = [
         (run.path, which, tuple(part.tolist()), tuple(grid.tolist()))

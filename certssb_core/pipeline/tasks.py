@@ -159,11 +159,16 @@ def search_settings(config: RunConfig, classes: int) -> Search:
 
 def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[float, ...]) -> np.ndarray:
     """r(x, σ) of some images on a grid of σ: ``(len(index), len(grid))``."""
-    context = open_context(path)
+    return curves(open_context(path), base_network(path), which, index, grid)
+
+
+def curves(
+    context: RunContext, network: nn.Module, which: str, index: tuple[int, ...], grid: tuple[float, ...]
+) -> np.ndarray:
+    """As :func:`trace_curves`, for a context and its base classifier."""
     search = search_settings(context.config, int(context.tensors["classes"]))
     images = context.before_noise[which][list(index)]
     with context.autocast():
-        network = base_network(path)
         anchor = leading_class(network, images, sigma=search.sigma, draws=search.draws, seed=context.seed)
         points = torch.tensor(grid, dtype=torch.float64, device=context.device)
         curve = radius_curve(network, images, points, anchor=anchor, draws=64, p_cap=search.p_cap, seed=context.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -143,17 +143,25 @@ def ascent(sigma: dict[str, np.ndarray], set_name: str, index: int) -> Ascent | 
     rows = np.flatnonzero(sigma.get(f"path_index/{set_name}", np.empty(0, np.int64)) == index)
     if not len(rows):
         return None
-    grid, curve = sigma["curve_sigma"], sigma[f"curve_radius/{set_name}"][rows[0]]
+    found = traced(sigma, set_name, index, sigma["curve_sigma"], sigma[f"curve_radius/{set_name}"][rows[0]])
+    path = {name: sigma[f"{name}/{set_name}"][rows[0]] for name in ("path_sigma", "path_radius")}
+    return replace(found, **path)
+
+
+def traced(
+    sigma: dict[str, np.ndarray], set_name: str, index: int, curve_sigma: np.ndarray, curve_radius: np.ndarray
+) -> Ascent:
+    """σ* of one image on a curve ``(G,)`` that was traced apart; the way of the ascent is empty."""
     star = float(sigma[set_name][index])
     return Ascent(
         sigma_star=star,
-        radius_star=float(np.interp(np.log(star), np.log(grid), curve)),
-        best_sigma=float(grid[curve.argmax()]),
-        best_radius=float(curve.max()),
-        curve_sigma=grid,
-        curve_radius=curve,
-        path_sigma=sigma[f"path_sigma/{set_name}"][rows[0]],
-        path_radius=sigma[f"path_radius/{set_name}"][rows[0]],
+        radius_star=float(np.interp(np.log(star), np.log(curve_sigma), curve_radius)),
+        best_sigma=float(curve_sigma[curve_radius.argmax()]),
+        best_radius=float(curve_radius.max()),
+        curve_sigma=curve_sigma,
+        curve_radius=curve_radius,
+        path_sigma=np.empty(0),
+        path_radius=np.empty(0),
     )
 
 

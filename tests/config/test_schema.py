@@ -98,7 +98,7 @@ def test_settings_can_be_overridden(key, text, place, expected):
         ({"training.members": "many"}, "training.members"),
         ({"attack.trigger": "nine-pixel"}, "attack.trigger"),
         ({"certification.alpha": "0"}, "certification.alpha"),
-        ({"noise.sigma": "NaN"}, "noise.sigma: Input should be a finite number"),
+        ({"noise.sigma": "NaN"}, "noise.sigma: must be a finite number"),
         ({"noise.sigma": "1e999"}, "noise.sigma"),
         ({"noise.sigma": "50"}, "must lie between sigma_min"),
         ({"certification.radii": "[-1]"}, "radii"),

@@ -27,6 +27,14 @@ def runs_dir(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def errands(monkeypatch):
+    """Commands that a page sends to another process; none is started, and each stays without an answer."""
+    sent: dict[str, tuple[str, ...]] = {}
+    monkeypatch.setattr("ui.kit.errand.send", lambda key, *arguments: sent.update({key: arguments}))
+    return sent
+
+
 @pytest.fixture
 def finished_run(runs_dir):
     """Three classes of digits; the members are nearest-mean classifiers of noisy training sets."""

@@ -63,13 +63,18 @@ def test_nonsense_in_the_url_is_not_believed(page, finished_run, key, value):
     assert f"**clean test image {ordinary(finished_run, range(0, 60, 3))}**" in texts(page)
 
 
-def test_an_image_without_a_kept_ascent_says_which_have_one(page, finished_run):
+def test_an_image_whose_curve_was_not_kept_gets_it_when_asked(page, finished_run, errands, monkeypatch):
     page.run()
     page.number_input(key="index").set_value(1).run()
-    assert "No curve was saved for this image" in page.info[0].value
-    assert "0, 3, 6, 9" in page.info[0].value
-    next(button for button in page.button if button.label == "Open image 0").click().run()
-    assert "The ascent took 6 steps" in texts(page)
+    assert "It can be computed now" in page.info[0].value
+    next(button for button in page.button if button.label == "Compute the curve").click().run()
+    ((key, arguments),) = errands.items()
+    assert arguments == ("curve", str(finished_run.path.resolve()), "clean", "1", "--json")
+    computed = {"sigma": [0.1, 0.2, 0.4], "radius": [0.3, 0.7, 0.5]}
+    monkeypatch.setattr("ui.kit.errand.answer", lambda asked: computed if asked == key else None)
+    page.run()
+    assert not page.exception
+    assert "the best on the grid is r = 0.700 at σ = 0.200" in texts(page)
 
 
 def behind(page):

@@ -47,6 +47,22 @@ def test_a_finished_run_with_this_attack_tells_the_success_rate(page, finished_r
     assert metrics(page)["Undefended model's ASR"] == "99.0%"
 
 
+def test_the_success_rate_is_measured_on_demand(page, errands, monkeypatch):
+    page.query_params["norm"] = "0.5"
+    page.run()
+    next(button for button in page.button if button.label == "Measure now").click().run()
+    ((key, arguments),) = errands.items()
+    assert arguments[0] == "undefended"
+    assert "attack.norm=0.5" in arguments
+    found = {"attack_success_rate": 0.1, "base_rate": 0.05, "attack_works": False, "poisoned": 71, "collapsed": False}
+    monkeypatch.setattr("ui.kit.errand.answer", lambda asked: found if asked == key else None)
+    shown = metrics(page.run())
+    assert shown["Undefended model's ASR"] == "10.0%"
+    assert "defends against nothing" in page.warning[0].value
+    page.number_input(key="norm").set_value(0.6).run()
+    assert metrics(page)["Undefended model's ASR"] == "–", "another attack"
+
+
 def test_no_poison_is_an_empty_state(page):
     page.run()
     page.number_input(key="rate").set_value(0.0).run()
@@ -54,12 +70,23 @@ def test_no_poison_is_an_empty_state(page):
     assert "No image is poisoned" in page.info[0].value
 
 
-def test_missing_data_is_said_in_words(page, monkeypatch, tmp_path):
+def test_missing_data_is_said_in_words_and_can_be_downloaded(page, monkeypatch, tmp_path, errands):
     monkeypatch.setenv("CERTSSB_DATA", str(tmp_path))
     page.run()
     page.selectbox(key="name").select("mnist").run()
     assert not page.exception
     assert "MNIST is not in" in page.error[0].value
+    next(button for button in page.button if button.label == "Download MNIST").click().run()
+    assert list(errands.values()) == [("fetch", "mnist")]
+
+
+def test_a_server_that_fetches_nothing_offers_no_download(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("CERTSSB_DATA", str(tmp_path))
+    monkeypatch.setenv("CERTSSB_DOWNLOADS", "0")
+    page.query_params["name"] = "mnist"
+    page.run()
+    assert "MNIST is not in" in page.error[0].value
+    assert not [button for button in page.button if "Download" in button.label]
 
 
 def test_an_impossible_rate_is_said_in_words(page):

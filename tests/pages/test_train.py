@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,10 @@ def test_start_makes_the_preset_a_run_and_starts_it(page, runs_dir, started):
 def test_choosing_a_preset_sets_every_control(page, runs_dir, started):
     page.run()
     page.number_input(key="training.members").set_value(7).run()
-    page.selectbox(key="preset").select("mnist-01-blended").run()
+    page.selectbox(key="preset").select("digits-01-cert-ssbd").run()
     page.text_input(key="run-name").set_value("mine").run()
     start(page)
-    assert Run.open("mine", runs_dir).config == PRESETS["mnist-01-blended"]
+    assert Run.open("mine", runs_dir).config == PRESETS["digits-01-cert-ssbd"]
 
 
 def test_a_link_changes_single_settings_of_a_preset(page, runs_dir, started):
@@ -232,18 +233,61 @@ def test_tags_are_written_from_the_page(page, finished_run):
     assert read_tags(finished_run) == ("a word",)
 
 
-def test_a_forecast_that_needs_a_timing_offers_one_and_uses_it(page, runs_dir, monkeypatch):
-    made = []
-
-    def calibrate(config):
-        made.append(config)
-        forecast.write_calibration(config, TIMED, runs_dir)
-
-    monkeypatch.setattr("ui.train.forecast._calibrate", calibrate)
+def test_this_machine_is_timed_by_itself_where_nothing_tells_the_cost(page, runs_dir, errands):
     page.run()
     assert any("not known yet" in element.value for element in page.markdown)
-    page.button(key="calibrate").click().run()
+    ((_, arguments),) = errands.items()
+    assert arguments[:2] == ("forecast", DEFAULT_PRESET)
+    forecast.write_calibration(PRESETS[DEFAULT_PRESET], TIMED, runs_dir)
+    errands.clear()
+    page.run()
     assert not page.exception
-    assert made == [PRESETS[DEFAULT_PRESET]]
     assert any("from timing this network" in element.value for element in page.markdown)
-    assert "calibrate" not in [button.key for button in page.button]
+    assert not errands
+
+
+def test_a_run_tells_the_cost_until_the_settings_are_others(page, finished_run, errands):
+    (finished_run.path / "config.json").write_text(PRESETS[DEFAULT_PRESET].model_dump_json())
+    page.run()
+    assert not errands, "the finished run tells it"
+    page.number_input(key="training.members").set_value(250).run()
+    ((_, arguments),) = errands.items()
+    assert "training.members=250" in arguments
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"), [("training.members", 0, "must be at least 1"), ("attack.norm", -1, "must be")]
+)
+def test_a_number_out_of_range_is_said_in_words_and_nothing_starts(page, runs_dir, started, key, value, words):
+    page.run()
+    page.number_input(key=key).set_value(value).run()
+    assert not page.exception
+    assert page.button(key="start").disabled
+    assert any(words in caption.value and "Input" not in caption.value for caption in page.caption)
+    assert Run.all(runs_dir) == []
+
+
+def test_missing_data_is_said_before_the_start(page, runs_dir, monkeypatch, tmp_path, errands):
+    monkeypatch.setenv("CERTSSB_DATA", str(tmp_path / "nothing"))
+    page.query_params["preset"] = "mnist-10"
+    page.run()
+    assert not page.exception
+    assert "MNIST is not in" in page.error[0].value
+    assert page.button(key="start").disabled
+    assert "Download MNIST" in [button.label for button in page.button]
+    assert not errands, "nothing can be timed"
+
+
+def test_an_attack_that_is_known_to_fail_is_told_before_the_start(page, finished_run):
+    metrics = finished_run.metrics
+    metrics["undefended"] = {"clean_accuracy": 1.0, "attack_success_rate": 0.03, "attack_works": False}
+    (finished_run.path / "metrics.json").write_text(json.dumps(metrics))
+    data, attack = finished_run.config.data, finished_run.config.attack
+    page.query_params |= {"data.classes": list(data.classes), "attack.rate": str(attack.rate)}
+    page.query_params |= {"data.max_train": str(data.max_train), "data.max_test": str(data.max_test)}
+    page.query_params |= {"attack.trigger": attack.trigger, "attack.norm": str(attack.norm)}
+    page.run()
+    assert not page.exception
+    assert any("defends against nothing" in box.value and "measured in finished" in box.value for box in page.warning)
+    page.number_input(key="attack.rate").set_value(0.0).run()
+    assert any("The poisoning rate is 0" in box.value for box in page.warning)

@@ -13,6 +13,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+TOOLS_LEFT_OUT = ["lasso2d", "select2d", "autoScale2d", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d"]
+"""A drag zooms and a double click goes back, so that the toolbar can be short and cover nothing."""
+UNSELECTED = 0.6
+"""Opacity of the points that a click did not select."""
+
+
 _PREFIX: ContextVar[str] = ContextVar("prefix of the keys of charts", default="")
 
 
@@ -69,21 +75,33 @@ def show(
         record.append(Piece(figure=figure, words=summary))
         return None
     key = _PREFIX.get() + key
+    if selection:
+        _keep_the_rest_visible(figure)
     event = st.plotly_chart(
         figure,
         key=key,
         on_select="rerun" if selection else "ignore",
         selection_mode="points",
-        config={"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]},
+        config={"displaylogo": False, "modeBarButtonsToRemove": TOOLS_LEFT_OUT},
         alt=summary,
     )
     st.markdown(summary)
+    picked = selection and event.selection.points
+    if picked:
+        st.caption("Double-click the chart to clear the selection.")
     with st.expander("Data and downloads", icon=":material/table_rows:"):
         st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1), 280))
         with st.container(horizontal=True):
             download("Data (CSV)", lambda: table.to_csv(index=False), f"{key}.csv", "text/csv")
             download("Figure (HTML)", lambda: figure.to_html(include_plotlyjs=True), f"{key}.html", "text/html")
-    return event.selection if selection and event.selection.points else None
+    return event.selection if picked else None
+
+
+def _keep_the_rest_visible(figure: go.Figure) -> None:
+    """Points that are not selected fade a little only: plotly would nearly hide them."""
+    for trace in figure.data:
+        if trace.type in ("scatter", "scattergl", "bar") and trace.unselected.marker.opacity is None:
+            trace.unselected = {"marker": {"opacity": UNSELECTED}}
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,15 @@ from pydantic.fields import FieldInfo
 
 from certssb_core.config.choices import choices
 from certssb_core.config.differences import changes
-from certssb_core.config.parse import parse
+from certssb_core.config.parse import in_words, parse
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import Group, RunConfig, flatten, setting
 from certssb_core.errors import ConfigError
 from certssb_core.plain_text import markdown_text
 from ui.kit import run_files
+
+FARTHEST = 10**9
+"""Numbers beyond it are no numbers of a setting, whichever it is."""
 
 # What a first-time reader needs to choose; everything else has a sensible value.
 BASIC = (
@@ -111,15 +114,20 @@ def reset(to: RunConfig) -> None:
         st.session_state[key] = value
 
 
+def with_attack(config: RunConfig) -> tuple[str, RunConfig]:
+    """Name of a preset for the data of ``config``, and that preset with data and attack of ``config``."""
+    preset = next((name for name, one in PRESETS.items() if one.data.name == config.data.name), DEFAULT_PRESET)
+    changed = {"title": "", "data": config.data, "attack": config.attack, "seed": config.seed}
+    return preset, PRESETS[preset].model_copy(update=changed)
+
+
 def carry(config: RunConfig) -> dict[str, str | list[str]]:
     """Set the Train page to data and attack of ``config``, and the rest to a preset for that dataset.
 
     Returns:
         The URL parameters to open it with.
     """
-    presets = (name for name, preset in PRESETS.items() if preset.data.name == config.data.name)
-    preset = next(presets, DEFAULT_PRESET)
-    carried = PRESETS[preset].model_copy(update={"title": "", "data": config.data, "attack": config.attack})
+    preset, carried = with_attack(config)
     visited = "preset" in st.session_state
     reset(carried)
     st.session_state["preset"] = preset
@@ -173,13 +181,15 @@ def _typed(numbers: Sequence[float]) -> str:
 
 
 def _number(title: str, info: FieldInfo, kind: type, default: float | None, common: dict[str, Any]) -> float | None:
-    """A number in the schema's range; floats step by a tenth of the default's magnitude."""
-    low, high = _limits(info)
+    """A number; floats step by a tenth of the default's magnitude.
+
+    The browser is not told the schema's range: it would keep a number outside it to itself, and the page the old one.
+    """
     step = 1 if kind is int else 10.0 ** (floor(log10(info.default)) - 1)
     return st.number_input(
         title,
-        None if low is None else kind(low),
-        None if high is None else kind(high),
+        kind(-FARTHEST),
+        kind(FARTHEST),
         default,
         step,
         "%d" if kind is int else "%g",
@@ -198,5 +208,5 @@ def _problem(info: FieldInfo, value: Any) -> str | None:
     try:
         TypeAdapter(Annotated[info.annotation, info]).validate_python(value)
     except ValidationError as error:
-        return error.errors()[0]["msg"].removeprefix("Value error, ")
+        return f"{info.title or 'The value'} {in_words(error.errors()[0])}."
     return None

@@ -10,6 +10,7 @@ from string import Template
 
 import streamlit as st
 
+from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import RunConfig, flatten
 from certssb_core.runs.run import Run
 from ui.kit.tables import Choice
@@ -99,8 +100,8 @@ def certified(chosen: Sequence[Choice], *, bound: str, alpha: float, radius: flo
     runs, modes = (dict.fromkeys(values) for values in zip(*((c.run.name, c.mode) for c in chosen), strict=True))
     lines.append(_line("report", *runs, *(word for mode in modes for word in ("--mode", mode)), *rule))
     named = [(choice.name, choice.run.name, choice.mode) for choice in chosen]
-    settings = {"bound": bound, "alpha": f"{alpha:g}", "radius": f"{radius:g}", "unit": unit, "whole": whole}
-    return Code("\n".join(lines), CERTIFIED.substitute(chosen=named, **settings))
+    shown = {"bound": bound, "alpha": f"{alpha:g}", "radius": f"{radius:g}", "unit": unit, "whole": whole}
+    return Code("\n".join(lines), CERTIFIED.substitute(chosen=named, **shown))
 
 
 def sigma(run: Run, by: str, of: str) -> Code:
@@ -137,6 +138,11 @@ def _line(*words: str) -> str:
 
 def _run_line(preset: str, changes: dict[str, str]) -> str:
     return _line("run", preset, *(word for key, value in changes.items() for word in ("--set", f"{key}={value}")))
+
+
+def settings(config: RunConfig, preset: str) -> dict[str, str]:
+    """The settings that differ from those of ``preset``, as ``--set`` of the command line takes them."""
+    return _changes(config, PRESETS[preset])
 
 
 def _changes(config: RunConfig, base: RunConfig) -> dict[str, str]:

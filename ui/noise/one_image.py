@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from certssb_core.figures import sigma as figures
@@ -9,7 +10,7 @@ from certssb_core.figures.images import picture
 from certssb_core.plain_text import markdown_text
 from certssb_core.results import per_image as core
 from certssb_core.runs.run import Run
-from ui.kit import charts, controls, run_files, tables, text
+from ui.kit import charts, controls, errand, run_files, tables, text
 
 SET_NAMES = {"train": "training", "clean": "clean test", "triggered": "triggered test"}
 
@@ -85,14 +86,7 @@ def _curve(run: Run, name: str, index: int) -> None:
     sigma = run_files.arrays(run, "sigma")
     found = core.ascent(sigma, name, index)
     if found is None:
-        kept = [int(number) for number in core.with_ascent(sigma, name)]
-        text.empty(
-            f"No curve was saved for this image. There are curves of {len(kept)} {SET_NAMES[name]} images: "
-            + (", ".join(map(str, kept[:20])) + (" …" if len(kept) > 20 else "") or "none")
-        )
-        if kept:
-            closest = min(kept, key=lambda number: abs(number - index))
-            st.button(f"Open image {closest}", on_click=_open, args=(closest,), icon=":material/show_chart:")
+        _curve_on_demand(run, name, index, sigma)
         return
     charts.show(
         figures.ascent(
@@ -111,5 +105,29 @@ def _curve(run: Run, name: str, index: int) -> None:
     )
 
 
-def _open(index: int) -> None:
-    st.session_state["index"] = index
+def _curve_on_demand(run: Run, name: str, index: int, sigma: dict[str, np.ndarray]) -> None:
+    """r(x, σ) of an image whose curve the run did not keep, computed by another process when it is asked for."""
+    key = f"curve/{run.path.resolve()}/{run.path.stat().st_mtime_ns}/{name}/{index}"
+    if (answer := errand.answer(key)) is None:
+        text.empty(
+            f"The run kept the curves of {len(core.with_ascent(sigma, name))} {SET_NAMES[name]} images, and this is "
+            "none of them. It can be computed now, in some seconds."
+        )
+        errand.offer(
+            key,
+            *("curve", str(run.path.resolve()), name, str(index), "--json"),
+            button="Compute the curve",
+            icon=":material/show_chart:",
+            help="r(x, σ) on a grid of σ, by the network that σ* was found on.",
+            working="Computing the curve …",
+        )
+        return
+    found = core.traced(sigma, name, index, np.array(answer["sigma"]), np.array(answer["radius"]))
+    charts.show(
+        figures.ascent(found.curve_sigma, found.curve_radius, sigma_star=found.sigma_star),
+        key="sigma-ascent",
+        summary=f"Computed now: at σ\\* = **{found.sigma_star:.3f}** r is **{found.radius_star:.3f}**; the best on the "
+        f"grid is r = {found.best_radius:.3f} at σ = {found.best_sigma:.3f}. The run did not "
+        "keep the way of the ascent.",
+        table=core.ascent_table(found),
+    )

@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
+from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
 from certssb_core.jobs import forecast
-from certssb_core.jobs.launch import environment, program
-from certssb_core.runs import files
 from certssb_core.runs.run import Run
-from ui.kit import run_files, text
+from ui.kit import errand, run_files
 from ui.kit.jobs import duration
-
-LONGEST_SECONDS = 300  # for the timing: a network and images for which it takes longer are not for this machine
-
-
-def show(config: RunConfig, runs: Sequence[Run]) -> None:
-    """The forecast in a sentence; ``runs`` are those that it may be scaled from."""
-    st.markdown(words(forecast.forecast(config, runs, forecast.read_calibration(config, run_files.runs_dir()))))
+from ui.kit.view_as_code import settings
 
 
-def offer_timing(config: RunConfig) -> None:
-    """A button that times this machine, where the forecast rests on no timing made here."""
-    if forecast.read_calibration(config, run_files.runs_dir()) is None and st.button(
-        "Time this machine",
-        key="calibrate",
+def show(config: RunConfig, preset: str, runs: Sequence[Run], *, quiet: bool) -> None:
+    """The forecast in a sentence, and a timing of this machine where it rests on none.
+
+    The timing starts by itself where nothing else tells the cost, or once the settings are not those the page opens
+    with; it takes some seconds in another process, and is kept for the next time.
+
+    Args:
+        preset: the one that ``config`` was made from.
+        runs: those that the forecast may be scaled from.
+        quiet: time nothing now: other work would slow it down, or the data is not here.
+    """
+    timed = forecast.read_calibration(config, run_files.runs_dir())
+    found = forecast.forecast(config, runs, timed)
+    st.markdown(words(found))
+    if timed is not None or quiet or run_files.read_only():
+        return
+    changed = [word for key, value in settings(config, preset).items() for word in ("--set", f"{key}={value}")]
+    folder = str(run_files.runs_dir().resolve())
+    key = f"forecast/{folder}/{config.model_dump_json()}"
+    command = ("forecast", preset, *changed, "--runs-dir", folder, "--json")
+    if (found is None or config != PRESETS[DEFAULT_PRESET]) and not errand.failed(key):
+        try:
+            errand.send(key, *command)
+        except RunError:
+            return  # others are at work: a timing beside them would be wrong
+    errand.offer(
+        key,
+        *command,
+        button="Time this machine",
         icon=":material/timer:",
         help="Trains this network on some of these images for a few seconds, once; kept for the next time.",
-    ):
-        try:
-            with st.spinner("Timing this machine, a few seconds …"):
-                _calibrate(config)
-        except RunError as error:
-            text.failed(str(error))
-        else:
-            st.rerun()
+        working="Timing this machine, some seconds …",
+    )
 
 
 def words(found: forecast.Cost | None) -> str:
@@ -51,19 +59,3 @@ def words(found: forecast.Cost | None) -> str:
         f"**{found.peak_memory_bytes / 2**30:.1f} GiB** of memory, **{found.disk_bytes / 1e6:,.0f} MB** on disk, "
         f"{found.basis}."
     )
-
-
-def _calibrate(config: RunConfig) -> None:
-    """``python -m certssb_core forecast``, in another process: it needs torch."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.json"
-        files.write_json(file, config.model_dump(mode="json"))
-        command = program("forecast", str(file), "--runs-dir", str(run_files.runs_dir().resolve()))
-        try:
-            finished = subprocess.run(
-                command, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False, env=environment()
-            )
-        except subprocess.TimeoutExpired:
-            raise RunError(f"timing took longer than {LONGEST_SECONDS} s: this run is too large for here") from None
-    if finished.returncode:
-        raise RunError(finished.stderr.strip().rpartition("\n")[2].removeprefix("error: ") or "timing failed")

@@ -1,0 +1,26 @@
+"""Say on a page that a dataset is not on this machine, and offer its download."""
+
+from __future__ import annotations
+
+from certssb_core.config.schema import DataConfig
+from certssb_core.data.datasets import DATASETS, availability
+from certssb_core.runs import server_limits
+from ui.kit import errand, text
+
+
+def present(data: DataConfig) -> bool:
+    """Tell whether the data is here; where it is not, say so, and offer the download of what can be had."""
+    found = availability(data.name, data.root)
+    if found.present:
+        return True
+    text.failed(found.message)
+    if DATASETS[data.name].downloadable and server_limits.current().downloads:
+        errand.offer(
+            f"fetch/{data.name}/{data.root}",
+            *("fetch", data.name, *(("--root", data.root) if data.root else ())),
+            button=f"Download {DATASETS[data.name].title}",
+            icon=":material/cloud_download:",
+            help="From its public source, in the background; this needs a network.",
+            working=f"Downloading {DATASETS[data.name].title} …",
+        )
+    return False
