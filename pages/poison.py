@@ -5,7 +5,7 @@ import streamlit as st
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.data.poisoning import METHODS
 from certssb_core.results.attack_verdict import attack_caveats
-from ui.kit import attack_check, datasets, forms, run_files, text, view_as_code
+from ui.kit import attack_check, data_check, forms, run_files, text, view_as_code
 from ui.kit.pages import path
 from ui.poison import attack_charts
 
@@ -39,7 +39,7 @@ with st.container(border=True):
 config = forms.validated(values, defaults)
 if config is None:
     st.stop()
-if not datasets.present(config.data):
+if not data_check.present(config.data):
     st.stop()
 with text.plain_errors():
     inputs = run_files.inputs_of(config)

@@ -9,7 +9,7 @@ from certssb_core.plain_text import markdown_text
 from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs import tags
 from certssb_core.runs.run import Run
-from ui.kit import attack_check, datasets, forms, headline, jobs, manage, run_files, run_list, text, view_as_code
+from ui.kit import attack_check, data_check, forms, headline, jobs, manage, run_files, run_list, text, view_as_code
 from ui.train import forecast
 
 text.page_header(
@@ -66,7 +66,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
     config = forms.validated(values, defaults)
     if config:
         config = forms.retitled(config, preset)
-        here = datasets.present(config.data)
+        here = data_check.present(config.data)
         forecast.show(config, preset, run_files.own_runs(), quiet=bool(active) or not here)
         if few := too_few_members(
             config,

@@ -165,7 +165,7 @@ def trace_curves(path: Path, which: str, index: tuple[int, ...], grid: tuple[flo
 def curves(
     context: RunContext, network: nn.Module, which: str, index: tuple[int, ...], grid: tuple[float, ...]
 ) -> np.ndarray:
-    """As :func:`trace_curves`, for a context and its base classifier."""
+    """r(x, σ) of some images of a context, by its base classifier: ``(len(index), len(grid))``."""
     search = search_settings(context.config, int(context.tensors["classes"]))
     images = context.before_noise[which][list(index)]
     with context.autocast():

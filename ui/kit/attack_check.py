@@ -1,4 +1,4 @@
-"""Whether a planted attack works on a model without a defence: known from a finished run, or measured on demand."""
+"""Tell whether a planted attack works without a defence: from a finished run, or measured on demand."""
 
 from __future__ import annotations
 

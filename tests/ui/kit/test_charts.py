@@ -42,3 +42,21 @@ def test_every_chart_of_the_dashboard_is_shown_this_way():
 
 def test_two_downloads(app):
     assert [button.proto.label for button in app.get("download_button")] == ["Data (CSV)", "Figure (HTML)"]
+
+
+def selectable() -> None:
+    import pandas as pd
+    import plotly.graph_objects as go
+    import streamlit as st
+
+    from ui.kit import charts
+
+    figure = go.Figure([go.Scatter(x=[1], y=[3]), go.Bar(x=[1], y=[2], unselected={"marker": {"opacity": 1.0}})])
+    charts.show(figure, key="two", summary="", table=pd.DataFrame({"x": [1]}), selection=True)
+    st.session_state["opacities"] = [trace.unselected.marker.opacity for trace in figure.data]
+
+
+def test_points_beside_a_selected_one_stay_visible():
+    app = AppTest.from_function(selectable).run()
+    assert not app.exception
+    assert app.session_state["opacities"] == [0.6, 1.0]
