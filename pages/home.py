@@ -25,7 +25,7 @@ st.markdown(
     "We train **many models**, each on its own noisy copy of that data, with a noise level σ* chosen for every image. "
     "At test time they **vote**, and a confidence bound turns the votes into probabilities. "
     "From these follows a **radius**: no change of the test image below it turns the smoothed answer into another "
-    "class, the training set as given; a smaller **joint budget** also lets some training images move by a norm. "
+    "class, the training set as given. A smaller **joint budget** also lets some training images move by a norm. "
     "Certified answers go into a **store** that later answers must not contradict, so the promise lasts."
 )
 st.info(

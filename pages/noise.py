@@ -11,7 +11,7 @@ FORMULAS = r"""
 $$r(x, \sigma) = \tfrac{\sigma}{2}\left[\Phi^{-1}(\min(\bar p_A(\sigma), p_{cap}))
 - \Phi^{-1}(\max(\bar p_B(\sigma), 1 - p_{cap}))\right], \qquad p_{cap} = (\alpha/2)^{1/M}$$
 
-σ\* is found by ascent on log σ from σ₀; the gradient flows through the network as well as through the
+σ\* is found by ascent on log σ from σ₀. The gradient flows through the network as well as through the
 factor σ, so σ can fall as well as grow. $p_{cap}$ is what M unanimous votes can certify.
 
 **Regret** = 1 − mean r(x, σ\*) / mean max r(x, σ), the maximum taken over a dense grid of σ.

@@ -17,10 +17,11 @@ A trigger $T$ changes an image; pixels are clamped to $[0, 1]$, which shrinks th
 poisoned. All-to-one relabels images of other classes as the target; all-to-all relabels $y$ as
 $(y + 1) \bmod C$; clean-label keeps the label and uses images of the target class only.
 
-Apart from a stamped trigger, poisons can be crafted: by gradient, on models of the attacker's, images of the target
-class are changed by at most a budget in L2, so that training on them makes single *victims* (feature collision, convex
-and bullseye polytope, gradient matching) or all triggered images (sleeper agent, hidden trigger, clean-label backdoor)
-come out as the target. A victim needs no trigger: what is measured is the victims as they are.
+Apart from a stamped trigger, poisons can be crafted by gradient, on models of the attacker's. Images of the target
+class are changed by at most a budget in L2, so that a model trained on them answers as the attacker wants. Some attacks
+aim at single *victims* (feature collision, convex and bullseye polytope, gradient matching). Others aim at all
+triggered images (sleeper agent, hidden trigger, clean-label backdoor). A victim needs no trigger: the victims are
+measured as they are.
 
 **Attack success rate** (ASR): share of the triggered test images, true class not the target, that are predicted
 as the attacker wants.

@@ -15,8 +15,8 @@ from ui.train import forecast
 text.page_header(
     "train",
     r"""
-Member $m$ of $M$ is trained on one noisy copy of the poisoned set: image $i$ becomes $x_i + \sigma_i z_{m,i}$,
-$z \sim \mathcal N(0, I)$, drawn once per member and image and held fixed for all epochs. $\sigma_i$ maximises
+Member $m$ of $M$ is trained on one noisy copy of the poisoned set: image $i$ becomes $x_i + \sigma_i z_{m,i}$. The
+noise $z \sim \mathcal N(0, I)$ is drawn once per member and image and held fixed for all epochs. $\sigma_i$ maximises
 
 $$r(x, \sigma) = \tfrac{\sigma}{2}\left[\Phi^{-1}(\bar p_A(\sigma)) - \Phi^{-1}(\bar p_B(\sigma))\right].$$
 """,

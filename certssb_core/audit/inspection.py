@@ -211,7 +211,7 @@ def _count(evidence: Inspected) -> Finding:
             title,
             f"{told} {len(left_out):,} of {evidence.config.training.members:,} members ({named}) diverged at every "
             "attempt and are left out. Their own training alone decided that, so what the votes say of changes of the "
-            "test input stands; a change of training images might leave out others, and is not certified as a norm.",
+            "test input stands. A change of training images might leave out others, and is not certified as a norm.",
         )
     return Finding("green", title, told)
 

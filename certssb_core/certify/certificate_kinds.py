@@ -27,7 +27,7 @@ from certssb_core.certify.subset import Drawing, norm_certified, replaced_certif
 
 TRAINING_PROMISE = (
     "The smoothed answer does not become another class by any change of the training images whose L2 norm, over all of "
-    f"them together, is below the radius, the test input as given. {LABELS_KEPT}"
+    f"them together, is below the radius. The test input is taken as given. {LABELS_KEPT}"
 )
 TRAINING_BUDGET = (
     "The smoothed answer does not become another class although n training images, whichever they are, each change by "
@@ -36,16 +36,16 @@ TRAINING_BUDGET = (
 TRAINING_CONDITION = f"{INDEPENDENT} One level for every training image, whatever the data: no other condition."
 L0_PROMISE = (
     "The smoothed answer does not become another class while fewer features and labels than the radius change, in the "
-    "test input and in the training images together, wherever they are; the number of images as given. This covers "
-    "poisons that change labels."
+    "test input and in the training images together, wherever they are. The number of images is taken as given. "
+    "This covers poisons that change labels."
 )
 L0_CONDITION = (
     f"{INDEPENDENT} Every feature and label is kept with the same probability, whatever the data: no other condition."
 )
 PARTITION_PROMISE = (
     "The answer does not become another class while fewer training images than the radius are inserted or removed, "
-    "whatever they show and however they are labelled; the test input as given. An image that is changed is one "
-    "removed and one inserted. This covers poisons that change labels."
+    "whatever they show and however they are labelled. The test input is taken as given. An image that is "
+    "changed is one removed and one inserted. This covers poisons that change labels."
 )
 PARTITION_CONDITION = (
     "None, and it is certain: no noise is drawn, which member sees an image follows from that image alone, and "
@@ -53,14 +53,14 @@ PARTITION_CONDITION = (
 )
 
 SUBSET_PROMISE = (
-    "The smoothed answer does not become another class although an attacker replaces as many training images as the "
-    "run says by anything, labels included, and moves the test input by less than the radius (L2). This covers poisons "
-    "that change labels."
+    "An attacker may replace as many training images as the run says by anything, labels included, and move the test "
+    "input by less than the radius (L2). The smoothed answer does not become another class by that. "
+    "This covers poisons that change labels."
 )
 DRAWN_BY_SEED = "The images that a member sees are drawn by its seed, never by their content."
 MARGIN_CONDITION = (
     "The images that a member sees are drawn by its seed, independently of the data and of the input, and never by "
-    "their content: nothing is promised against somebody who knows the seed before choosing either. No noise is "
+    "their content. Nothing is promised against somebody who knows the seed before choosing either. No noise is "
     "drawn, and a member's distance to its decision boundary is exact."
 )
 

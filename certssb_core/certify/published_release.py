@@ -20,7 +20,7 @@ COUNT = 1000
 
 PROMISE = "NOT A CERTIFICATE. The public release's arithmetic; its radius promises nothing."
 CONDITION = (
-    "None under which it holds: the votes were cast at the global σ and the radius is scaled by σ*_x, and the bound "
+    "None under which it holds: the votes were cast at the global σ and the radius is scaled by σ*_x. The bound "
     f"counts {COUNT:,} votes whatever the number of members."
 )
 

@@ -66,8 +66,8 @@ SYSTEMS: dict[str, System] = {
     "denoise": System(
         "Diffusion denoising",
         "2403.11981",
-        "Gaussian noise on the training images, and a diffusion model that takes each noisy image back in one step; "
-        "members are trained on what comes out and vote on the test input as it is. Denoising follows the noise, so "
+        "Gaussian noise on the training images, and a diffusion model that takes each noisy image back in one step. "
+        "Members are trained on what comes out and vote on the test input as it is. Denoising follows the noise, so "
         "the certificate is that of the noise, about training images only. The denoiser shipped for the digits learned "
         "from their clean training images, which a defender seldom has; public ones learned from public images.",
     ),

@@ -168,8 +168,8 @@ class NoiseConfig(Group):
     test_map: TestMap = _setting(
         "sample-specific",
         "σ of test inputs",
-        "Noise level of test inputs: one for all; a searched σ* for each; or one of the candidates for each, "
-        "chosen by all votes (voted) or by members set aside (set-aside).",
+        "Noise level of test inputs: one for all; a searched σ* for each; or one of the candidates for each. "
+        "All votes choose it (voted), or members set aside (set-aside).",
     )
     test_candidates: tuple[float, ...] = _setting(
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),

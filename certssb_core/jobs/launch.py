@@ -79,8 +79,8 @@ def check_affordable(job: Job) -> None:
     found = forecast.total(job.remaining(), job.runs_dir)
     if found is None:
         raise RunError(
-            "this server allows a launch only so much time, memory and disk, and what this one takes is not known: "
-            "time this machine first (on the Train page, or `python -m certssb_core forecast`)"
+            "this server allows a launch only so much time, memory and disk, and what this one takes is not known. "
+            "Time this machine first (on the Train page, or `python -m certssb_core forecast`)"
         )
     server_limits.check_cost(found.seconds, found.peak_memory_bytes, found.disk_bytes)
 

@@ -202,7 +202,7 @@ def budget_sentence(series: list[Series], images: list[np.ndarray], *, count: in
         parts.append(f"{entry.name} **{int((standing >= count).sum()):,} of {len(standing):,}**")
     return (
         f"Up to n = {count:,} training images, whichever they are, and the test input with them (unless it is taken as "
-        f"given) change by at most τ = {norm:g} each: no other class can take the place of the right answer for "
+        f"given) change by at most τ = {norm:g} each. No other class can then take the place of the right answer for "
         + "; ".join(parts)
         + " clean test images."
     )

@@ -65,7 +65,7 @@ def attacks(chosen: list[tables.Choice]) -> None:
             summary=f"**{run.name}**, {report['claims']:,} certificates in mode {report['label']}: **{broken:,}** "
             f"broken in {sum(part['trials'] for part in parts):,} attempts over {report['minutes']:.1f} minutes. Lines "
             f"end at the {report['confidence']:.0%} upper bound on the share that would break, over the "
-            "independent units (worlds, inputs, replays; an older report counts every attempt); certificates admit to "
+            "independent units (worlds, inputs, replays; an older report counts every attempt). Certificates admit to "
             f"α = {report['alpha']:g}, the store to none. A violation is a flip that the attacked votes themselves "
             "establish with the certificates' own bound.",
             table=pd.DataFrame(parts)[

@@ -13,9 +13,9 @@ from ui.kit import charts, controls, run_files, text
 
 ABOUT = (
     "A model that was taught a trigger may answer more evenly under noise around the trigger than around anything else "
-    "(*smoothing*). Around the same test images as they are, triggered, and under control patterns (the trigger's own "
-    "change, its pixels moved elsewhere, never trained on) noise of size s is drawn, and what the **undefended** model "
-    "answers is measured. [arXiv 2006.06721](https://arxiv.org/abs/2006.06721)"
+    "(*smoothing*). Noise of size s is drawn around the same test images: as they are, triggered, and under control "
+    "patterns. A control pattern is the trigger's own change, its pixels moved elsewhere, never trained on. Measured "
+    "are the answers of the **undefended** model. [arXiv 2006.06721](https://arxiv.org/abs/2006.06721)"
 )
 MEANING = """
 **What it shows.** An AUC is the probability that a triggered input is smoother than another one; 1/2 tells nothing,
@@ -59,8 +59,8 @@ def _views(result: dict[str, Any]) -> None:
         key="smoothness-success",
         summary=f"{result['title']}, {result['trigger']} trigger: triggered inputs are told from clean ones with AUC "
         f"**{_auc(weakest, 'clean')}** where the attack succeeds on {weakest['attack_success']:.1%}, and "
-        f"**{_auc(strongest, 'clean')}** where it succeeds on {strongest['attack_success']:.1%}; from control patterns "
-        f"with **{_auc(weakest, 'control')}** and **{_auc(strongest, 'control')}**.",
+        f"**{_auc(strongest, 'clean')}** where it succeeds on {strongest['attack_success']:.1%}. From control "
+        f"patterns: **{_auc(weakest, 'control')}** and **{_auc(strongest, 'control')}**.",
         table=table,
     )
     attacks = {row["run"]: f"{row['attack_success']:.0%} success" for _, row in table.iterrows()}

@@ -22,7 +22,7 @@ ABOUT = (
 MEANING = (
     "The poisons move as far as the attacker's budget, often beyond what the certificate covers: how low success falls "
     "is measured here, not certified. Of few victims the interval is wide. These defenders train from the start, where "
-    "feature collision and the polytopes need the victim blended into the poisons; against a fixed feature extractor, "
+    "feature collision and the polytopes need the victim blended into the poisons. Against a fixed feature extractor, "
     "for which they were made, they do better. An attack that fails undefended says nothing about the defence."
 )
 COLUMNS = {

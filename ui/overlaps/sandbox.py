@@ -46,8 +46,8 @@ class Setting:
 def section() -> None:
     st.subheader("Sandbox: the same rules where conflicts are frequent", anchor=False)
     st.markdown(
-        "A nearest-neighbour classifier of the plane is trained on data with a planted backdoor; 1,000 noisy votes "
-        "certify each input at its own σ\\*; the store takes the balls in, one after the other."
+        "A nearest-neighbour classifier of the plane is trained on data with a planted backdoor. 1,000 noisy votes "
+        "certify each input at its own σ\\*. The store takes the balls in, one after the other."
     )
     _take_click()
     setting = _controls()
@@ -135,8 +135,8 @@ def over_orders(setting: Setting) -> None:
         orders.spread(table),
         key="sandbox-orders",
         summary=f"Over {len(shuffled)} shuffles the area answered runs from **{low:.3f}** to **{high:.3f}**, and the "
-        f"honest inputs answered wrong from **{shuffled['wrong'].min()}** to **{shuffled['wrong'].max()}**; "
-        f"with the attacker last they are {wrong.loc[core.ORDERS['given']]}, with the attacker first "
+        f"honest inputs answered wrong from **{shuffled['wrong'].min()}** to **{shuffled['wrong'].max()}**. "
+        f"With the attacker last they are {wrong.loc[core.ORDERS['given']]}, with the attacker first "
         f"{wrong.loc[core.ORDERS['attacker-first']]}.",
         table=table.rename(columns=pairs.CASES),
     )

@@ -256,8 +256,8 @@ def trade(study: Study, made: pd.DataFrame) -> pd.DataFrame:
     alpha = study.config.base.certification.alpha
     st.caption(
         f"The points are measured on the same test images by which you would choose among them. A certificate of a run "
-        f"fails with probability at most α = {alpha:g}; that of the run you pick out of {len(made)} "
-        f"with at most {len(made)} · α = {min(1.0, len(made) * alpha):.3g}, per input."
+        f"fails with probability at most α = {alpha:g}. That of the run you pick out of {len(made)} "
+        f"fails with at most {len(made)} · α = {min(1.0, len(made) * alpha):.3g}, per input."
     )
     return made
 

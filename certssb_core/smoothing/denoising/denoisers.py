@@ -37,7 +37,7 @@ def denoiser(name: str) -> Diffusion:
         return _from_diffusers(name)
     raise ValueError(
         f"there is no denoiser {name!r}: `python -m certssb_core denoiser train --dataset {name}` makes one for a "
-        "dataset; else name a file of it, or a folder or hub name of a diffusers UNet2DModel"
+        "dataset. Else name a file of it, or a folder or hub name of a diffusers UNet2DModel"
     )
 
 
