@@ -1,0 +1,134 @@
+"""Try a GPU machine in one command: is the path correct there, and how fast is it?
+
+    python -m benchmarks.gpu [--seconds 480] [--device cpu] [--out FILE]        (MNIST under CERTSSB_DATA, if there)
+
+It needs Python 3.11 and the wheels in NEEDED; no dashboard. Every result is a line of JSON, written as soon as it is
+there, to results/gpu.jsonl. Parts, in this order, each while its share of the time lasts: the machine; correctness;
+members per second at rising stack sizes, with the share of the device's own rate of products; votes; the search for
+σ*; whole runs of mnist-01-onepixel with 1,000 and 10,000 members. Without MNIST, made-up images of its sizes stand in:
+times hold for both, accuracy means nothing then, and every line says which it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+NEEDED = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "pydantic": "pydantic",
+    "safetensors": "safetensors",
+    "filelock": "filelock",
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+}
+OUT = Path(__file__).parent / "results" / "gpu.jsonl"
+LEAST = 0.01
+"""Share of the whole time below which what is left of a part's is not begun upon."""
+
+NO_TIME = "no time is left"
+
+
+def missing() -> list[str]:
+    """Names of the wheels that are not installed."""
+    return [wheel for module, wheel in NEEDED.items() if importlib.util.find_spec(module) is None]
+
+
+class Clock:
+    """Time left of the whole, and of the part at hand."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.perf_counter() + seconds
+        self._part_end = self._end
+
+    def begin(self, share: float) -> None:
+        """Give the next part a share of the whole time, and no more than is left."""
+        self._part_end = min(self._end, time.perf_counter() + share * self.seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds left of the part."""
+        return self._part_end - time.perf_counter()
+
+    @property
+    def over(self) -> bool:
+        return self.left < LEAST * self.seconds
+
+
+def parts() -> dict[str, tuple[float, Callable[[str, Clock], Iterator[dict[str, Any]]]]]:
+    """The parts by name, each with its share of the time; only called once the wheels are there."""
+    from benchmarks import gpu_parts
+
+    return {
+        "machine": (0.05, gpu_parts.machine),
+        "correctness": (0.5, gpu_parts.correctness),
+        "members": (0.25, gpu_parts.members),
+        "votes": (0.1, gpu_parts.votes),
+        "sigma": (0.05, gpu_parts.sigma),
+        "runs": (1.0, gpu_parts.runs),
+    }
+
+
+def run_all(device: str, seconds: float, out: Path) -> bool:
+    """Run the parts and write their results as they come; True if nothing failed."""
+    work_of = parts()
+    clock, well = Clock(seconds), True
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8") as lines:
+
+        def report(part: str, **facts: Any) -> None:
+            line = {"part": part, "at": round(clock.seconds - (clock._end - time.perf_counter()), 2)} | facts
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+            print(" ".join(f"{name}={value}" for name, value in line.items()), flush=True)
+
+        for name, (share, work) in work_of.items():
+            clock.begin(share)
+            if clock.over:
+                report(name, left_out=NO_TIME)
+                continue
+            try:
+                for facts in work(device, clock):
+                    well &= facts.get("passed", True)
+                    report(name, **facts)
+            except Exception as error:  # a part that fails must not take the others' results with it
+                well = False
+                report(name, failed=f"{type(error).__name__}: {error}"[:2000])
+        report("end", passed=well)
+    return well
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=480.0)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--out", type=Path, default=OUT)
+    settings = parser.parse_args()
+    if wheels := missing():
+        sys.exit(f"these wheels are missing: python -m pip install {' '.join(wheels)}")
+    import torch
+
+    if settings.device == "cpu":
+        torch.set_num_threads(1)  # as a run's workers do
+    elif not torch.cuda.is_available():
+        sys.exit("no CUDA device is present here; `--device cpu --seconds 30` tries the same parts, small, without one")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("CERTSSB_RUNS", folder)
+        sys.exit(0 if run_all(settings.device, settings.seconds, settings.out) else 1)
+
+
+if __name__ == "__main__":
+    main()
