@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from certssb_core.certify.subset import Drawing
 from certssb_core.figures import votes
 from certssb_core.figures.images import picture, png
 from certssb_core.plain_text import markdown_text
@@ -31,20 +32,23 @@ COLUMNS = {
 }
 
 
-def answer(reply: Reply) -> None:
+def answer(reply: Reply, drawing: Drawing | None) -> None:
     st.subheader("The answer", anchor=False)
     by = "the store" if reply.answered_by == "store" else "the members"
     cut = reply.radius < reply.members_radius
-    edge = "to the edge of a rival ball" if cut else "σ* · margin"
+    edge = (
+        "to the edge of a rival ball" if cut else f"{drawing.replaced:,} images replaced" if drawing else "σ* · margin"
+    )
     if reply.ball is not None:
         edge = f"ball {reply.ball}, stored just now" if reply.inserted else f"to the edge of ball {reply.ball}"
     certified = f"radius {reply.members_radius:.3f}"
+    noise = f"Votes cast at σ* {reply.sigma:.3f}." if reply.sigma else "Votes cast without noise."
     for column, (label, value, context, explanation) in zip(
         st.columns(4),
         (
             ("Answer", markdown_text(reply.answer), f"by {by}", "The store is asked first."),
             ("Certified radius", f"{reply.radius:.3f}", edge, "L2 distance in pixel units, by whoever answered."),
-            ("Members' margin", f"{max(reply.margin, 0):.3f}", certified, f"Votes cast at σ* {reply.sigma:.3f}."),
+            ("Members' margin", f"{max(reply.margin, 0):.3f}", certified, noise),
             ("p_A at least", f"{reply.p_a_lower:.3f}", f"p_B at most {reply.p_b_upper:.3f}", "From the votes, at α."),
         ),
         strict=True,
@@ -106,18 +110,19 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "1902.02918"],
 )
-if (run := run_files.pick_run(balls=True)) and (chosen := image_source.choose(run, run_files.inputs(run))):
+if (run := run_files.pick_run(moved_input=True)) and (chosen := image_source.choose(run, run_files.inputs(run))):
     asked = image_source.change(run, chosen)
     members_say = st.container()
-    store(run, asked)  # at once; the members may still have to be loaded
+    if run.config.kind.balls:
+        store(run, asked)  # at once; the members may still have to be loaded
     with members_say:
         if reason := answers.unable(run):
-            text.empty(f"{markdown_text(reason)}. The store still answers.")
+            text.empty(f"{markdown_text(reason)}." + " The store still answers." * run.config.kind.balls)
         else:
             before, after = answers.ask(run, asked.picked), answers.ask(run, asked.asked)
             if asked.moved:
                 st.info(core.verdict(before, after, asked.moved), icon=":material/straighten:")
-            answer(after)
+            answer(after, run.config.drawing)
             fixed_ensemble(after)
             if asked.truth is not None:
                 name = tables.class_names(run)[asked.truth]

@@ -109,6 +109,11 @@ class CertificateKind:
     margins: bool = False
     replaced: Callable[[VoteBounds, Drawing, float], np.ndarray] | None = None
 
+    @property
+    def moves_input(self) -> bool:
+        """True where the radius is a norm by which the test input may move."""
+        return self.balls or self.replaced is not None
+
     def moving(self, sigma_test: np.ndarray) -> np.ndarray:
         """Levels of the test inputs ``(n,)`` as a joint budget counts them: infinite where they do not move."""
         return sigma_test if self.balls else np.full_like(sigma_test, np.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,15 @@ def test_empty_without_runs(runs_dir):
     app = AppTest.from_file(ROOT / "app.py", default_timeout=180).run().switch_page("pages/query.py").run()
     assert not app.exception
     assert "no finished run yet" in app.info[0].value
+
+
+def test_a_run_without_balls_is_asked_too_and_shows_no_store(page, runs_dir, monkeypatch):
+    certified = (1, 0.9, 0.1, 0.8, 0.0, 0.75, "a promise", "a condition")
+    reply = Reply("members", "1", 1, 0.75, "a unit", None, False, (2, 38), *certified)
+    monkeypatch.setattr("ui.query.answers.ask", lambda run, image: reply)
+    shutil.copytree(ROOT / "checkpoints" / "subset-digits-01", runs_dir / "subset-digits-01")
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="run").value == "subset-digits-01"
+    assert "11 images replaced" in {metric.delta for metric in page.metric}
+    assert not any("nearest balls" in part.value for part in page.subheader)

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import pandas as pd
 import streamlit as st
 
-from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.config.schema import DataConfig, RunConfig
 from certssb_core.data.datasets import file_state, load
 from certssb_core.errors import ConfigError, DataError, RunError
@@ -76,25 +75,27 @@ def _problem(run: Run) -> str:
     return ""
 
 
-def pick_run(key: str = "run", *, balls: bool = False) -> Run | None:
+def pick_run(key: str = "run", *, balls: bool = False, moved_input: bool = False) -> Run | None:
     """Let the reader choose a finished run; the choice is in the URL under ``key``.
 
     Args:
         balls: only runs under Gaussian noise, whose certificates are L2 balls.
+        moved_input: only runs whose radius is a norm of the test input's change.
 
     Returns:
         The run; None when there is no such run, after saying so on the page.
     """
+    finished = {run.name: run for run in finished_runs()}
     found = {
-        run.name: run
-        for run in finished_runs()
-        if not balls or CERTIFICATES[run.config.certification.certificate].balls
+        name: run
+        for name, run in finished.items()
+        if (run.config.kind.balls or not balls) and (run.config.kind.moves_input or not moved_input)
     }
     if not found:
         text.no_runs()
         return None
     if (asked := st.query_params.get(key)) and asked not in found and key not in st.session_state:
-        _not_here(asked, list(found), key)
+        _not_here(asked, list(found), key, unit=finished[asked].config.kind.unit if asked in finished else None)
         return None
     if text.arrived() and (held := asked or current()) in found:
         st.session_state[key] = held
@@ -118,12 +119,22 @@ def make_current(name: str) -> None:
     st.session_state["current-run"] = name
 
 
-def _not_here(name: str, others: list[str], key: str) -> None:
-    """Say that the run of a link is not here, and offer the others; the address stays as it was until one is chosen."""
-    text.failed(
-        "The run that this link names is not here.",
-        "It was renamed or deleted, has not finished, or lies on another machine. The address still names it.",
-    )
+def _not_here(name: str, others: list[str], key: str, *, unit: str | None) -> None:
+    """Say that the run of a link is not here, and offer the others; the address stays as it was until one is chosen.
+
+    Args:
+        unit: of the run's certificates, where it is there and this page cannot show it.
+    """
+    if unit is None:
+        text.failed(
+            "The run that this link names is not here.",
+            "It was renamed or deleted, has not finished, or lies on another machine. The address still names it.",
+        )
+    else:
+        text.failed(
+            "This page cannot show the run that the link names.",
+            f"It certifies {unit}. Look at it on Certify, or choose another run.",
+        )
     st.text(name)  # a stranger's link: text, never markup
 
     def take() -> None:

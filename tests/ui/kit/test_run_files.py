@@ -11,6 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.config.parse import override
+from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import DataError, RunError
 from certssb_core.runs import data_record, files
@@ -148,3 +149,20 @@ def test_an_attack_is_not_read_from_a_run_on_other_images_of_the_same_shape(fold
     other = override(run.config, {"data.root": str(folder / "other")})
     assert run_files.run_with_attack(run.config).name == "run"
     assert run_files.run_with_attack(other) is None
+
+
+def test_a_link_to_a_run_that_a_page_cannot_show_says_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("CERTSSB_RUNS", str(tmp_path))
+    Run.create(RunConfig(), "one", tmp_path).log("finished")
+    Run.create(PRESETS["subset-digits-01"], "subset", tmp_path).log("finished")
+
+    def page() -> None:
+        from ui.kit import run_files
+
+        run_files.pick_run(balls=True)
+
+    test = AppTest.from_function(page, default_timeout=30)
+    test.query_params["run"] = "subset"
+    test.run()
+    assert "cannot show" in test.error[0].value
+    assert "training images replaced" in test.error[0].value
