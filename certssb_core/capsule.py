@@ -29,7 +29,7 @@ from certssb_core.audit.inspection import inspect
 from certssb_core.errors import CapsuleError, RunError
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs import data_record, files, server_limits, store_columns
-from certssb_core.runs.files import CAPSULE, CARRIED, DATA, FIXED_FILES, INSPECTION, SOURCES
+from certssb_core.runs.files import CAPSULE, CARRIED, DATA, FIXED_FILES, INSPECTION, PUBLISHED_SEED, SOURCES
 from certssb_core.runs.run import Run, place
 
 FORMAT = 1
@@ -50,10 +50,11 @@ LIMITS = {
     "votes.safetensors": 1024 * _MEGABYTE,
     "fixed.safetensors": 1024 * _MEGABYTE,
     "fixed.json": _MEGABYTE,
+    PUBLISHED_SEED: _MEGABYTE,
     LEDGER: 1024 * _MEGABYTE,
 }
 """All entries in their order, with the most bytes that each may unpack to."""
-OPTIONAL = (DATA, *FIXED_FILES, "poison.safetensors", "undefended.safetensors", SOURCES, LEDGER)
+OPTIONAL = (DATA, *FIXED_FILES, PUBLISHED_SEED, "poison.safetensors", "undefended.safetensors", SOURCES, LEDGER)
 """Entries that not every run has: old runs, runs of imported members, runs whose certificates are not balls."""
 LARGEST = 1024 * _MEGABYTE
 """Most bytes of a capsule's file."""

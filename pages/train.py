@@ -62,10 +62,19 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
         values["title"] = forms.field("title", defaults.title)
     with seed_column:
         values["seed"] = forms.field("seed", defaults.seed)
+        secret = st.toggle(
+            "Secret noise",
+            True,
+            key="secret-noise",
+            help="The system draws the seed of the noise when the run starts, so nobody can aim at it. Turned off, the "
+            "noise follows from the seed: the run can be made again, and its certificates hold for inputs chosen "
+            "without it.",
+        )
 
     config = forms.validated(values, defaults)
     if config:
         config = forms.retitled(config, preset)
+        seeded = config.model_copy(update={"noise_seed": "secret" if secret else "public"})
         here = data_check.present(config.data)
         forecast.show(config, preset, run_files.own_runs(), quiet=bool(active) or not here)
         if few := too_few_members(
@@ -79,10 +88,10 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
         shut = config is None or not here or run_files.read_only()
         start = st.button(words, key="start", type="primary", icon=icon, disabled=shut)
     if config:
-        view_as_code.show(view_as_code.launch(config, preset, defaults, name))
+        view_as_code.show(view_as_code.launch(seeded, preset, defaults, name))
     if start and config:
         try:
-            run = Run.create(config, name or None, run_files.runs_dir(), stem=preset)
+            run = Run.create(seeded, name or None, run_files.runs_dir(), stem=preset)
         except RunError as error:
             text.failed(str(error))
         else:

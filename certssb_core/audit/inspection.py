@@ -27,6 +27,7 @@ from certssb_core.results.per_image import SETS as SET_NAMES
 from certssb_core.results.per_image import sigma_at_ends
 from certssb_core.results.vote_bounds import BoundRule, bound_rule, bound_votes
 from certssb_core.results.votes import RunVotes, read_run_votes
+from certssb_core.runs.files import PUBLISHED_SEED
 from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS
@@ -296,11 +297,26 @@ def _seeds(evidence: Inspected) -> Finding:
             f"Test noise is a pure function of (seed {seed}, member), drawn here. The release's own training noise "
             "is seeded through NumPy and drawn by torch, hence unseeded: no member can be trained again.",
         )
+    pure = "a member retrained alone comes out the same, and its test noise is independent of every other member's."
+    if evidence.config.noise_seed == "public":
+        return Finding(
+            "amber",
+            title,
+            f"The seed {seed} is public, as lessons, tests and comparisons need it: certificates hold for inputs and "
+            f"data chosen without it. All noise is a pure function of (seed, purpose, member, image): {pure}",
+        )
+    if (evidence.run.path / PUBLISHED_SEED).exists():
+        return Finding(
+            "amber",
+            title,
+            "The noise was drawn from a secret seed, which has been published since: certificates hold for inputs and "
+            f"data chosen before that. Given the seed, {pure}",
+        )
     return Finding(
         "green",
         title,
-        f"All noise is a pure function of (seed {seed}, purpose, member, image): a member retrained alone comes out "
-        "the same, and its test noise is independent of every other member's.",
+        "The noise was drawn from a secret seed of the system's randomness, and only its hash stands in the manifest. "
+        f"Given the seed, {pure}",
     )
 
 

@@ -94,6 +94,26 @@ def export(
     say(capsule.export(found, output or Path(f"{found.name}.capsule")))
 
 
+@app.command("publish-seed")
+def publish_seed(run: RunName, runs_dir: RunsDir = None) -> None:
+    """Print the secret seed of a finished run's noise, and count it as published from now on.
+
+    Whoever has it can make the members again. Certificates hold for inputs and data chosen before that.
+    """
+    from certssb_core.runs import files
+
+    found = Run.open(run, runs_dir)
+    if found.config.noise_seed == "public":
+        say(f"{found.config.seed}, which is public: the noise follows from the run's seed")
+        return
+    if found.status().state != "done":
+        fail(f"{found.name} is not finished: its seed is needed secret until then", FAILED)
+    seed = found.noise_seed
+    if not (found.path / files.PUBLISHED_SEED).exists():
+        files.write_bytes(found.path / files.PUBLISHED_SEED, (found.path / files.SECRET).read_bytes())
+    say(seed)
+
+
 @app.command("import")
 def import_run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A capsule.")],

@@ -53,8 +53,13 @@ def run(
     queue: Queue = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Start a run and follow it to its end; prints its folder as the last line."""
+    """Start a run and follow it to its end; prints its folder as the last line.
+
+    The seed of its noise is secret, drawn by the system when the run starts, unless a seed is set.
+    """
     config = placed(chosen_config(source, settings), engine, address)
+    if source in PRESETS and not any(one.partition("=")[0] in ("seed", "noise_seed") for one in settings or []):
+        config = config.model_copy(update={"noise_seed": "secret"})
     warn_of_too_few(config)
     stem = source if source in PRESETS else Path(source).stem
     _go(Run.create(config, name, runs_dir, stem=stem), queue)

@@ -68,6 +68,7 @@ BoundName = Annotated[str, OneOf(BOUNDS)]
 CertificateName = Annotated[str, OneOf(CERTIFICATES)]
 SeenName = Literal["share", "partition", "subset"]
 EngineName = Literal["local", "ray"]
+NoiseSeed = Literal["public", "secret"]
 Origin = Literal["trained", "cert-ssbd-release"]
 
 TINY = 1e-6
@@ -359,7 +360,7 @@ class CertificationConfig(Group):
 
 
 class RunConfig(Group):
-    """Everything that determines a run. ``seed`` is the only source of randomness."""
+    """Everything that determines a run, but its noise where the seed of that is secret."""
 
     title: str = _setting("", "Title", "A line about this run.", max_length=200)
     origin: Origin = _setting(
@@ -370,7 +371,15 @@ class RunConfig(Group):
     noise: NoiseConfig = NoiseConfig()
     training: TrainingConfig = TrainingConfig()
     certification: CertificationConfig = CertificationConfig()
-    seed: int = _setting(0, "Seed", "Seed of everything random in the run.", 0, 2**31 - 1)
+    seed: int = _setting(
+        0, "Seed", "Seed of the data and the attack, and of the noise too where that is public.", 0, 2**31 - 1
+    )
+    noise_seed: NoiseSeed = _setting(
+        "public",
+        "Seed of the noise",
+        "public: it follows from the seed, so a run can be made again, and certificates hold for inputs chosen without "
+        "it; secret: drawn by the system when the run starts, and kept in the run's secret.json.",
+    )
 
     @property
     def denoiser(self) -> str:

@@ -45,7 +45,7 @@ def measure(config: RunConfig) -> Calibration:
         DataError, PoisonError, RunError: the run could not be made either.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(config, "calibration", Path(folder))
+        run = Run.create(config.model_copy(update={"noise_seed": "public"}), "calibration", Path(folder))
         resolve_device(run)
         training = run.config.training
         workers = (training.workers or available_cores()) if training.device == "cpu" else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -220,10 +221,11 @@ def _arrays(inputs: Inputs) -> dict[str, np.ndarray]:
 
 
 def context_of(config: RunConfig, inputs: Inputs) -> RunContext:
-    """Make the context of a settled config from arrays; nothing is read from a disk."""
+    """Make the context of a settled config from arrays; nothing is read from a disk, and secret noise is drawn anew."""
     device = torch.device(config.training.device)
     tensors = {name: torch.from_numpy(array).to(device) for name, array in _arrays(inputs).items()}
-    return RunContext(config=config, device=device, tensors=tensors, seed=config.seed)
+    seed = config.seed if config.noise_seed == "public" else secrets.randbits(128)
+    return RunContext(config=config, device=device, tensors=tensors, seed=seed)
 
 
 @lru_cache(maxsize=1)
@@ -231,7 +233,7 @@ def open_context(path: Path) -> RunContext:
     run = Run(path)
     device = torch.device(run.config.training.device)
     tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
-    return RunContext(config=run.config, device=device, tensors=tensors, seed=run.config.seed)
+    return RunContext(config=run.config, device=device, tensors=tensors, seed=run.noise_seed)
 
 
 @lru_cache(maxsize=1)

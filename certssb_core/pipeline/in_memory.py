@@ -123,7 +123,7 @@ def collect_votes(ensemble: Ensemble) -> RunVotes:
         stacked = torch.stack([one[name] for one in cast])
         votes[name] = (stacked if name.startswith("votes/") else stacked.double().mean(0)).cpu().numpy()
     votes["labels"] = context.tensors["test_labels"].cpu().numpy()
-    votes |= bound_draws(context.config, dict.fromkeys(SETS, len(votes["labels"])))
+    votes |= bound_draws(context.config, dict.fromkeys(SETS, len(votes["labels"])), seed=context.seed)
     if ensemble.left_out:
         votes["left_out"] = np.array(ensemble.left_out, np.int64)
     return run_votes(context.config, votes, sigma)

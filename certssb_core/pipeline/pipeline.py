@@ -6,6 +6,7 @@ already: resuming a run is running it again.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial, reduce
@@ -67,6 +68,7 @@ class Pipeline:
             DataError, PoisonError, RunError, EngineError, ShardError: in plain words, what went wrong.
         """
         integrity.mend(self.run)
+        self._draw_secret()
         resolve_device(self.run)
         engine = make_engine(self.run.config.training)
         try:
@@ -103,6 +105,13 @@ class Pipeline:
         poisoned, made = self.inputs.poisoned, {} if crafted is None else {"images": crafted}
         kept = {name: getattr(poisoned, name) for name in ("indices", "norms", "original_labels")}
         self._write("poison", **kept, **made)
+
+    def _draw_secret(self) -> None:
+        """Draw the secret seed of the noise when the run starts; a resumed run keeps its own."""
+        path = self.run.path / files.SECRET
+        if self.run.config.noise_seed == "secret" and not path.exists():
+            files.write_json(path, {"seed": str(secrets.randbits(128))})
+            path.chmod(0o600)
 
     def _lay_out(self) -> None:
         """Settle network and denoiser, and lay the images out for the workers."""
@@ -210,7 +219,7 @@ class Pipeline:
         self._collect_votes()
         rule = self.run.config.certification
         if rule.fixed_draws and not (self.run.path / "fixed.json").exists():
-            own = self.run.config.training
+            own, public = self.run.config.training, self.run.config.noise_seed == "public"
             local = engine if own.engine == "local" else make_engine(own.model_copy(update={"engine": "local"}))
             try:
                 fixed_ensemble.draw(
@@ -218,7 +227,7 @@ class Pipeline:
                     local,
                     draws=rule.fixed_draws,
                     jury=rule.jury,
-                    seed=self.run.config.seed,
+                    seed=self.run.config.seed if public else fixed_ensemble.fresh_seed(),
                     progress=partial(self._progress, "votes"),
                 )
             finally:
@@ -247,7 +256,7 @@ class Pipeline:
         }
         arrays |= {"left_out": np.array(left_out, np.int64)} if left_out else {}
         labels = self.inputs.dataset.test_labels
-        arrays |= tasks.bound_draws(self.run.config, dict.fromkeys(SETS, len(labels)))
+        arrays |= tasks.bound_draws(self.run.config, dict.fromkeys(SETS, len(labels)), seed=self.run.noise_seed)
         self._write("votes", **arrays | {"labels": labels})
 
     def _check_quorum(self, held: list[int], left_out: list[int]) -> None:

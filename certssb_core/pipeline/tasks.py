@@ -325,17 +325,17 @@ def _ballots(
     return halving(together, len(networks))
 
 
-def bound_draws(config: RunConfig, counts: Mapping[str, int]) -> dict[str, np.ndarray]:
+def bound_draws(config: RunConfig, counts: Mapping[str, int], *, seed: int) -> dict[str, np.ndarray]:
     """One uniform draw per input for a randomised bound, as ``draws/SET`` ``(n,)``; empty where the bound takes none.
 
-    They follow from the run's seed and are independent of all noise.
+    They follow from the seed of the run's noise and are independent of all noise.
 
     Args:
         counts: number of inputs of each test set.
     """
     if not BOUNDS[config.certification.bound].randomised:
         return {}
-    draws = {which: generator(config.seed, f"bound draw, {which}") for which in counts}
+    draws = {which: generator(seed, f"bound draw, {which}") for which in counts}
     return {f"draws/{which}": draws[which].random(count) for which, count in counts.items()}
 
 

@@ -104,7 +104,7 @@ class LoadedEnsemble:
             candidates=self.config.noise.test_candidates if candidates else (),
             candidate_votes=votes[:, len(levels) :, None],
             candidate_softmax=shares[len(levels) :, None],
-            draws=tasks.bound_draws(self.config, {"query": 1}).get("draws/query"),
+            draws=tasks.bound_draws(self.config, {"query": 1}, seed=self.run.noise_seed).get("draws/query"),
         )
         reply = self._reply(image, input_votes, insert)
         return reply if self._drawn is None else replace(reply, fixed=self._fixed(x, reply.sigma))
@@ -185,7 +185,7 @@ class LoadedEnsemble:
 
     def _vote(self, x: torch.Tensor, levels: list[torch.Tensor]) -> Ballot:
         """Let every member answer ``x`` ``(1, C, H, W)`` at every level: ``(M, L)`` and ``(M, L, C)``."""
-        law, seed = NOISE_LAWS[self.config.noise.law], self.config.seed
+        law, seed = NOISE_LAWS[self.config.noise.law], self.run.noise_seed
         ballots = []
         for members, weights in self._held or self._read_groups():
             seen = [torch.cat([law.test_inputs(x, level, seed=seed, member=m) for level in levels]) for m in members]
@@ -207,7 +207,7 @@ class LoadedEnsemble:
         precision = self.config.training.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=precision):
             search = tasks.search_settings(self.config, len(self.classes))
-            return ascend(self._base, x, search, seed=self.config.seed).sigma
+            return ascend(self._base, x, search, seed=self.run.noise_seed).sigma
 
     def _known_levels(self, inputs: Inputs) -> dict[bytes, float]:
         if not self.config.noise.searches_test:
@@ -234,7 +234,7 @@ class LoadedEnsemble:
             channels=channels,
             side=side,
             classes=len(self.classes),
-            seed=self.config.seed,
+            seed=self.run.noise_seed,
             member=member,
         )
         return network.to(self.device)

@@ -29,6 +29,12 @@ INSPECTION = "inspection.json"
 DATA = "data.json"
 """Number and sha256 of a run's images and labels."""
 
+SECRET = "secret.json"
+"""Seed of a run's noise where it is secret: of 128 bits, so that its hash in the manifest commits to it and no more."""
+
+PUBLISHED_SEED = "published-seed.json"
+"""The same file, once its owner has published the seed."""
+
 FIXED_FILES = ("fixed.safetensors", "fixed.json")
 """In a run whose fixed ensemble has voted: the votes of its draws, and what they certify."""
 
@@ -36,6 +42,7 @@ CARRIED = (
     *("config.json", DATA, "metrics.json", "certificates.csv"),
     *("poison.safetensors", "sigma.safetensors", "undefended.safetensors", "votes.safetensors"),
     *FIXED_FILES,
+    PUBLISHED_SEED,
 )
 """The files of a run that a capsule carries as they are; no weights, and of the store only its ledger."""
 

@@ -47,6 +47,7 @@ from certssb_core.config import schema as configuration
 from certssb_core.config.parse import read_config
 from certssb_core.errors import NameTakenError, RunError
 from certssb_core.runs import files
+from certssb_core.runs.files import PUBLISHED_SEED, SECRET
 from certssb_core.runs.job import Job, State, Status
 
 __all__ = ["STAGES", "Run", "RunError", "State", "Status", "default_runs_dir", "free_name", "place"]
@@ -83,6 +84,7 @@ class Run(Job):
         "stream.sqlite",
         "tags.json",
         "protected",
+        PUBLISHED_SEED,
     )
     """Files of a run that live on after it: its manifest does not hash them."""
 
@@ -187,6 +189,20 @@ class Run(Job):
     def denoiser(self) -> dict[str, Any]:
         """Name and sha256 of the denoiser that its members' training images went through."""
         return self._json("denoiser.json")
+
+    @property
+    def noise_seed(self) -> int:
+        """Seed of members, noise and draws: the public seed, or the run's secret one.
+
+        Raises:
+            RunError: it is secret, and not here: the run has not started, or came as a capsule.
+        """
+        if self.config.noise_seed == "public":
+            return self.config.seed
+        for name in (SECRET, PUBLISHED_SEED):
+            if (self.path / name).exists():
+                return int(self._json(name)["seed"])
+        raise RunError(f"{self.name}: the seed of its noise is secret, and was not published")
 
     @property
     def store_path(self) -> Path:

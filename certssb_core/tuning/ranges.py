@@ -18,6 +18,7 @@ _NOT_VARIED = (
     "title",
     "origin",
     "seed",
+    "noise_seed",
     "attack.victims",
     "attack.first_victim",
     "training.engine",

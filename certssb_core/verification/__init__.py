@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from certssb_core.errors import Differs, NotPossible, RunError
+from certssb_core.runs.files import PUBLISHED_SEED
 from certssb_core.runs.run import Run
 from certssb_core.verification import certificates, fixed_votes, metrics, recorded_files, store
 from certssb_core.verification.evidence import Evidence
@@ -40,6 +41,9 @@ CHECKS: dict[str, Callable[[Evidence], str]] = {
 
 FIXED_CHECKS: dict[str, Callable[[Evidence], str]] = {"fixed ensemble": fixed_votes.draws}
 """Further checks of a run whose fixed ensemble has voted."""
+
+SEED_CHECKS: dict[str, Callable[[Evidence], str]] = {"published seed": recorded_files.published_seed}
+"""Further checks of a run whose secret seed was published."""
 
 CAPSULE_CHECKS: dict[str, Callable[[Evidence], str]] = {
     "files not carried": recorded_files.not_carried,
@@ -68,6 +72,7 @@ def verify(run: Run) -> list[Finding]:
         raise RunError(f"{run.name} is not finished: there is nothing to verify yet")
     evidence = Evidence(run)
     checks = CHECKS | (FIXED_CHECKS if (run.path / "fixed.json").exists() else {})
+    checks |= SEED_CHECKS if (run.path / PUBLISHED_SEED).exists() else {}
     checks |= CAPSULE_CHECKS if evidence.imported else {}
     return [_outcome(name, check, evidence) for name, check in checks.items()]
 

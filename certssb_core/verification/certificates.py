@@ -29,9 +29,9 @@ def bounds(evidence: Evidence) -> str:
         found = np.concatenate([read.bounds[name] for read in evidence.certifying])
         same(name, table[name], found, evidence.rows)
     for test_set in SETS:
-        if f"draws/{test_set}" in evidence.votes:  # drawn from the run's seed, not picked
+        if f"draws/{test_set}" in evidence.votes and evidence.noise_seed is not None:  # drawn from it, not picked
             draws = evidence.votes[f"draws/{test_set}"]
-            again = uniform_draws(evidence.config.seed, test_set, len(draws))
+            again = uniform_draws(evidence.noise_seed, test_set, len(draws))
             same("uniform draw", draws, again, [f"{test_set} {index}" for index in range(len(draws))])
     if evidence.kind.bound:
         return f"{len(table)} rows: {evidence.kind.bound.title}"

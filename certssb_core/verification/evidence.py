@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.config.schema import RunConfig
-from certssb_core.errors import DataError, Differs, NotPossible
+from certssb_core.errors import DataError, Differs, NotPossible, RunError
 from certssb_core.runs import data_record, store_columns
 from certssb_core.runs.files import CAPSULE
 from certssb_core.runs.inputs import SETS, Inputs, attacked_inputs, crafted_images, load_dataset
@@ -60,6 +60,14 @@ class Evidence:
     @property
     def config(self) -> RunConfig:
         return self.run.config
+
+    @property
+    def noise_seed(self) -> int | None:
+        """Seed of the noise; None where it is secret and not here."""
+        try:
+            return self.run.noise_seed
+        except RunError:
+            return None
 
     @property
     def kind(self) -> CertificateKind:

@@ -65,6 +65,14 @@ def manifest(evidence: Evidence) -> str:
     return "seed and device are the config's, and the manifest has its own sha256"
 
 
+def published_seed(evidence: Evidence) -> str:
+    """Compare the published seed with the one that the manifest holds the hash of."""
+    folder = evidence.run.path
+    committed = evidence.run.manifest["sha256"].get(files.SECRET)
+    same("sha256", [files.sha256(folder / files.PUBLISHED_SEED)], [committed], [files.PUBLISHED_SEED])
+    return "the published seed is the one that the run was made with"
+
+
 def member_votes(evidence: Evidence) -> str:
     shards = sorted((evidence.run.path / "members").glob("shard-*.safetensors"))
     if not shards:

@@ -39,7 +39,11 @@ def rewrite_json(path, **changes):
 def test_a_run_of_ours_is_sound_under_its_condition(small_run):
     found = inspect(small_run)
     assert counts(found)["red"] == 0
-    assert {one.title for one in found if one.colour == "amber"} - {"Store"} == {"Noise map", "σ* within its range"}
+    assert {one.title for one in found if one.colour == "amber"} - {"Store"} == {
+        "Noise map",
+        "σ* within its range",
+        "Seeds",
+    }
     assert "outside the theorem" in finding(small_run, "Noise map").reason
     assert "12 votes" in finding(small_run, "Count").reason
     assert "6 parts" in finding(small_run, "Choice").reason, "three classes, two bounds"

@@ -122,7 +122,7 @@ def attack(config: RunConfig, preset: str, base: RunConfig) -> Code:
 
 def launch(config: RunConfig, preset: str, base: RunConfig, name: str) -> Code:
     """A run with these settings."""
-    changes = _changes(config, base)
+    changes = _changes(config, base) | {"noise_seed": config.noise_seed}  # else the command line draws it secretly
     line = _run_line(preset, changes) + (f" --name {shlex.quote(name)}" if name else "")
     return Code(line, LAUNCH.substitute(preset=preset, changes=changes, name=name or f"my-{preset}"))
 

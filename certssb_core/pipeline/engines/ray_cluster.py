@@ -22,8 +22,9 @@ import certssb_core
 from certssb_core.errors import EngineError, RunError
 from certssb_core.pipeline.engines.local import Task, measured, peak_memory
 from certssb_core.runs import files
+from certssb_core.runs.files import SECRET
 
-READ = ("config.json", "release.json", "scratch.safetensors", "sigma.safetensors", "models/*")
+READ = ("config.json", SECRET, "release.json", "scratch.safetensors", "sigma.safetensors", "models/*")
 """Files that tasks read in a run's folder; falsification also reads ``members/shard-*``."""
 RETRIES = 8
 """Number of times a task is sent again after its process or node was lost."""
