@@ -11,7 +11,8 @@ from certssb_core.plain_text import chart_text
 
 _SIGMA = "σ* (pixel units, log scale)"
 _NAMED_TICKS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
-_OVER_ONE_ANOTHER = 3  # more groups than that would hide one another
+_ROW_PIXELS = (90, 38)  # height of a row: of few groups, of many
+_FEW = 3
 _ROW = 0.85  # height of the tallest bar of a row, in rows
 _SVG_POINTS = 5000  # beyond, the browser needs WebGL to stay fluid
 
@@ -48,24 +49,35 @@ def binned(sigma: pd.Series, group: pd.Series, *, bins: int | None = None) -> pd
     return pd.concat(parts, ignore_index=True)
 
 
+def binned_sets(levels: dict[str, np.ndarray]) -> pd.DataFrame:
+    """:func:`binned` of several sets: ``{name: (n,)}``."""
+    group = np.repeat(list(levels), [len(values) for values in levels.values()])
+    return binned(pd.Series(np.concatenate(list(levels.values()))), pd.Series(group))
+
+
 def histogram(
-    table: pd.DataFrame, *, colours: dict[str, str], start: float | None = None, chosen: int | None = None
+    table: pd.DataFrame,
+    *,
+    colours: dict[str, str],
+    start: float | None = None,
+    chosen: int | None = None,
+    limits: dict[float, int] | None = None,
 ) -> go.Figure:
     """Draw :func:`binned`; a bar's ``customdata`` begins with ``["bar", number, group]``.
 
-    Up to three groups stand over one another, each adding up to 100 %; more of them stand in rows, the first on top,
-    each to its own scale.
+    Several groups stand in rows, the first on top, each to its own scale.
 
     Args:
         table: of :func:`binned`.
         colours: a colour per group.
         start: σ₀, where the ascent began; drawn as a dotted line.
         chosen: number of the bar that is open, drawn as a band.
+        limits: the ends of the searched range, each with the number of images whose σ* lies there.
     """
     figure = go.Figure()
     groups = table["group"].unique()
     edges = np.append(table["low"].unique(), table["high"].max())
-    in_rows = len(groups) > _OVER_ONE_ANOTHER
+    in_rows = len(groups) > 1
     for row, name in enumerate(groups):
         rows = table[table["group"] == name]
         bars = _bars(rows, edges, name=name, colour=colours[name])
@@ -77,12 +89,24 @@ def histogram(
     if chosen is not None and chosen < len(edges) - 1:
         figure.add_vrect(edges[chosen], edges[chosen + 1], line_width=2, line_color=theme.INK, fillcolor=theme.GRID)
     if in_rows:
-        theme.styled(figure, x=_SIGMA, y="group, each to its own scale", height=130 + 38 * len(groups), legend=False)
-        names = [chart_text(name) for name in groups[::-1]]
+        theme.styled(
+            figure,
+            x=_SIGMA,
+            y="group, each to its own scale",
+            height=130 + _ROW_PIXELS[len(groups) > _FEW] * len(groups),
+            legend=False,
+        )
+        counts = table.groupby("group", sort=False)["count"].sum()
+        names = [
+            chart_text(name) + (f"<br>(n = {counts[name]:,})" if len(groups) <= _FEW else "") for name in groups[::-1]
+        ]
         figure.update_yaxes(tickvals=np.arange(len(groups)) + 0.3, ticktext=names, showgrid=False)
     else:
         theme.styled(figure, x=_SIGMA, y="share of the group (%)")
     figure.update_layout(barmode="overlay", bargap=0)
+    for end, count in (limits or {}).items():
+        if count and edges[0] * 0.99 <= end <= edges[-1] * 1.01:
+            _limit(figure, end, count, left=end > np.sqrt(edges[0] * edges[-1]))
     return _on_log_sigma(figure, edges[0], edges[-1])
 
 
@@ -258,6 +282,20 @@ def _vertical(figure: go.Figure, sigma: float, words: str, *, inside: tuple[floa
         xshift=-6 if left else 6,
         yanchor="top",
     )
+
+
+def _limit(figure: go.Figure, sigma: float, count: int, *, left: bool) -> None:
+    """Say above a bar at an end of the searched range how many images stopped there."""
+    figure.add_annotation(
+        x=np.log10(sigma),
+        y=1,
+        yref="paper",
+        text=f"search limit: {count:,} images",
+        showarrow=False,
+        xanchor="right" if left else "left",
+        yanchor="bottom",
+    )
+    figure.update_layout(margin_t=max(44, figure.layout.margin.t or 0))
 
 
 def _on_log_sigma(figure: go.Figure, low: float, high: float) -> go.Figure:

@@ -54,7 +54,7 @@ _AT_REST: dict[str, State] = {
 _LOOK_SECONDS = 1.0
 """How long to wait for the lock of a job at rest: someone may be looking whether it is alive."""
 
-_END_BYTES = 1 << 16
+_END_BYTES = 1 << 12
 """How much of either end of a log is read to find its first or last event."""
 
 PROTECTED = "protected"
@@ -75,9 +75,9 @@ def _whole(event: Any) -> bool:
     return all(isinstance(event.get(name), types) for name, types in _FIELDS.get(event["kind"], {}).items())
 
 
-def _whole_events(text: str) -> Iterator[dict[str, Any]]:
+def _whole_events(lines: list[str]) -> Iterator[dict[str, Any]]:
     """The events in lines of a log; what is cut off or damaged is passed over."""
-    for line in text.splitlines():
+    for line in lines:
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
@@ -145,7 +145,7 @@ class Job:
             text = (self.path / "events.jsonl").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return []
-        return list(_whole_events(text))
+        return list(_whole_events(text.splitlines()))
 
     def first_event(self) -> dict[str, Any]:
         """The first whole event, read without the rest of the log; empty if there is none."""
@@ -153,18 +153,20 @@ class Job:
 
     def last_event(self) -> dict[str, Any]:
         """The last whole event, read without the rest of the log; empty if there is none."""
-        return next(reversed(list(self._events_at(-_END_BYTES))), {})
+        return next(self._events_at(-_END_BYTES), {})
 
     def _events_at(self, start: int) -> Iterator[dict[str, Any]]:
-        """Whole events of the first or the last :data:`_END_BYTES` of the log; of a part without any, all events."""
+        """Whole events from the log's beginning on, or from its end backwards; from one end first, else from all."""
+        step = -1 if start < 0 else 1
         try:
             with (self.path / "events.jsonl").open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size + start) if start < 0 else 0)
-                events = list(_whole_events(file.read(_END_BYTES).decode("utf-8", errors="replace")))
+                lines = file.read(_END_BYTES).decode("utf-8", errors="replace").splitlines()
         except OSError:
             return
-        yield from events or self.events()
+        yield from _whole_events(lines[::step])
+        yield from self.events()[::step]
 
     def is_done(self) -> bool:
         """Tell whether the job has finished: as :meth:`status`, but cheap enough for a thousand of them."""

@@ -27,14 +27,24 @@ def test_one_value_for_all_is_still_a_histogram():
     assert table["count"].sum() == 9
 
 
-def test_histogram_draws_percent_of_the_group_and_sigma_0(values):
-    table = sigma.binned(*values, bins=20)
-    figure = sigma.histogram(table, colours={"a": "#000001", "b": "#000002"}, start=0.25)
-    assert [trace.name for trace in figure.data] == ["a (n = 400)", "b (n = 100)"]
-    assert sum(figure.data[1].y) == pytest.approx(100)
+def test_one_group_is_drawn_in_percent_and_with_sigma_0(values):
+    data, group = values
+    table = sigma.binned(data, pd.Series(["a"] * len(group)), bins=20)
+    figure = sigma.histogram(table, colours={"a": "#000001"}, start=0.25)
+    assert [trace.name for trace in figure.data] == ["a (n = 500)"]
+    assert sum(figure.data[0].y) == pytest.approx(100)
     assert figure.data[0].marker.line.color == "#000001"
     assert figure.layout.shapes[0].x0 == 0.25
-    assert "pixel units" in figure.layout.xaxis.title.text
+    assert "pixel units, log scale" in figure.layout.xaxis.title.text
+
+
+def test_the_ends_of_the_search_are_labelled_and_counted(values):
+    table = sigma.binned(*values, bins=20)
+    colours = {"a": "#000001", "b": "#000002"}
+    low, high = table["low"].min(), table["high"].max()
+    figure = sigma.histogram(table, colours=colours, limits={low: 0, high: 7, 10 * high: 3})
+    assert [note.text for note in figure.layout.annotations] == ["search limit: 7 images"]
+    assert list(figure.layout.yaxis.ticktext) == ["b<br>(n = 100)", "a<br>(n = 400)"], "small multiples, each counted"
 
 
 def test_bars_fill_their_bins_and_a_click_says_which(values):

@@ -207,3 +207,24 @@ def test_paths_are_settled_when_the_run_is_made(tmp_path, monkeypatch):
     assert (made.data.root, made.noise.denoiser) == (str(tmp_path / "imgs"), "someone/model")
     monkeypatch.setenv("CERTSSB_RUNS", "~/runs")
     assert default_runs_dir() == tmp_path / "runs"
+
+
+def test_either_end_of_a_log_is_read_without_the_rest(tmp_path, monkeypatch):
+    run = Run.create(RunConfig(), "long", tmp_path)
+    run.log("stage", stage="data")
+    for done in range(400):
+        run.log("progress", stage="members", done=done, total=400, seconds_left=None)
+    run.log("finished")
+    with (run.path / "events.jsonl").open("a") as log:
+        log.write('{"kind": "progr')  # cut off by a kill
+    monkeypatch.setattr(Run, "events", lambda self: pytest.fail("the whole log is read"))
+    assert run.first_event()["kind"] == "stage"
+    assert run.last_event()["kind"] == "finished"
+    assert run.is_done()
+
+
+def test_a_log_with_a_last_line_longer_than_its_end_is_still_read(tmp_path):
+    run = Run.create(RunConfig(), "wordy", tmp_path)
+    run.log("finished", message="x" * 100_000)
+    assert run.is_done()
+    assert not Run.create(RunConfig(), "silent", tmp_path).is_done()

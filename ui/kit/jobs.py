@@ -10,9 +10,10 @@ import streamlit as st
 
 from certssb_core.errors import RunError
 from certssb_core.jobs import queue
+from certssb_core.runs import integrity
 from certssb_core.runs.job import Job
 from certssb_core.runs.run import STAGES, Run, State, Status
-from ui.kit import manage, run_files, text
+from ui.kit import live_charts, manage, run_files, text
 
 BADGES: dict[State, tuple[str, str]] = {
     "new": ("gray", ":material/draft:"),
@@ -83,9 +84,11 @@ def _panel(run: Run, drawn: State) -> None:
             st.caption(_stages(status))
         if status.silence:
             st.warning(status.silence, icon=":material/hourglass_disabled:")
-        _accuracy(run)
-        with st.expander("Log", icon=":material/receipt_long:"):
-            st.code("\n".join(_lines(run)[-200:]) or "Nothing yet.", language=None, height=240)
+        if status.state != "done":
+            _accuracy(run)
+            live_charts.show(run)
+        with st.expander("Log, the newest line first", icon=":material/receipt_long:"):
+            st.code("\n".join(_lines(run)[:-201:-1]) or "Nothing yet.", language=None, height=240)
 
 
 def _buttons(run: Run, status: Status) -> None:
@@ -129,15 +132,17 @@ def _stages(status: Status) -> str:
 def _accuracy(run: Run) -> None:
     """The newest accuracy the worker has reported, if any."""
     found = next((event["accuracy"] for event in reversed(run.events()) if "accuracy" in event), None)
-    if found is not None and run.status().state != "done":
-        st.markdown(f"Accuracy so far: **{found:.1%}**")
+    if found is not None:
+        st.markdown(f"Mean accuracy of the members so far: **{found:.1%}**")
 
 
 def _lines(run: Run) -> list[str]:
-    """The log as people read it: time, stage, and what happened."""
+    """The log as people read it: time, stage, and what happened; checksums of files are left out."""
     known = ("time", "kind", "stage", "message")
     lines = []
     for event in run.events():
+        if event["kind"] == integrity.WROTE:
+            continue
         rest = ", ".join(f"{key} {_short(value)}" for key, value in event.items() if key not in known)
         words = " ".join(str(event[key]) for key in known[1:] if event.get(key))
         lines.append(f"{event.get('time', '')[11:19]}  {words}  {rest}".rstrip())

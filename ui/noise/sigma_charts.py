@@ -38,7 +38,9 @@ def spread(run: Run, by: str, of: str, bar: int | None = None, *, clickable: boo
     colours = classes if by == "class" else theme.COLOURS
     medians = tables.grouped(run, by, of).groupby("group", sort=False, observed=True)["sigma"].median()
     charts.show(
-        figures.histogram(bins, colours=colours, start=run.config.noise.sigma, chosen=bar),
+        figures.histogram(
+            bins, colours=colours, start=run.config.noise.sigma, chosen=bar, limits=_at_limits(run, by, of)
+        ),
         key="sigma-histogram",
         summary="Median σ\\*: "
         + ", ".join(f"{markdown_text(name)} **{value:.3f}**" for name, value in medians.items())
@@ -47,6 +49,18 @@ def spread(run: Run, by: str, of: str, bar: int | None = None, *, clickable: boo
         table=bins,
         selection=clickable,
     )
+
+
+def _at_limits(run: Run, by: str, of: str) -> dict[float, int]:
+    """Number of the images shown whose σ* is the least or the largest that the search allows."""
+    noise, sigma = run.config.noise, run_files.arrays(run, "sigma")
+    shown = {"set": tuple(core.SETS), "poisoned": ("train",)}.get(by, (of,))
+    counts = {noise.sigma_min: 0, noise.sigma_max: 0}
+    for name, share in core.sigma_at_ends(sigma, noise).items():
+        if name in shown:
+            counts[noise.sigma_min] += round(share["low"] * len(sigma[name]))
+            counts[noise.sigma_max] += round(share["high"] * len(sigma[name]))
+    return counts
 
 
 def behind_a_bar(run: Run, by: str, of: str) -> int | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
+from certssb_core.runs import files
 from certssb_core.runs.run import STAGES, Run, Status
 from ui.kit import jobs
 
@@ -65,7 +67,7 @@ def test_the_newest_accuracy_is_shown(run):
     run.log("progress", stage="members", done=1, total=8, accuracy=0.5)
     run.log("progress", stage="members", done=3, total=8, accuracy=0.905)
     run.log("stopped")
-    assert "Accuracy so far: **90.5%**" in words(panel(run))
+    assert "Mean accuracy of the members so far: **90.5%**" in words(panel(run))
 
 
 def test_a_stopped_run_can_be_resumed(run, monkeypatch):
@@ -117,6 +119,30 @@ def test_a_queued_run_says_its_place_and_can_be_withdrawn(run, tmp_path):
 def test_the_log_is_readable(run):
     run.log("progress", stage="members", done=3, total=8, seconds_left=12.34567)
     assert "progress members  done 3, total 8, seconds_left 12.35" in panel(run).code[0].value
+
+
+def test_the_newest_line_comes_first_and_checksums_are_left_out(run):
+    run.log("stage", stage="data", message="data")
+    run.log("wrote", file="poison.safetensors", sha256="0" * 64)
+    run.log("stage", stage="members", message="members")
+    log = panel(run).code[0].value.splitlines()
+    assert ["members" in log[0], "data" in log[-1], len(log)] == [True, True, 2]
+
+
+def test_the_vote_so_far_and_the_noise_are_drawn_while_a_run_is_at_work(run):
+    labels = np.array([0, 1, 1, 0])
+    (run.path / "members").mkdir()
+    files.write_arrays(run.path / "scratch.safetensors", {"test_labels": labels, "classes": np.array(2)})
+    for member in range(3):
+        votes = {f"votes/{name}/sample-specific": labels.astype(np.uint8)[None] for name in ("clean", "triggered")}
+        files.write_arrays(run.path / "members" / f"part-{member:06d}.safetensors", votes)
+    levels = {name: np.linspace(0.1, 0.4, 10) for name in ("train", "clean", "triggered")}
+    files.write_arrays(run.path / "sigma.safetensors", levels)
+    run.log("stage", stage="members")
+    with run.lock():
+        app = panel(run)
+    assert "Of the first 3 members most are right on **100.0%** of the clean" in words(app)
+    assert len(app.get("plotly_chart")) == 2
 
 
 def test_a_silent_worker_is_told(run):
