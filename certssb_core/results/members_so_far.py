@@ -1,4 +1,4 @@
-"""How well the members vote that a running run has made so far, read from their files beside the worker."""
+"""Count the votes of the members that a run at work has made so far, from their files beside the worker."""
 
 from __future__ import annotations
 
