@@ -6,13 +6,17 @@ from certssb_core.comparisons import defences
 from certssb_core.figures import curves, theme
 from certssb_core.figures.defences import budgets
 from certssb_core.results.attack_verdict import attack_caveats
-from ui.compare import backdoor_smoothing, clean_label, flips_beta, measurement_panel
+from ui.compare import backdoor_smoothing, budget_maps, clean_label, flips_beta, measurement_panel
 from ui.kit import charts, controls, run_files, text
 
 FORMULAS = r"""
 - **RAB, Cert-SSBD**: $\|\delta\|^2/\sigma_x^2 + \sum_i \|\delta_i\|^2/\sigma_i^2 <$ margin².
 - **Diffusion denoising, RAB's nearest neighbour**: the same with $1/\sigma_x = 0$: the test input does not move. The
   step $t^*$ of the denoiser has $\sqrt{(1-\bar\alpha_{t^*})/\bar\alpha_{t^*}} = 2\sigma$, pixels scaled to $[-1, 1]$.
+- **A share of the images, drawn by seed**: of n moved images a member sees J, which is hypergeometric; Neyman and
+  Pearson over J and the noise bound what n and τ do.
+- **Subset**: with probability $w_0$ a member sees none of n replaced images, and certified is
+  $\underline{p_A} - (1 - w_0) > \overline{p_B} + (1 - w_0)$.
 - **Feature flips**: k features and labels are certified while the worst
   $\sum_t$ of $\binom{k}{t}\beta^t(1-\beta)^{k-t}$ that $\underline{p_A}$ leaves to the leading class exceeds the
   most that $\overline{p_B}$ allows another.
@@ -108,7 +112,7 @@ def explanations(name: str, result: dict) -> None:
 text.page_header(
     "compare",
     FORMULAS,
-    ["2504.21730", "2003.08904", "2002.11750", "1906.04948", "2006.14768", "2403.11981", "2006.06721"],
+    ["2504.21730", "2003.08904", "2002.11750", "1906.04948", "2006.14768", "2008.04495", "2403.11981", "2006.06721"],
 )
 found = defences.results(run_files.runs_dir())
 if found:
@@ -119,6 +123,7 @@ if found:
     overview(result)
     own_budgets(result, colours)
     common_budget(result, colours)
+    budget_maps.section(result)
     explanations(name, result)
 else:
     text.empty("No comparison has been made yet. Start one below, or `python -m certssb_core compare digits`.")

@@ -7,6 +7,7 @@ them cover, n training images each moved by at most τ, is compared there and on
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from certssb_core.certify.rab_nearest_neighbour import nearest_class_bounds
 from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import AttackConfig, RunConfig
 from certssb_core.errors import RunError
-from certssb_core.results import certification, comparison
+from certssb_core.results import budget_maps, certification, comparison
 from certssb_core.results.comparison import Series
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import files
@@ -35,6 +36,10 @@ CORNERS = 150
 """Of a curve over images, as many as a result keeps."""
 NORMS = (0.02, 0.05, 0.1)
 """τ of the common budget; that of the attack's trigger comes on top."""
+MAP_NORMS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""τ of the maps; that of the attack's trigger comes on top."""
+MAP_STEPS = 1000
+"""Numbers of images below this part of the training set are left out of the maps, but none and those poisoned."""
 TRAINING = "test input as given"
 BOTH = "test input moved by τ too"
 
@@ -77,6 +82,13 @@ SYSTEMS: dict[str, System] = {
         "Binary images, 100 of them for training; each feature and label is kept with probability β, else flipped, and "
         "so is each feature of the test input. Thousands of small members vote.",
     ),
+    "subset": System(
+        "Subset",
+        "2008.04495",
+        "Each member sees a few of the training images, drawn by its seed. There is no noise: its distance to its "
+        "decision boundary is exact. Members that see no attacked image vote as before. So the attack as it was "
+        "planted is covered: images replaced by anything, labels included, and a trigger on the test input.",
+    ),
     "dpa": System(
         "DPA",
         "2006.14768",
@@ -113,7 +125,8 @@ SUITES: dict[str, Suite] = {
     "digits": Suite(
         "Handwritten digits 0 and 1",
         PRESETS["digits-01-rab"].attack,
-        {system: f"digits-01-{system}" for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa")},
+        {system: f"digits-01-{system}" for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa")}
+        | {"subset": "subset-digits-01"},
     ),
     "mnist": Suite(
         "MNIST 0 and 1",
@@ -124,6 +137,7 @@ SUITES: dict[str, Suite] = {
             "denoise": "denoise-mnist-01",
             "l0": "l0-mnist-01",
             "dpa": "dpa-mnist-01",
+            "subset": "subset-mnist-01-onepixel",
         },
     ),
     "photographs": Suite(
@@ -177,11 +191,12 @@ def conclude(name: str, runs: dict[str, Run]) -> dict[str, Any]:
         "systems": {system: entries[system].row() for system in SYSTEMS if system in entries},
         "curves": _curves(entries).to_dict("list"),
         "common": _common(entries, chosen.attack.norm, poisoned).to_dict("list"),
+        "maps": _maps(entries, chosen.attack.norm, poisoned).to_dict("list"),
     }
 
 
 def frame(result: dict[str, Any], name: str) -> pd.DataFrame:
-    """The ``curves`` or the ``common`` budget of a comparison, with shares."""
+    """The ``curves``, the ``common`` budget or the ``maps`` of a comparison, with shares."""
     return pd.DataFrame(result[name]).assign(share=lambda rows: rows["count"] / rows["n"])
 
 
@@ -251,17 +266,15 @@ class _Entry:
             "setting": self.setting,
         }
 
-    def images_moved(self, norm: float, *, test_input_too: bool) -> np.ndarray | None:
-        """Number of training images that may each move by ``norm``, per certificate; None if not covered."""
-        if self.run_votes.kind.sees == "partition" and not test_input_too:  # a moved image leaves one part for another
-            return ((self.certificates["radius"] - 1) // 2).to_numpy(np.int64)
-        moves = self.run_votes.kind.balls and self.system != "nearest"
+    def covered(self, attack: str, norms: Sequence[float], images: Sequence[int]) -> budget_maps.Covered:
+        """:func:`budget_maps.covered`; the exact nearest neighbour has no members, and no noise on the test input."""
         sigma_train = self.run_votes.sigma_train
-        if sigma_train is None or not self.run_votes.budgets or (test_input_too and not moves):
-            return None
-        sigma_test = self.certificates["sigma"].to_numpy() if test_input_too else np.inf
+        if self.system != "nearest" or sigma_train is None:
+            return budget_maps.covered(self.run_votes, self.certificates, attack, norms, images)
+        if attack != budget_maps.MOVED_ALONE:
+            return {}
         margin = self.certificates["margin"].to_numpy()
-        return images_certified(margin, sigma_test, sigma_train, norm=norm)
+        return {norm: images_certified(margin, np.inf, sigma_train, norm=norm) for norm in norms}
 
 
 def _entry(system: str, run: Run) -> _Entry:
@@ -273,6 +286,7 @@ def _entry(system: str, run: Run) -> _Entry:
         "denoise": f"σ {noise.sigma:g}, denoiser {config.denoiser}",
         "l0": f"β {noise.keep:g}, {len(run.arrays('sigma')['train'])} binary training images",
         "dpa": f"{run_votes.members} parts",
+        "subset": f"{config.training.subset} images per member",
     }[system]
     seconds = run.metrics["seconds"]
     return _Entry(
@@ -328,16 +342,29 @@ def _common(entries: dict[str, _Entry], trigger: float, poisoned: int) -> pd.Dat
     ``series, test_input, norm, images, count, n``. A count holds until the next row; where there are many it is the
     lowest until then, but exact at as many images as are poisoned."""
     parts = []
-    for test_input, too in ((TRAINING, False), (BOTH, True)):
+    for test_input, attack in ((TRAINING, budget_maps.MOVED_ALONE), (BOTH, budget_maps.MOVED)):
         for norm in sorted({*NORMS, trigger}):
-            moved = {name: entry.images_moved(norm, test_input_too=too) for name, entry in entries.items()}
-            covered = {name: images for name, images in moved.items() if images is not None}
+            moved = {name: entry.covered(attack, [norm], [0]) for name, entry in entries.items()}
+            covered = {name: images[norm] for name, images in moved.items() if norm in images}
             table = comparison.budgets([entries[name].series for name in covered], list(covered.values()))
             parts.append(table.assign(test_input=test_input, norm=norm))
     common = pd.concat(parts, ignore_index=True)[["series", "test_input", "norm", "images", "count", "n"]]
     by = ["series", "test_input", "norm"]
     groups = [thinned(rows, poisoned) for _, rows in _corners(common, by).groupby(by, sort=False)]
     return pd.concat(groups, ignore_index=True)
+
+
+def _maps(entries: dict[str, _Entry], trigger: float, poisoned: int) -> pd.DataFrame:
+    """Clean test inputs that stay right under each of ``budget_maps.ATTACKS``, over images and norms:
+    ``attack, series, images, norm, count, n``."""
+    norms, most = sorted({*MAP_NORMS, trigger}), certification.budget_share(entries["rab"].run_votes).images
+    steps = [step for step in comparison.image_steps(most, poisoned) if step == 0 or step >= most / MAP_STEPS]
+    parts = []
+    for attack in budget_maps.ATTACKS:
+        for entry in entries.values():
+            if covered := entry.covered(attack, norms, steps):
+                parts.append(comparison.budget_grid(entry.series, covered, steps).assign(attack=attack))
+    return pd.concat(parts, ignore_index=True)[["attack", "series", "images", "norm", "count", "n"]]
 
 
 def thinned(corners: pd.DataFrame, exact: int) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def budget_map(
         images, norm: words for the axes and for what is under the pointer.
     """
     names = list(table["series"].unique())
-    across = min(len(names), 2)
+    across = min(len(names), 2 if len(names) < 5 else 3)
     down = -(-len(names) // across)
     figure = make_subplots(
         rows=down,

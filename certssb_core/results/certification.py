@@ -229,7 +229,13 @@ def after_store(certificates: pd.DataFrame) -> pd.DataFrame:
 
 
 def joint_budget(
-    run_votes: RunVotes, certificates: pd.DataFrame, *, norm: float, replaced: int = 0, share_counted: bool = True
+    run_votes: RunVotes,
+    certificates: pd.DataFrame,
+    *,
+    norm: float,
+    test_norm: float | None = None,
+    replaced: int = 0,
+    share_counted: bool = True,
 ) -> np.ndarray:
     """Largest number of poisoned training images certified when each moves by at most ``norm``, per row (L2, pixel
     units), and so does a test input that has a ball: the worst images have the smallest σ_i. -1: none, and no move.
@@ -237,6 +243,7 @@ def joint_budget(
     Args:
         certificates: rows of :func:`certify_votes`.
         norm: τ, L2 pixel units.
+        test_norm: of the test input's move where it is another; 0: as given.
         replaced: so many other training images are replaced by anything, labels included.
         share_counted: count that a member sees a share of the images (docs/method.md §9.3); False: as if every member
             saw them all (§5).
@@ -245,10 +252,10 @@ def joint_budget(
         RunError: the noise of the training images is not known, or the certificates are about no norm.
     """
     share = budget_share(run_votes, share_counted=share_counted)
-    if share.seen == share.images and not replaced:
+    if share.seen == share.images and not replaced and test_norm is None:
         sigma = run_votes.kind.moving(certificates["sigma"].to_numpy())
         return images_certified(certificates["margin"].to_numpy(), sigma, share.sigma_train, norm=norm)
-    return _moved(run_votes, certificates, norm=norm, replaced=replaced)
+    return _moved(run_votes, certificates, norm=norm, test_norm=test_norm, replaced=replaced)
 
 
 def joint_budgets(run_votes: RunVotes, series: Series, *, norm: float) -> list[tuple[Series, np.ndarray]]:

@@ -47,6 +47,8 @@ def result(folder):
     with pytest.MonkeyPatch.context() as patch:
         for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa"):
             patch.setitem(PRESETS, f"digits-01-{system}", override(PRESETS[f"digits-01-{system}"], SMALL))
+        small = SMALL | {"training.members": "60", "training.subset": "3"}
+        patch.setitem(PRESETS, "subset-digits-01", override(PRESETS["subset-digits-01"], small))
         patch.setattr("certssb_core.pipeline.pipeline.make_engine", lambda *_: InProcessEngine())
         runs = {name: Run.create(config, name, folder) for name, config in defences.plan("digits").items()}
         for run in runs.values():
@@ -66,7 +68,7 @@ def test_every_system_has_its_row_and_its_unit(result, folder):
     assert set(result["systems"]) == set(defences.SYSTEMS)
     budgets = {system: row["budget"] for system, row in result["systems"].items()}
     assert budgets["rab"] == budgets["cert-ssbd"]
-    assert len(set(budgets.values())) == 4
+    assert len(set(budgets.values())) == 5
     assert next(iter(defences.table(result)["system"])) == "No defence"
 
 
@@ -87,11 +89,33 @@ def test_curves_fall_and_start_at_the_accuracy(result):
 def test_the_common_budget_counts_a_moved_image_twice_for_dpa_and_leaves_flips_out(result, folder):
     common = defences.frame(result, "common")
     assert "Feature flips" not in set(common["series"])
-    assert set(common[common["test_input"] == defences.BOTH]["series"]) == {"RAB", "Cert-SSBD"}
+    assert set(common[common["test_input"] == defences.BOTH]["series"]) == {"RAB", "Cert-SSBD", "Subset"}
     table = run_of(folder, "dpa").certificates().query("set == 'clean'")
     standing = ((table["prediction"] == table["label"]) & (table["radius"] - 1 >= 2 * 3)).sum()
     rows = common.query("series == 'DPA' and norm == 0.1 and images <= 3")
     assert rows["count"].iloc[-1] == standing
+
+
+def test_maps_say_of_every_attack_which_inputs_stand(result, folder):
+    """By the certificates one by one: what a radius covers alone, DPA's pairs, and the plain sum of RAB's budget."""
+    maps = defences.frame(result, "maps").set_index(["attack", "series", "images", "norm"])["count"]
+    for system, title in (("rab", "RAB"), ("cert-ssbd", "Cert-SSBD")):
+        rows = run_of(folder, system).certificates().query("set == 'clean' and prediction == label")
+        assert maps[("replaced", title, 0, 0.2)] == (rows["radius"] > 0.2).sum()
+        assert maps[("replaced", title, 1, 0.0)] == 0, "a member that sees every image sees a replaced one"
+        worst = np.sort(run_of(folder, system).arrays("sigma")["train"])[:5]
+        cost = 0.05**2 * (1 / rows["sigma"] ** 2 + (1 / worst**2).sum())
+        assert maps[("moved", title, 5, 0.05)] == (cost < rows["margin"] ** 2).sum()
+    rows = run_of(folder, "dpa").certificates().query("set == 'clean' and prediction == label")
+    assert maps[("replaced", "DPA", 2, 0.0)] == maps[("moved-alone", "DPA", 2, 1.0)] == (rows["radius"] > 4).sum()
+    assert ("replaced", "DPA", 0, 0.1) not in maps.index
+    planted = Run(folder / "field-subset-digits-01").metrics["planted_attack"]
+    at = (planted["images"], result["attack"]["norm"])
+    assert maps[("replaced", "Subset", *at)] <= planted["clean"]["certified"]
+    assert maps[("replaced", "Subset", 1, 0.0)] == maps[("moved-alone", "Subset", 1, 1.0)] > 0
+    assert {title for _, title, _, _ in maps.index} == {row.title for row in defences.SYSTEMS.values()} - {
+        defences.SYSTEMS["l0"].title
+    }
 
 
 @pytest.mark.parametrize("system", ["rab", "denoise", *COUNTING])

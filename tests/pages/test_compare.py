@@ -53,6 +53,12 @@ def compared(runs_dir):
             "n": [10] * 6,
         },
     }
+    cells = [("replaced", "RAB", 0, 0.0, 9), ("replaced", "RAB", 0, 2.0, 4), ("replaced", "RAB", 3, 0.0, 1)]
+    cells += [("replaced", "RAB", 3, 2.0, 0), ("replaced", "DPA", 0, 0.0, 8), ("replaced", "DPA", 3, 0.0, 5)]
+    cells += [("moved", "RAB", 3, 2.0, 2), ("moved", "RAB", 0, 2.0, 4)]
+    columns = list(zip(*cells, strict=True))
+    result["maps"] = dict(zip(("attack", "series", "images", "norm", "count"), map(list, columns), strict=True))
+    result["maps"]["n"] = [10] * len(cells)
     path = result_path("field", "digits", runs_dir)
     path.write_text(json.dumps(result))
     return path
@@ -80,8 +86,26 @@ def test_the_common_budget_follows_the_controls(page, compared):
     assert "RAB **7 of 10** clean" in texts(page)
 
 
+def test_the_map_follows_the_attack_and_says_who_is_silent(page, compared):
+    page.run()
+    assert "RAB **0 of 10**. Nothing is said there by DPA." in texts(page)
+    page.button_group(key="attacked").set_value("moved").run()
+    assert not page.exception
+    assert "3 training images and the test input each moved by 2, labels kept: RAB **2 of 10**." in texts(page)
+
+
+def test_a_comparison_of_an_earlier_version_says_that_it_has_no_map(page, compared):
+    older = json.loads(compared.read_text())
+    del older["maps"]
+    compared.write_text(json.dumps(older))
+    page.run()
+    assert not page.exception
+    assert "has a map here" in page.info[0].value
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("tau", "9"), ("n", "-1"), ("n", "x"), ("and", "nonsense"), ("suite", "?"), ("beta", "7")]
+    ("key", "value"),
+    [("attacked", "?"), ("tau", "9"), ("n", "-1"), ("n", "x"), ("and", "nonsense"), ("suite", "?"), ("beta", "7")],
 )
 def test_nonsense_in_the_url_is_not_believed(page, compared, key, value):
     page.query_params[key] = value

@@ -23,6 +23,7 @@ SOURCES: dict[str, str] = {
     "1902.02918": "Cohen et al.: certified robustness by randomised smoothing",
     "2012.04351": "Alfarra et al.: data-dependent smoothing with a memory",
     "2110.05365": "Súkeník et al.: input-dependent σ is not automatically a certificate",
+    "2008.04495": "Jia et al.: certified robustness of bagging against data poisoning",
     "2002.11750": "Wang et al.: certifying robustness against backdoors by smoothing",
     "1906.04948": "Lee et al.: tight L0 certificates",
     "2006.06721": "Backdoor smoothing",
