@@ -87,8 +87,8 @@ def common_budget(result: dict, colours: dict[str, str]) -> None:
     charts.show(
         curves.budget(shown, colours=colours, images=images),
         key="field-common",
-        summary=f"n = {images:,} training images moved by at most {norm} each, labels kept, {who}: the right answer is "
-        f"certified for {words} clean test images.",
+        summary=f"n = {images:,} training images moved by at most {norm} each, labels kept, {who}. The right answer "
+        f"stays certified for so many clean test images. {words}.",
         table=shown,
     )
     st.caption(

@@ -11,3 +11,8 @@ def sentences(text: str) -> list[str]:
     text = re.sub(r"\$[^$]+\$", "formula", re.sub(r"\$\$.*?\$\$", "\n\n", text, flags=re.DOTALL))
     plain = re.sub(r"\*\*|`|:[a-z_]+\[|:material/\w+:", "", _SHORT.sub(lambda found: found[0][:-1], text))
     return [part.strip() for part in _ENDS.split(plain) if part and part.strip()]
+
+
+def length(sentence: str) -> int:
+    """The number of its words; a sign alone is none."""
+    return sum(any(letter.isalnum() for letter in word) for word in sentence.split())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reading import sentences
+from tests.reading import length, sentences
 
 ROOT = Path(__file__).parents[1]
 RIDDLES = {"What", "Which", "Of", "Whether", "How", "Where", "Who", "When", "That", "At", "From", "Per", "As", "By"}
@@ -57,9 +57,9 @@ def test_no_sentence_for_people_is_longer_than_thirty_words(folder):
     for path in sorted((ROOT / folder).rglob("*.py")):
         for line, text in texts(ast.parse(path.read_text(encoding="utf-8"))):
             found += [
-                f"{path.relative_to(ROOT)}:{line}: {len(sentence.split())} words: {sentence}"
+                f"{path.relative_to(ROOT)}:{line}: {length(sentence)} words: {sentence}"
                 for sentence in sentences(text)
-                if len(sentence.split()) > MOST_WORDS
+                if length(sentence) > MOST_WORDS
             ]
     assert not found, "\n".join(found)
 

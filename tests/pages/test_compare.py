@@ -180,7 +180,7 @@ def test_clean_label_attacks_are_shown_undefended_first(page, runs_dir):
     result_path("clean-label", "digits", runs_dir).write_text(json.dumps(whole))
     page.run()
     assert not page.exception
-    assert "**1 of 2** attacks succeed on at least half of what they aim at: Gradient matching **75%** → **25%**." in (
+    assert "**1 of 2** attacks succeed on at least half of what they aim at. Gradient matching **75%** → **25%**." in (
         texts(page)
     )
 

@@ -57,7 +57,7 @@ def _views(result: dict[str, Any]) -> None:
     charts.show(
         figures.against_success(table, measure=words),
         key="smoothness-success",
-        summary=f"{result['title']}, {result['trigger']} trigger: triggered inputs are told from clean ones with AUC "
+        summary=f"{result['title']}, {result['trigger']} trigger. Triggered inputs are told from clean ones with AUC "
         f"**{_auc(weakest, 'clean')}** where the attack succeeds on {weakest['attack_success']:.1%}, and "
         f"**{_auc(strongest, 'clean')}** where it succeeds on {strongest['attack_success']:.1%}. From control "
         f"patterns: **{_auc(weakest, 'control')}** and **{_auc(strongest, 'control')}**.",

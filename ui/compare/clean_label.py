@@ -91,7 +91,7 @@ def _view(result: dict[str, Any]) -> None:
         success(table),
         key="clean-label",
         summary=f"{result['title']}. Without a defence **{len(working)} of {len(bare)}** attacks succeed on at least "
-        f"half of what they aim at{': ' if words else '.'}{words}{'.' if words else ''}",
+        f"half of what they aim at. {words}{'.' if words else ''}",
         table=table,
     )
     st.dataframe(

@@ -38,7 +38,7 @@ PAGES: dict[str, Page] = {
         "Home",
         "home",
         "Can a prediction be proved to be free of a backdoor that may sit in the training data?",
-        terms=(*_ATTACK, *_VOTING, "fixed ensemble", "joint budget", "store", "ball"),
+        terms=(*_ATTACK, *_VOTING, "ERA", "fixed ensemble", "joint budget", "store", "ball"),
         heading="Certified against backdoors",
     ),
     "lessons": Page(
@@ -60,7 +60,7 @@ PAGES: dict[str, Page] = {
         "model_training",
         "How is a certified ensemble made, and what does it cost?",
         "start a run from a preset",
-        (*_ATTACK, *_VOTING, "ERA", "CRA", "margin", "joint budget", "store", "ball"),
+        (*_ATTACK, *_VOTING, "ERA", "CRA", "margin", "fixed ensemble", "joint budget", "store", "ball"),
     ),
     "noise": Page(
         "Noise σ*",
@@ -103,7 +103,7 @@ PAGES: dict[str, Page] = {
         "tune",
         "Which settings buy the most certified radius for the least accuracy?",
         "search settings in the background",
-        (*_ATTACK, *_VOTING, "ERA", "CRA", "joint budget"),
+        (*_ATTACK, *_VOTING, "ERA", "CRA", "fixed ensemble", "joint budget", "store"),
     ),
 }
 

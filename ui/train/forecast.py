@@ -56,6 +56,6 @@ def words(found: forecast.Cost | None) -> str:
         return ":gray[What this costs is not known yet: time this machine, or start and see.]"
     return (
         f"About **{duration(found.seconds)}** ({duration(found.low)} to {duration(found.high)}), "
-        f"**{found.peak_memory_bytes / 2**30:.1f} GiB** of memory, **{found.disk_bytes / 1e6:,.0f} MB** on disk, "
-        f"{found.basis}."
+        f"**{found.peak_memory_bytes / 2**30:.1f} GiB** of memory, **{found.disk_bytes / 1e6:,.0f} MB** on disk. "
+        f"{found.basis[0].upper()}{found.basis[1:]}."
     )

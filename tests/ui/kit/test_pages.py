@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.reading import length, sentences
 from ui.kit.glossary import TERMS
 from ui.kit.pages import PAGES, path
 
@@ -20,13 +21,22 @@ def page(request):
     return request.param, app if request.param == "home" else app.switch_page(path(request.param)).run()
 
 
+def texts(app: AppTest) -> list[str]:
+    """Everything that a person reads on the page: texts, labels, help, choices; no code, no explanations of terms."""
+    found: list[str] = []
+    for node in (*app.main, *app.sidebar):
+        if node.type == "code":
+            continue
+        parts = [getattr(node, name, "") for name in ("label", "value", "help", "placeholder")]
+        parts += list(getattr(node, "options", []) or [])
+        parts += [getattr(getattr(node, "proto", None), name, "") for name in ("body", "label", "help", "placeholder")]
+        found += [part for part in parts if isinstance(part, str) and part]
+    meanings = [entry.meaning for entry in TERMS.values()]
+    return [one for one in dict.fromkeys(found) if not any(meaning in one for meaning in meanings)]
+
+
 def words(app: AppTest) -> str:
-    """Everything that a person reads on the page, but the explanations of the terms."""
-    said = [part.value for part in (*app.title, *app.subheader, *app.caption, *app.info, *app.warning, *app.metric)]
-    said += [part.value for part in app.markdown if not part.value.startswith("- **")]
-    said += [part.label for part in (*app.metric, *app.selectbox, *app.button, *app.slider, *app.checkbox)]
-    said += [word for part in app.selectbox for word in part.options]
-    return " ".join(str(one) for one in said)
+    return "\n".join(texts(app))
 
 
 def test_every_file_is_a_page_and_every_page_a_file():
@@ -47,6 +57,13 @@ def test_every_term_of_the_glossary_is_explained_where_it_is_used(page):
     assert used <= set(PAGES[name].terms), f"{name} uses {used - set(PAGES[name].terms)}"
     explained = " ".join(part.value for part in app.markdown)
     assert all(TERMS[term].meaning in explained for term in PAGES[name].terms)
+
+
+def test_no_sentence_on_a_page_is_longer_than_thirty_words(page):
+    name, app = page
+    read = [sentence for text in texts(app) if not text.lstrip().startswith("<") for sentence in sentences(text)]
+    assert len(read) > 20
+    assert not [sentence for sentence in read if length(sentence) > 30], name
 
 
 def test_no_explanation_is_a_long_sentence():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from certssb_core.runs.run import Run
-from tests.reading import sentences
+from tests.reading import length, sentences
 from ui.kit import tables
 from ui.kit.glossary import TERMS
 from ui.kit.pages import PAGES
@@ -133,7 +133,7 @@ def test_every_term_is_explained_before_the_course_uses_it():
 def test_no_sentence_is_longer_than_thirty_words(lesson, step):
     for words in (lesson.summary, step.text, step.question, *step.choices, step.explanation):
         for sentence in sentences(filled(words, facts_of(step), field="it")):
-            assert len(sentence.split()) <= 30, sentence
+            assert length(sentence) <= 30, sentence
 
 
 @pytest.mark.parametrize(
