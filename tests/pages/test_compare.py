@@ -83,7 +83,7 @@ def test_the_common_budget_follows_the_controls(page, compared):
     assert "RAB **9 of 10**; DPA **6 of 10**" in texts(page), "n = 3, as many as are poisoned"
     page.button_group(key="and").set_value(BOTH).run()
     assert not page.exception
-    assert "RAB **7 of 10** clean" in texts(page)
+    assert "clean test images. RAB **7 of 10**." in texts(page)
 
 
 def test_the_map_follows_the_attack_and_says_who_is_silent(page, compared):
