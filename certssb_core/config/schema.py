@@ -377,8 +377,8 @@ class RunConfig(Group):
     noise_seed: NoiseSeed = _setting(
         "public",
         "Seed of the noise",
-        "public: it follows from the seed, so a run can be made again, and certificates hold for inputs chosen without "
-        "it; secret: drawn by the system when the run starts, and kept in the run's secret.json.",
+        "Public: it follows from the seed, so a run can be made again, and certificates hold for inputs chosen without "
+        "it. Secret: it is drawn by the system when the run starts, and kept in the run's secret.json.",
     )
 
     @property

@@ -247,7 +247,7 @@ def test_this_machine_is_timed_by_itself_where_nothing_tells_the_cost(page, runs
     errands.clear()
     page.run()
     assert not page.exception
-    assert any("from timing this network" in element.value for element in page.markdown)
+    assert any("From timing this network" in element.value for element in page.markdown)
     assert not errands
 
 
