@@ -13,8 +13,8 @@ FORMULAS = r"""
 - **RAB, Cert-SSBD**: $\|\delta\|^2/\sigma_x^2 + \sum_i \|\delta_i\|^2/\sigma_i^2 <$ margin².
 - **Diffusion denoising, RAB's nearest neighbour**: the same with $1/\sigma_x = 0$: the test input does not move. The
   step $t^*$ of the denoiser has $\sqrt{(1-\bar\alpha_{t^*})/\bar\alpha_{t^*}} = 2\sigma$, pixels scaled to $[-1, 1]$.
-- **A share of the images, drawn by seed**: of n moved images a member sees J, which is hypergeometric; Neyman and
-  Pearson over J and the noise bound what n and τ do.
+- **A share of the images, drawn by seed**: of n moved images a member sees J, which is hypergeometric. Neyman and
+  Pearson over J and the noise bound their effect.
 - **Subset**: with probability $w_0$ a member sees none of n replaced images, and certified is
   $\underline{p_A} - (1 - w_0) > \overline{p_B} + (1 - w_0)$.
 - **Feature flips**: k features and labels are certified while the worst

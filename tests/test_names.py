@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 PRODUCT = ("certssb_core", "ui", "pages", "app.py")
 
 SHARED = {
+    "budget_maps": "inputs certified over changed images and a norm: the counts, and a page that draws them",
     "backdoor_smoothing": "the comparison, its figures and its section",
     "certificates": "the commands about certificates, and their re-verification",
     "clean_label": "the attacks, their comparison, its figures and its section",
