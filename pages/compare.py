@@ -24,6 +24,13 @@ FORMULAS = r"""
 - **Backdoor smoothing**: over N draws $x + s z$, with class shares $\hat p$: entropy $H(\hat p)$, $1 - \max \hat p$,
   and the mean of $\lvert \mathrm{softmax}(x + s z) - \mathrm{softmax}(x) \rvert_1$.
 """
+TOPICS = {
+    "defences": "Defences on one attack",
+    "flips": "Feature flips",
+    "clean-label": "Clean-label attacks",
+    "smoothing": "Backdoor smoothing",
+}
+OWN_CONTROLS = {"beta": "flips", "attacked": "clean-label", "measured": "smoothing"}
 COLUMNS = {
     "system": "system",
     "accuracy": st.column_config.NumberColumn("clean accuracy", format="percent"),
@@ -109,25 +116,41 @@ def explanations(name: str, result: dict) -> None:
         st.caption(f"**{defences.SYSTEMS[key].title}** is left out. {reason}")
 
 
+def compare_defences() -> None:
+    """Every defence on one attack, where that has been measured."""
+    found = defences.results(run_files.runs_dir())
+    if found:
+        names = {suite: found[suite]["title"] for suite in found}
+        name = controls.choose("Data", names, next(iter(found)), key="suite")
+        result = found[name]
+        titles = [defences.SYSTEMS[system].title for system in defences.SYSTEMS]
+        colours = {title: theme.class_colour(place) for place, title in enumerate(titles)}
+        overview(result)
+        own_budgets(result, colours)
+        common_budget(result, colours)
+        budget_maps.section(result)
+        explanations(name, result)
+    else:
+        text.empty("No comparison has been made yet. Start one below, or `python -m certssb_core compare digits`.")
+    measurement_panel.section("compare", found=bool(found))
+
+
+def asked_topic() -> str:
+    """The topic of a link that names a control of one: links from before there were topics name nothing else."""
+    return next((topic for key, topic in OWN_CONTROLS.items() if key in st.query_params), "defences")
+
+
 text.page_header(
     "compare",
     FORMULAS,
     ["2504.21730", "2003.08904", "2002.11750", "1906.04948", "2006.14768", "2008.04495", "2403.11981", "2006.06721"],
 )
-found = defences.results(run_files.runs_dir())
-if found:
-    name = controls.choose("Data", {suite: found[suite]["title"] for suite in found}, next(iter(found)), key="suite")
-    result = found[name]
-    titles = [defences.SYSTEMS[system].title for system in defences.SYSTEMS]
-    colours = {title: theme.class_colour(place) for place, title in enumerate(titles)}
-    overview(result)
-    own_budgets(result, colours)
-    common_budget(result, colours)
-    budget_maps.section(result)
-    explanations(name, result)
+topic = controls.choose("Topic", TOPICS, asked_topic(), key="topic")
+if topic == "defences":
+    compare_defences()
+elif topic == "flips":
+    flips_beta.section()
+elif topic == "clean-label":
+    clean_label.section()
 else:
-    text.empty("No comparison has been made yet. Start one below, or `python -m certssb_core compare digits`.")
-measurement_panel.section("compare", found=bool(found))
-flips_beta.section()
-clean_label.section()
-backdoor_smoothing.section()
+    backdoor_smoothing.section()

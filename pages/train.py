@@ -2,15 +2,14 @@
 
 import streamlit as st
 
-from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
+from certssb_core.config.presets import PRESETS
 from certssb_core.errors import RunError
 from certssb_core.jobs import queue
-from certssb_core.plain_text import markdown_text
 from certssb_core.results.enough_members import too_few_members
 from certssb_core.runs import tags
 from certssb_core.runs.run import Run
 from ui.kit import attack_check, data_check, forms, headline, jobs, manage, run_files, run_list, text, view_as_code
-from ui.train import forecast
+from ui.train import forecast, preset_choice
 
 text.page_header(
     "train",
@@ -35,17 +34,9 @@ for run in active:
 
 unfolded = not (active or run_files.read_only()) or st.session_state.pop("new-run", False)
 with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
-    preset = st.selectbox(
-        "Preset",
-        list(PRESETS),
-        index=list(PRESETS).index(DEFAULT_PRESET),
-        key="preset",
-        bind="query-params",
-        help="A complete, sensible setting to start from; choosing one sets every control below.",
-        on_change=lambda: forms.reset(PRESETS[st.session_state.preset]),
-    )
+    preset = preset_choice.choose()
     defaults = PRESETS[preset]
-    st.caption(markdown_text(defaults.title))
+    st.caption(f"Name of the preset, on the command line too: {preset}")
     values = forms.fields(forms.BASIC, defaults)
     with st.expander("All other settings", icon=":material/tune:"):
         groups = forms.groups()

@@ -64,6 +64,18 @@ def compared(runs_dir):
     return path
 
 
+TOPIC_OF = {"compare": "Defences on one attack", "attacks": "Clean-label attacks", "smoothness": "Backdoor smoothing"}
+
+
+TOPIC_OF_KEY = {"attacks": "clean-label", "smoothness": "smoothing"}
+
+
+def about(page, kind: str):
+    """The page at the topic that the measurement ``kind`` belongs to."""
+    page.query_params["topic"] = TOPIC_OF[kind]
+    return page
+
+
 def texts(page):
     return "\n".join(element.value for element in page.markdown)
 
@@ -89,7 +101,7 @@ def test_the_common_budget_follows_the_controls(page, compared):
 def test_the_map_follows_the_attack_and_says_who_is_silent(page, compared):
     page.run()
     assert "RAB **0 of 10**. Nothing is said there by DPA." in texts(page)
-    page.button_group(key="attacked").set_value("moved").run()
+    page.button_group(key="replaced").set_value("moved").run()
     assert not page.exception
     assert "3 training images and the test input each moved by 2, labels kept: RAB **2 of 10**." in texts(page)
 
@@ -105,7 +117,7 @@ def test_a_comparison_of_an_earlier_version_says_that_it_has_no_map(page, compar
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("attacked", "?"), ("tau", "9"), ("n", "-1"), ("n", "x"), ("and", "nonsense"), ("suite", "?"), ("beta", "7")],
+    [("replaced", "?"), ("tau", "9"), ("n", "-1"), ("n", "x"), ("and", "nonsense"), ("suite", "?"), ("topic", "?")],
 )
 def test_nonsense_in_the_url_is_not_believed(page, compared, key, value):
     page.query_params[key] = value
@@ -118,8 +130,25 @@ def test_empty_without_a_comparison(page, runs_dir):
     page.run()
     assert not page.exception
     assert "compare digits" in page.info[0].value
-    assert "attacks digits" in page.info[1].value
-    assert "smoothness digits" in page.info[2].value
+    for kind in ("attacks", "smoothness"):
+        page.button_group(key="topic").set_value(TOPIC_OF_KEY[kind]).run()
+        assert not page.exception
+        assert f"{kind} digits" in page.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("beta", "0.7", "Feature flips: what β buys"),
+        ("attacked", "digits", "Clean-label attacks"),
+        ("measured", "digits", "Backdoor smoothing: a measurement"),
+    ],
+)
+def test_a_link_from_before_there_were_topics_opens_its_own(page, runs_dir, key, value, words):
+    page.query_params[key] = value
+    page.run()
+    assert not page.exception
+    assert words in [heading.value for heading in page.subheader]
 
 
 @pytest.fixture
@@ -143,7 +172,7 @@ def measured(runs_dir):
 
 
 def test_smoothness_is_shown_against_success_and_follows_its_controls(page, measured):
-    page.run()
+    about(page, "smoothness").run()
     assert not page.exception
     assert "**0.50 (0.40 – 0.90)** where the attack succeeds on 0.0%" in texts(page)
     assert "**0.80 (0.40 – 0.90)** where it succeeds on 60.0%" in texts(page)
@@ -156,13 +185,14 @@ def test_smoothness_is_shown_against_success_and_follows_its_controls(page, meas
 @pytest.mark.parametrize(("key", "value"), [("s", "7"), ("measure", "?"), ("attack", "nobody"), ("measured", "x")])
 def test_nonsense_about_smoothness_is_not_believed(page, measured, key, value):
     page.query_params[key] = value
-    page.run()
+    about(page, "smoothness").run()
     assert not page.exception
     assert "Median **0.200** around triggered" in texts(page)
 
 
 @pytest.mark.parametrize(("keep", "expected"), [(0.6, 33), (0.7, 7), (0.8, 2), (0.9, 1)])
 def test_beta_moves_the_certified_number(page, runs_dir, keep, expected):
+    page.query_params["topic"] = "Feature flips"
     page.run()
     page.slider(key="beta").set_value(keep).run()
     assert not page.exception
@@ -178,7 +208,7 @@ def test_clean_label_attacks_are_shown_undefended_first(page, runs_dir):
     ]
     whole = {"suite": "digits", "title": "T", "attacks": rows}
     result_path("clean-label", "digits", runs_dir).write_text(json.dumps(whole))
-    page.run()
+    about(page, "attacks").run()
     assert not page.exception
     assert "**1 of 2** attacks succeed on at least half of what they aim at. Gradient matching **75%** → **25%**." in (
         texts(page)
@@ -197,7 +227,7 @@ def test_poisons_are_shown_on_their_way_through_the_defence(page, runs_dir):
     one |= {"stages": {"before": pixels, "poison": pixels, "levels": levels}}
     whole = {"suite": "digits", "title": "T", "attacks": [one]}
     result_path("clean-label", "digits", runs_dir).write_text(json.dumps(whole))
-    page.run()
+    about(page, "attacks").run()
     assert not page.exception
     assert "2 poisons of sleeper agent at σ = 1, the run’s own. Denoised, poisons lie a median of **3.00**" in texts(
         page
@@ -231,7 +261,7 @@ def launched(monkeypatch) -> list[Measurement]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_measurement_is_started_and_continued_from_the_page(page, runs_dir, launched, kind):
-    page.run()
+    about(page, kind).run()
     suite = list(KINDS[kind].suites)[1]
     page.button_group(key=f"of-{kind}").set_value(suite).run()
     page.button(key=f"measure-{kind}").click().run()
@@ -261,8 +291,9 @@ def test_what_a_measurement_takes_is_said_before(page, runs_dir):
     assert f"{len(KINDS['compare'].plan('digits'))} of {len(KINDS['compare'].plan('digits'))} runs are missing" in said
 
 
-def test_visitors_who_may_only_look_start_nothing(page, runs_dir, monkeypatch):
+@pytest.mark.parametrize("kind", KINDS)
+def test_visitors_who_may_only_look_start_nothing(page, runs_dir, monkeypatch, kind):
     monkeypatch.setenv("CERTSSB_READ_ONLY", "1")
-    page.run()
+    about(page, kind).run()
     assert not page.exception
-    assert all(page.button(key=f"measure-{kind}").disabled for kind in KINDS)
+    assert page.button(key=f"measure-{kind}").disabled

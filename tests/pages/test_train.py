@@ -77,6 +77,26 @@ def test_choosing_a_preset_sets_every_control(page, runs_dir, started):
     assert Run.open("mine", runs_dir).config == secret(PRESETS["digits-01-cert-ssbd"])
 
 
+def test_presets_are_offered_by_title_the_first_ones_on_top(page, runs_dir):
+    page.run()
+    offered = page.selectbox(key="preset").options
+    assert len(offered) == len(PRESETS)
+    assert offered[0] == f"Start here · {PRESETS[DEFAULT_PRESET].title}"
+    groups = [option.partition(" · ")[0] for option in offered]
+    assert sorted(groups, key=groups.index) == groups, "a group stands together"
+    page.selectbox(key="preset").select("digits-quick").run()
+    assert page.query_params["preset"] in ("digits-quick", ["digits-quick"]), "links name the preset as before"
+    page.selectbox(key="preset").select(DEFAULT_PRESET).run()
+    assert "preset" not in page.query_params
+
+
+def test_a_link_to_no_preset_opens_the_first(page, runs_dir):
+    page.query_params["preset"] = "nonsense"
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="preset").value == DEFAULT_PRESET
+
+
 def test_a_link_changes_single_settings_of_a_preset(page, runs_dir, started):
     page.query_params["preset"] = "digits-quick"
     page.query_params["training.members"] = "12"

@@ -25,7 +25,7 @@ def section(result: dict) -> None:
     if "maps" not in result:
         text.empty("This comparison was made by an earlier version. Made again, it has a map here.")
         return
-    attack = controls.choose("Attack", CHOICES, REPLACED, key="attacked")
+    attack = controls.choose("Attack", CHOICES, REPLACED, key="replaced")
     table = defences.frame(result, "maps")
     table = table[table["attack"] == attack]
     images, norm = result["poisoned"], result["attack"]["norm"]
