@@ -327,10 +327,10 @@ PRESETS: dict[str, RunConfig] = {
         for trigger in _PUBLISHED_TRIGGERS
     },
     "subset-mnist-10": _subset(
-        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.5 % poisoned, 4,000 members of 30 images each",
+        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.5 % poisoned, 4,000 members of 70 images each",
         DataConfig(name="mnist"),
         AttackConfig(rate=0.005),
-        images=30,
+        images=70,
         members=4000,
         network="mnist-cnn",
     ),
