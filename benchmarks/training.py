@@ -95,7 +95,7 @@ def timed_members(path: Path, *members: int) -> list[tuple[float, float, float, 
     if context.device.type == "cuda":
         torch.cuda.synchronize()
     fitted = time.perf_counter()
-    accuracy = tasks.let_vote(path, dict(zip(members, networks, strict=True)))
+    accuracy = tasks.let_vote(path, dict(zip(members, networks, strict=True)), members)
     spans = fitted - began, time.perf_counter() - fitted, time.process_time() - cpu
     return [(*(span / len(members) for span in spans), accuracy[member]) for member in members]
 

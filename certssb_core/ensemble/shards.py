@@ -1,18 +1,19 @@
 """Members on disk: each one saved as it finishes, then gathered into shards. Always safetensors.
 
-``members/part-000012.safetensors`` is one finished member; once all members of a shard are there, they become
-``members/shard-000000-000049.safetensors``, every tensor stacked along a new first axis. A member is never lost:
-its part goes only after the shard that holds it lies on disk.
+``members/part-000012.safetensors`` is one finished member; ``part-000000-000499.safetensors`` holds those that were
+trained together, every tensor stacked along a new first axis. Once all members of a shard are there, they become
+``members/shard-000000-000049.safetensors``, stacked like that. A member is never lost: its part goes only after the
+shards that hold its members lie on disk.
 
-A member that could not be trained is left out: its part says so and holds nothing else, and a shard of its range names
-the ``members`` that it does hold.
+A member that could not be trained is left out: a part of its own says so and holds nothing else, and a stack or a shard
+of its range names the ``members`` that it does hold.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -21,14 +22,15 @@ from safetensors.torch import save_file
 
 from certssb_core.errors import ShardError
 
-_PART = re.compile(r"part-(\d{6})\.safetensors")
+_PART = re.compile(r"part-(\d{6})(?:-(\d{6}))?\.safetensors")
 _SHARD = re.compile(r"shard-(\d{6})-(\d{6})\.safetensors")
 WEIGHT = "weight/"
 LEFT_OUT, MEMBERS, DIGEST = "left_out", "members", "digest"
 
 
-def part_path(folder: Path, member: int) -> Path:
-    return folder / f"part-{member:06d}.safetensors"
+def part_path(folder: Path, member: int, last: int | None = None) -> Path:
+    """The file of one member, or of those from ``member`` to ``last`` that were trained together."""
+    return folder / (f"part-{member:06d}" + ("" if last is None else f"-{last:06d}") + ".safetensors")
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -38,40 +40,39 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 def finished(folder: Path) -> set[int]:
     """The members that lie in ``folder``, in parts or shards."""
-    members: set[int] = set()
-    for path in folder.glob("*.safetensors"):
-        if part := _PART.fullmatch(path.name):
-            members.add(int(part[1]))
-        elif shard := _SHARD.fullmatch(path.name):
-            members.update(range(int(shard[1]), int(shard[2]) + 1))
-    return members
+    return {member for members, _ in (*_parts(folder), *_ranges(folder)) for member in members}
 
 
 def drop_gathered(folder: Path) -> None:
-    """Remove the parts of members that lie in a shard: made again beside others of their group that were missing."""
+    """Remove the parts whose members lie in shards."""
     held = {member for members, _ in _ranges(folder) for member in members}
-    for path in folder.glob("part-*"):
-        if (part := _PART.fullmatch(path.name)) and int(part[1]) in held:
+    for members, path in _parts(folder):
+        if held.issuperset(members):
             path.unlink()
 
 
 def gatherable(folder: Path, members: int, shard_members: int) -> Iterator[range]:
-    """Ranges of members that lie in parts and fill a shard."""
-    parts = {int(match[1]) for path in folder.glob("part-*") if (match := _PART.fullmatch(path.name))}
+    """Ranges of members that lie in parts and fill a shard that is not there yet."""
+    there = {member for part, _ in _parts(folder) for member in part}
     for start in range(0, members, shard_members):
         wanted = range(start, min(start + shard_members, members))
-        if parts.issuperset(wanted):
+        if there.issuperset(wanted) and not shard_path(folder, wanted).exists():
             yield wanted
 
 
+def _parts(folder: Path) -> list[tuple[range, Path]]:
+    found = [(match, path) for path in folder.glob("part-*") if (match := _PART.fullmatch(path.name))]
+    return [(range(int(match[1]), int(match[2] or match[1]) + 1), path) for match, path in found]
+
+
 def save_part(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write one member with a digest of its tensors (for :func:`write_atomically`)."""
+    """Write one member, or a stack, with a digest of its tensors (for :func:`write_atomically`)."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_tensors(path, tensors | {DIGEST: _digest(tensors)})
 
 
 def read_part(path: Path) -> dict[str, torch.Tensor]:
-    """A member as it was saved.
+    """Tensors of a part as they were saved.
 
     Raises:
         ShardError: the file is missing, or not what was written.
@@ -96,13 +97,36 @@ def leave_out(path: Path) -> None:
     save_tensors(path, {LEFT_OUT: torch.ones(1, dtype=torch.uint8)})
 
 
-def gather(folder: Path, members: range) -> dict[str, torch.Tensor]:
-    """The parts of ``members``, stacked."""
-    found = {member: read_part(part_path(folder, member)) for member in members}
-    parts = {member: part for member, part in found.items() if LEFT_OUT not in part}
-    names = next(iter(parts.values()), {})
-    stacked = {name: torch.stack([part[name] for part in parts.values()]) for name in names}
-    return stacked if len(parts) == len(found) else stacked | {MEMBERS: torch.tensor([*parts], dtype=torch.int64)}
+def gather(
+    folder: Path, members: range, read_tensors: Callable[[Path], dict[str, torch.Tensor]] = read_part
+) -> dict[str, torch.Tensor]:
+    """The parts of ``members``, stacked.
+
+    Args:
+        read_tensors: :func:`read_part`, or a cache of it where several ranges lie in one part.
+    """
+    parts = {member: path for part, path in _parts(folder) for member in part if member in members}
+    held: list[int] = []
+    pieces: dict[str, list[torch.Tensor]] = {}
+    for path in dict.fromkeys(parts[member] for member in members):
+        own, tensors = _stacked(path, read_tensors(path))
+        rows = [row for row, member in enumerate(own) if parts.get(member) == path]
+        held += [own[row] for row in rows]
+        for name, tensor in tensors.items():
+            pieces.setdefault(name, []).append(tensor[rows])
+    stacked = {name: torch.cat(tensors) for name, tensors in pieces.items() if held}
+    return stacked if len(held) == len(members) else stacked | {MEMBERS: torch.tensor(held, dtype=torch.int64)}
+
+
+def _stacked(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[list[int], dict[str, torch.Tensor]]:
+    """The members that a part holds, and their tensors along a first axis."""
+    if LEFT_OUT in tensors:
+        return [], {}
+    if MEMBERS in tensors:
+        return tensors[MEMBERS].tolist(), {name: tensor for name, tensor in tensors.items() if name != MEMBERS}
+    match = _PART.fullmatch(path.name)
+    assert match
+    return [int(match[1])], {name: tensor[None] for name, tensor in tensors.items()}
 
 
 def shard_path(folder: Path, members: range) -> Path:

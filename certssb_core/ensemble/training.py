@@ -109,7 +109,7 @@ def train_together(
 
 def diverged(network: nn.Module) -> bool:
     """True if a weight is NaN or infinite."""
-    return not all(weights.isfinite().all() for weights in network.parameters())
+    return not bool(torch.stack([weights.isfinite().all() for weights in network.parameters()]).all())
 
 
 class Alone:

@@ -98,7 +98,7 @@ def import_members(path: Path, *members: int) -> list[tasks.Trained]:
     networks = {member: context.network(member).eval() for member in members}
     for member, network in networks.items():
         network.load_state_dict(published_members.read_member(paths[member]))
-    return [tasks.Trained(accuracy) for accuracy in tasks.let_vote(path, networks).values()]
+    return [tasks.Trained(accuracy) for accuracy in tasks.let_vote(path, networks, members).values()]
 
 
 class ReleaseImport(Pipeline):

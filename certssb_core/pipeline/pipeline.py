@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial, reduce
+from functools import cached_property, lru_cache, partial, reduce
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -205,15 +205,15 @@ class Pipeline:
     def _gather(self) -> None:
         folder, training = self.run.path / "members", self.run.config.training
         shards.drop_gathered(folder)
+        read_tensors = lru_cache(maxsize=1)(shards.read_part)  # several shards may come from one part
         for members in list(shards.gatherable(folder, training.members, training.shard_members)):
-            stacked = shards.gather(folder, members)
+            stacked = shards.gather(folder, members, read_tensors)
             for name in [name for name in stacked if name.startswith("softmax/")]:
                 stacked[name] = stacked[name].double().sum(0)
             target = shards.shard_path(folder, members)
             files.write_atomically(target, partial(shards.save_tensors, tensors=stacked))
             integrity.note(self.run, f"members/{target.name}")
-            for member in members:
-                shards.part_path(folder, member).unlink()
+        shards.drop_gathered(folder)
 
     def _votes(self, engine: Engine) -> None:
         self._collect_votes()

@@ -185,12 +185,12 @@ class Trained:
 
 
 def train_members(path: Path, *members: int) -> list[Trained]:
-    """Train members on their noisy copies, let them vote, and save weights and votes of each in a part file."""
+    """Train members on their noisy copies, let them vote, and save weights and votes in one part file."""
     found, told = trained_members(open_context(path), noise_levels(path)["train"], members)
-    for member in members:
-        if member not in found:
+    if not found:
+        for member in members:
             files.write_atomically(shards.part_path(path / "members", member), shards.leave_out)
-    accuracy = let_vote(path, found) if found else {}
+    accuracy = let_vote(path, found, members) if found else {}
     return [Trained(accuracy.get(member), tuple(told[member])) for member in members]
 
 
@@ -230,8 +230,11 @@ def _trained_together(context: RunContext, members: Sequence[int], sigma: torch.
     return halving(groups_of, len(members))
 
 
-def let_vote(path: Path, networks: dict[int, nn.Module]) -> dict[int, float]:
+def let_vote(path: Path, networks: dict[int, nn.Module], members: Sequence[int]) -> dict[int, float]:
     """Round ``networks`` to the stored precision, let each vote as the member it is, and save weights and votes.
+
+    Args:
+        members: those made together, in a row; whoever has no network is left out.
 
     Returns:
         per member its own accuracy on the clean test images under the run's test noise.
@@ -247,13 +250,18 @@ def let_vote(path: Path, networks: dict[int, nn.Module]) -> dict[int, float]:
         }
         for member, network in networks.items()
     }
+    votes = cast_votes(context, networks, noise_levels(path))
+    made = [weights[member] | votes[member] for member in networks]
+    if len(members) == 1:
+        (tensors,), part = made, shards.part_path(path / "members", members[0])
+    else:
+        part = shards.part_path(path / "members", members[0], members[-1])
+        tensors = {name: torch.stack([one[name] for one in made]) for name in made[0]}
+        tensors[shards.MEMBERS] = torch.tensor([*networks], dtype=torch.int64)
+    files.write_atomically(part, partial(shards.save_part, tensors=tensors))
     test_map = "uniform" if config.noise.chosen_by_votes else config.noise.test_map
-    accuracy = {}
-    for member, votes in cast_votes(context, networks, noise_levels(path)).items():
-        part = shards.part_path(path / "members", member)
-        files.write_atomically(part, partial(shards.save_part, tensors=weights[member] | votes))
-        accuracy[member] = (votes[f"votes/clean/{test_map}"] == context.tensors["test_labels"]).float().mean().item()
-    return accuracy
+    right = torch.stack([one[f"votes/clean/{test_map}"] for one in made]) == context.tensors["test_labels"]
+    return dict(zip(networks, right.float().mean(1).tolist(), strict=True))
 
 
 def cast_votes(
@@ -293,8 +301,10 @@ def cast_votes(
                     f"votes/{which}/candidates": torch.stack([ballots[member].hard for ballots in every]),
                     f"softmax/{which}/candidates": torch.stack([ballots[member].softmax for ballots in every]),
                 }
-    for member, cast in tensors.items():
-        if not all(answers.isfinite().all() for name, answers in cast.items() if name.startswith("softmax/")):
+    softmax = [name for name in next(iter(tensors.values())) if name.startswith("softmax/")]
+    finite = [torch.stack([cast[name].isfinite().all() for name in softmax]).all() for cast in tensors.values()]
+    for member, fine in zip(tensors, torch.stack(finite).tolist(), strict=True):  # a GPU's host waits once
+        if not fine:
             raise RunError(
                 f"member {member} answers with values that are not numbers, though its weights are: nothing can be "
                 "voted. Start a run with a lower learning rate or less noise"

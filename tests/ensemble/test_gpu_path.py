@@ -36,12 +36,17 @@ def fits(name: str, images: str) -> bool:
 
 
 OWN = {"small-cnn": "digits", "dense": "digits", "mnist-cnn": "mnist", "linear": "mnist", "resnet18": "imagenette"}
-"""The images that a network is made for, CIFAR-10's by default; its other images take longer and are slow tests."""
+"""The images that a network is made for, by default of CIFAR-10. Other images are slow tests, of ResNets exhaustive."""
 
 
 def pairs(names: Iterable[str]) -> list:
+    def marks(name: str, images: str) -> list:
+        if OWN.get(name, "cifar10") == images:
+            return []
+        return [pytest.mark.exhaustive if "resnet" in name else pytest.mark.slow]
+
     return [
-        pytest.param(name, images, marks=[] if OWN.get(name, "cifar10") == images else [pytest.mark.slow])
+        pytest.param(name, images, marks=marks(name, images))
         for name in names
         for images in IMAGES
         if fits(name, images)

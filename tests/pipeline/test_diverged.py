@@ -223,7 +223,7 @@ def test_under_flips_nobody_may_be_left_out(made):
 
 
 def test_values_that_are_no_numbers_are_never_voted(made, monkeypatch):
-    def vote(network, inputs):
+    def vote(network, inputs, **_):
         count = len(inputs)
         return Ballot(torch.zeros(count, dtype=torch.uint8), torch.full((count, 3), float("nan")))
 
