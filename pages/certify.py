@@ -6,7 +6,7 @@ from certssb_core.certify.certificate import FIXED
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves, theme
 from certssb_core.results import comparison
-from ui.certify import certificate_charts, choice, many_runs, replaced_map, soundness
+from ui.certify import budget_inputs, certificate_charts, choice, many_runs, replaced_map, soundness
 from ui.kit import charts, conditions, controls, headline, run_files, tables, text, view_as_code
 
 FORMULAS = r"""
@@ -76,6 +76,7 @@ def budget(chosen: list[tables.Choice]) -> None:
         images = controls.slider("Poisoned training images n", int(table["images"].max()), 1, 1, key="n")
     muted = many_runs.muted([one.name for one in chosen], st.session_state.get("baseline", ""))
     certificate_charts.budget(budgets, table, norm=norm, images=images, muted=muted)
+    budget_inputs.show(chosen[0], budgets[0][1], images=images)
 
 
 text.page_header(

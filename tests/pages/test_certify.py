@@ -67,6 +67,21 @@ def test_the_budget_shrinks_as_the_norm_grows(page, finished_run):
     assert "sample-specific **0 of 60**" not in near
 
 
+def test_the_images_that_stand_are_listed_with_their_pictures(page, finished_run):
+    page.query_params["n"] = "0"
+    page.run()
+    assert not [frame for frame in page.dataframe if "image" in frame.value]
+    page.toggle(key="which").set_value(True).run()
+    assert not page.exception
+    (table,) = [frame.value for frame in page.dataframe if "image" in frame.value]
+    assert table["image"].str.startswith("data:image/png").all()
+    assert (table["prediction"] == table["label"]).all()
+    assert list(table["images"]) == sorted(table["images"], reverse=True)
+    said = next(words.value for words in page.caption if "those that bear the most first" in words.value)
+    counted = int(said.partition(": ")[2].split()[0])
+    assert f"**{counted} of 60**" in texts(page), "as many as the sentence counts"
+
+
 def test_nothing_chosen_is_said(page, finished_run):
     page.run()
     page.multiselect(key="runs").set_value([]).run()

@@ -17,6 +17,7 @@ from certssb_core.audit import release_corrections as steps
 from certssb_core.certify.certificate import FIXED
 from certssb_core.errors import DataError
 from certssb_core.figures import falsification, sigma
+from certssb_core.figures.images import picture
 from certssb_core.plain_text import markdown_text
 from certssb_core.results import certification, conflicts
 from certssb_core.results import per_image as sampling
@@ -254,3 +255,15 @@ def image_shape(run: Run) -> tuple[int, ...] | None:
     except DataError as error:
         st.caption(f":material/hide_image: The images cannot be shown: {markdown_text(error)}")
         return None
+
+
+def thumbnails(run: Run, shown: pd.DataFrame) -> list[str | None]:
+    """Small pictures for the rows of a table with columns ``set, index``; None where the data set is not here."""
+    try:
+        inputs = run_files.inputs(run)
+    except DataError:
+        return [None] * len(shown)
+    return [
+        picture(sampling.images(inputs, name)[index], side=48)
+        for name, index in zip(shown["set"], shown["index"], strict=True)
+    ]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from certssb_core.errors import DataError
 from certssb_core.figures import sigma as figures
 from certssb_core.figures import theme
-from certssb_core.figures.images import picture
 from certssb_core.plain_text import markdown_text
 from certssb_core.results import per_image as core
 from certssb_core.runs.run import Run
@@ -102,7 +99,7 @@ def images_of(run: Run, by: str, of: str, bar: int) -> None:
         page = controls.position(f"Page (0 to {pages - 1:,})", pages, key="rows")
     shown = rows.iloc[page * ROWS : (page + 1) * ROWS]
     st.dataframe(
-        shown.assign(image=_thumbnails(run, shown)),
+        shown.assign(image=tables.thumbnails(run, shown)),
         hide_index=True,
         column_order=list(COLUMNS),
         column_config=COLUMNS,
@@ -159,14 +156,3 @@ def beside_release(run: Run) -> None:
         table=table,
         selection=True,
     )
-
-
-def _thumbnails(run: Run, shown: pd.DataFrame) -> list[str | None]:
-    try:
-        inputs = run_files.inputs(run)
-    except DataError:
-        return [None] * len(shown)
-    return [
-        picture(core.images(inputs, name)[index], side=48)
-        for name, index in zip(shown["set"], shown["index"], strict=True)
-    ]
