@@ -135,7 +135,8 @@ def _l0(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) ->
 
 
 def _partition(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
-    return _counted(votes, changes_certified(votes.counts), PARTITION_PROMISE, PARTITION_CONDITION)
+    certified = changes_certified(votes.counts) if votes.changes is None else votes.changes
+    return _counted(votes, certified, PARTITION_PROMISE, PARTITION_CONDITION)
 
 
 def _subset(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:

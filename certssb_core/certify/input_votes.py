@@ -56,6 +56,8 @@ class VoteBounds:
         test_map: how ``sigma`` was chosen.
         kept: ``(n, MOST + 1)`` lower bounds on the leading class's votes with a margin above each number of steps; None
             where votes have no margin.
+        changes: ``(n,)`` int64, the insertions and removals of training images that cannot change the leading class,
+            where each reaches several members; None elsewhere.
     """
 
     bounds: ClassBounds
@@ -64,6 +66,7 @@ class VoteBounds:
     members: int
     test_map: str
     kept: np.ndarray | None = None
+    changes: np.ndarray | None = None
 
 
 def bound_at(

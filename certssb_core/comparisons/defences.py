@@ -89,6 +89,12 @@ SYSTEMS: dict[str, System] = {
         "decision boundary is exact. Members that see no attacked image vote as before. So the attack as it was "
         "planted is covered: images replaced by anything, labels included, and a trigger on the test input.",
     ),
+    "finite-aggregation": System(
+        "Finite aggregation",
+        "2202.02628",
+        "DPA with images that reach several members each, by the same hash. A member then sees more images, and an "
+        "attacked image takes several votes at most; which members share images is counted. Certain, not probable.",
+    ),
     "dpa": System(
         "DPA",
         "2006.14768",
@@ -125,7 +131,7 @@ SUITES: dict[str, Suite] = {
     "digits": Suite(
         "Handwritten digits 0 and 1",
         PRESETS["digits-01-rab"].attack,
-        {system: f"digits-01-{system}" for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa")}
+        {system: f"digits-01-{system}" for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa", "finite-aggregation")}
         | {"subset": "subset-digits-01"},
     ),
     "mnist": Suite(
@@ -138,6 +144,7 @@ SUITES: dict[str, Suite] = {
             "l0": "l0-mnist-01",
             "dpa": "dpa-mnist-01",
             "subset": "subset-mnist-01-onepixel",
+            "finite-aggregation": "finite-aggregation-mnist-01",
         },
     ),
     "photographs": Suite(
@@ -286,6 +293,7 @@ def _entry(system: str, run: Run) -> _Entry:
         "denoise": f"σ {noise.sigma:g}, denoiser {config.denoiser}",
         "l0": f"β {noise.keep:g}, {len(run.arrays('sigma')['train'])} binary training images",
         "dpa": f"{run_votes.members} parts",
+        "finite-aggregation": f"{run_votes.members} members, each image in {config.training.spread}",
         "subset": f"{config.training.subset} images per member",
     }[system]
     seconds = run.metrics["seconds"]

@@ -291,6 +291,12 @@ PRESETS: dict[str, RunConfig] = {
         _DIGITS_01_ATTACK,
         _DIGITS_01_TRAINING.model_copy(update={"members": 50, "epochs": 30}),
     ),
+    "digits-01-finite-aggregation": _dpa(
+        f"Finite aggregation: {_DIGITS_01_TITLE}, 100 members, each image in 2",
+        _DIGITS_01,
+        _DIGITS_01_ATTACK,
+        _DIGITS_01_TRAINING.model_copy(update={"members": 100, "spread": 2, "epochs": 30}),
+    ),
     "digits-01-denoise": _denoise(
         f"Diffusion denoising: {_DIGITS_01_TITLE}, σ 0.5, test input clean",
         _DIGITS_01,
@@ -352,6 +358,12 @@ PRESETS: dict[str, RunConfig] = {
         _MNIST_01,
         AttackConfig(),
         _MNIST_TRAINING.model_copy(update={"epochs": 10, "batch_size": 16}),
+    ),
+    "finite-aggregation-mnist-01": _dpa(
+        "Finite aggregation: MNIST 0/1, one-pixel, norm 1.0, 2 % poisoned, 1,000 members, each image in 2",
+        _MNIST_01,
+        AttackConfig(),
+        _MNIST_TRAINING.model_copy(update={"spread": 2, "epochs": 10, "batch_size": 16}),
     ),
     "denoise-mnist-01": _denoise(
         "Diffusion denoising: MNIST 0/1, one-pixel, norm 1.0, 2 % poisoned, σ 0.5, 200 members",

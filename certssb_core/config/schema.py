@@ -276,6 +276,9 @@ class TrainingConfig(Group):
         None, "Images in all", "Number of training images; filled in when the run starts (subset).", 1
     )
     share: float = _setting(1.0, "Share", "Share of the training images that each member sees (share).", TINY, 1)
+    spread: int = _setting(
+        1, "Members per image", "Members that each image reaches, by its content hash (partition).", 1, 1000
+    )
     epochs: int = _setting(2, "Epochs", "Epochs per member, over the images that it sees.", 1, 1000)
     single_epochs: int = _setting(10, "Single epochs", "Epochs of the base and the undefended model.", 1, 1000)
     batch_size: int = _setting(256, "Batch size", "Images per training step.", 1, 65_536)
@@ -320,7 +323,7 @@ class TrainingConfig(Group):
         """The share of the training images that a member sees, on average."""
         if self.sees == "subset":
             return min(1.0, self.subset / (self.drawn_from or self.subset))
-        return self.share if self.sees == "share" else 1 / self.members
+        return self.share if self.sees == "share" else min(1.0, self.spread / self.members)
 
 
 class CertificationConfig(Group):
@@ -430,6 +433,12 @@ class RunConfig(Group):
             raise ValueError(
                 f"certification.certificate {name} needs noise.law {kind.law} and training.sees {kind.sees}, "
                 f"not {noise.law} and {self.training.sees}"
+            )
+        training = self.training
+        if training.spread > (training.members if training.sees == "partition" else 1):
+            raise ValueError(
+                f"training.spread {training.spread} must be at most training.members, and 1 unless training.sees is "
+                "partition"
             )
         if kind.margins and self.training.model not in LINEAR:
             raise ValueError(

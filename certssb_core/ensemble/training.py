@@ -157,17 +157,24 @@ def seen_by(member: int, count: int, *, seen: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(np.sort(rows))
 
 
-def partition(images: torch.Tensor, labels: torch.Tensor, members: int) -> list[torch.Tensor]:
-    """Positions of the training images of each of ``members``: every image in exactly one part (2006.14768).
+def partition(
+    images: torch.Tensor, labels: torch.Tensor, members: int, distances: Sequence[int] = (0,)
+) -> list[torch.Tensor]:
+    """Positions of the training images of each of ``members``: every image in one part (2006.14768), or in several.
 
-    The part follows from a hash of the image's content alone, and the order in it from contents and labels, so that an
-    inserted or removed image changes nothing for any other member.
+    The parts follow from a hash of the image's content alone, and the order in them from contents and labels, so that
+    an inserted or removed image changes nothing for any other member.
+
+    Args:
+        distances: from the part that the hash names to those that get the image (2202.02628).
     """
     digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images.cpu().numpy()]
     order = sorted(range(len(digests)), key=lambda row: (digests[row], int(labels[row])))
     parts: list[list[int]] = [[] for _ in range(members)]
     for row in order:
-        parts[int.from_bytes(digests[row], "little") % members].append(row)
+        bucket = int.from_bytes(digests[row], "little") % members
+        for distance in distances:
+            parts[(bucket + distance) % members].append(row)
     return [torch.tensor(part, dtype=torch.int64) for part in parts]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from certssb_core.certify.partition import offsets
 from certssb_core.config.schema import RunConfig
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build, projected
@@ -109,7 +110,9 @@ class RunContext:
 
     @cached_property
     def _partition(self) -> list[torch.Tensor]:
-        return partition(self.tensors["train"], self.tensors["labels"], self.config.training.members)
+        training = self.config.training
+        distances = offsets(training.members, training.spread)
+        return partition(self.tensors["train"], self.tensors["labels"], training.members, distances)
 
     def fit(
         self,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from certssb_core.certify import published_release
 from certssb_core.certify.bounds.registry import BOUNDS, Bound
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes, VoteBounds, bound_at
+from certssb_core.certify.partition import spread_changes_certified
 from certssb_core.certify.sigma_candidates import choose_by_all_votes, choose_by_members_set_aside
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
@@ -49,7 +52,17 @@ def bound_votes(votes: InputVotes, config: RunConfig, *, mode: str, bound: str, 
             noise = config.noise
             return choose_by_members_set_aside(votes, bound=rule.bound, alpha=alpha, aside=noise.aside, kept=noise.kept)
         case _:
-            return apply_rule(votes, rule, alpha=alpha)
+            return _with_changes(votes, config, mode, apply_rule(votes, rule, alpha=alpha))
+
+
+def _with_changes(votes: InputVotes, config: RunConfig, mode: str, bounds: VoteBounds) -> VoteBounds:
+    """Add the certified changes of training images where each reaches several members; none if some are left out."""
+    training = config.training
+    if training.sees != "partition" or training.spread == 1:
+        return bounds
+    whole = votes.members == training.members
+    counted = spread_changes_certified(votes.votes[mode], votes.classes, training.spread) if whole else 0
+    return replace(bounds, changes=np.broadcast_to(counted, bounds.sigma.shape).astype(np.int64))
 
 
 def apply_rule(votes: InputVotes, rule: BoundRule, *, alpha: float) -> VoteBounds:

@@ -103,7 +103,11 @@ class Evidence:
 
     @cached_property
     def claims(self) -> pd.DataFrame:
-        """The table; where votes have margins, with those of the votes for each answer, in steps, largest first."""
+        """The table; where votes have margins, with those of the votes for each answer, in steps, largest first; where
+        an image reaches several members, with the votes cast."""
+        if self.config.training.spread > 1:
+            cast = [votes for read in self.certifying for votes in read.ballots.votes.T]
+            return self.table.assign(cast=pd.Series(cast, self.table.index, object))
         found: list[np.ndarray] = []
         for (_, rows), read in zip(self.table.groupby("set", sort=False), self.certifying, strict=True):
             if (margins := read.ballots.margins) is not None:

@@ -60,6 +60,8 @@ def _first_to_fall(p_a: float, p_b: float, keep: float) -> int:
 
 def partition(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
     """The share's lead, and the fewest members that must go over to another class for it to win, ties and all."""
+    if config.training.spread > 1:
+        return _lead(table), _spread(table, config)
     radius = []
     for *votes, top in table.filter(regex=r"^votes_\d+$|^prediction$").to_numpy().tolist():
         others = [(count, -label) for label, count in enumerate(votes) if label != top]
@@ -68,6 +70,29 @@ def partition(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.nd
             changes += 1
         radius.append(changes)
     return _lead(table), np.array(radius, float)
+
+
+def _spread(table: pd.DataFrame, config: RunConfig) -> np.ndarray:
+    """The fewest buckets whose members together may take the lead over some class, added up bucket by bucket."""
+    members, found = config.training.members, []
+    golden, distances = (np.sqrt(5) - 1) / 2, []
+    for step in range(config.training.spread):
+        free = [(int(step * members * golden) + more) % members for more in range(members)]
+        distances.append(next(place for place in free if place not in distances))
+    for cast, top in zip(table["cast"], table["prediction"], strict=True):
+        if len(cast) != members:  # some are left out, and it is not said which buckets they saw
+            found.append(1)
+            continue
+        least = members + 1
+        for rival in range(sum(name.startswith("votes_") for name in table)):
+            worth = np.select([cast == top, cast == rival], [2, 0], 1)  # of one vote, to go over to the rival
+            buckets = -np.sort(-np.sum([np.roll(worth, -distance) for distance in distances], axis=0))
+            lead = int((cast == top).sum() - (cast == rival).sum() - (rival < top))
+            taken = np.cumsum(buckets)
+            if rival != top:
+                least = min(least, 1 + int(np.sum(taken <= lead)))
+        found.append(least)
+    return np.array(found, float)
 
 
 def subset(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:

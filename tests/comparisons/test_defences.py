@@ -32,7 +32,7 @@ SMALL |= {
     "noise.paths": "0",
     "training.shard_members": "7",
 }
-COUNTING = ("l0", "dpa")
+COUNTING = ("l0", "dpa", "finite-aggregation")
 
 pytestmark = pytest.mark.slow  # every system makes a run
 
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(folder):
     with pytest.MonkeyPatch.context() as patch:
-        for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa"):
+        for system in ("cert-ssbd", "rab", "denoise", *COUNTING):
             patch.setitem(PRESETS, f"digits-01-{system}", override(PRESETS[f"digits-01-{system}"], SMALL))
         small = SMALL | {"training.members": "60", "training.subset": "3"}
         patch.setitem(PRESETS, "subset-digits-01", override(PRESETS["subset-digits-01"], small))

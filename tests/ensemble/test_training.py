@@ -69,6 +69,10 @@ def test_every_image_is_in_one_part_whatever_the_others_are():
     again = partition(images[shuffled], labels[shuffled], 7)
     for one, other in zip(parts, again, strict=True):
         assert torch.equal(images[one], images[shuffled][other])  # the same images in the same order
+    thrice = partition(images, labels, 7, [0, 2, 5])
+    for member, part in enumerate(thrice):
+        own = torch.cat([parts[(member - distance) % 7] for distance in (0, 2, 5)])
+        assert sorted(part.tolist()) == sorted(own.tolist())
 
 
 def test_an_inserted_removed_or_relabelled_image_reaches_one_part_only():
