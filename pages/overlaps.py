@@ -46,7 +46,7 @@ def all_pairs(run: Run) -> None:
 
 def the_ledger(run: Run) -> None:
     st.subheader("The ledger: one row per input, in order of arrival", anchor=False)
-    ball_charts.cases(run)
+    ball_charts.cases(tables.ledger(run))
     ledger = tables.ledger(run)
     case = st.pills(
         "Show only",

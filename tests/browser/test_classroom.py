@@ -26,7 +26,7 @@ def second_student(browser, server):
 @pytest.mark.slow
 def test_two_students_and_a_lecturer(page, first_student, second_student):
     visit(page, "/lessons?lesson=What+a+backdoor+is")
-    page.get_by_role("button", name="Class", exact=True).click()
+    page.get_by_role("button", name="Teach", exact=True).click()
     page.get_by_role("button", name="Open a room").click()
     expect(page).to_have_url(re.compile("room="))
     room = re.search(r"room=(\w+)", page.url)[1]

@@ -95,6 +95,7 @@ def test_a_lesson_with_leave_and_return(page):
     expect(heading).to_have_text("2. How large the change is")
     expect(page.get_by_text("your prediction")).to_be_visible()
     at_rest(page)
+    page.get_by_role("button", name="Teach", exact=True).click()
     with page.expect_download() as handout:
         page.get_by_role("button", name="Handout (HTML)").click()
     assert handout.value.suggested_filename == "what-a-backdoor-is.html"

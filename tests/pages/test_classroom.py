@@ -44,7 +44,7 @@ def test_students_predict_the_lecturer_watches_and_reveals(monkeypatch, shipped)
     assert f"room={code}" in said(lecturer).replace("\\", "")
     students = [reader(monkeypatch, room=code.lower()) for _ in range(2)]
     assert all("Four brighter pixels" in said(student) for student in students)
-    assert not [button for student in students for button in student.button if button.label in ("Next", "Class")]
+    assert not [button for student in students for button in student.button if button.label in ("Next", "Open a room")]
     press(students[0], "One in twenty")
     press(students[1], "Every second one")
     assert "Your prediction is counted" in said(students[0])

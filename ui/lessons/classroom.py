@@ -39,24 +39,23 @@ def room_of_link() -> tuple[Room | None, bool]:
 
 def menu(room: Room | None) -> None:
     """Open or close a room."""
-    with st.popover("Class", icon=":material/groups:"):
-        if room:
-            st.markdown(f"Room **{room.code}** is open. It ends half an hour after this page is closed.")
-            st.button("Close the room", on_click=_close, args=(room,), icon=":material/door_front:")
-            return
-        st.markdown(
-            "Students predict from their own browsers, without an account. You see how many predicted what, and then "
-            "reveal the answer. The server keeps counts in its memory, and nothing else."
+    if room:
+        st.markdown(f"Room **{room.code}** is open. It ends half an hour after this page is closed.")
+        st.button("Close the room", on_click=_close, args=(room,), icon=":material/door_front:")
+        return
+    st.markdown(
+        "**With a class.** Students predict from their own browsers, without an account. You see how many predicted "
+        "what, and then reveal the answer. The server keeps counts in its memory, and nothing else."
+    )
+    if not run_files.read_only() and not _local_only():
+        st.warning(
+            "Whoever reaches this server may start and delete runs. Start it with `CERTSSB_READ_ONLY=1` to forbid "
+            "that; SECURITY.md has more limits.",
+            icon=":material/warning:",
         )
-        if not run_files.read_only() and not _local_only():
-            st.warning(
-                "Whoever reaches this server may start and delete runs. Start it with `CERTSSB_READ_ONLY=1` to forbid "
-                "that; SECURITY.md has more limits.",
-                icon=":material/warning:",
-            )
-        st.button("Open a room", on_click=_open, type="primary", icon=":material/groups:")
-        if st.session_state.pop("rooms-full", False):
-            text.failed(f"There are {MOST_ROOMS} open rooms already.", "Try again later.")
+    st.button("Open a room", on_click=_open, type="primary", icon=":material/groups:")
+    if st.session_state.pop("rooms-full", False):
+        text.failed(f"There are {MOST_ROOMS} open rooms already.", "Try again later.")
 
 
 def invitation(room: Room) -> None:

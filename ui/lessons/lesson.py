@@ -49,7 +49,7 @@ def head(course: Course, place: Place, room: Room | None) -> None:
             list(course.lessons),
             key="lesson",
             label_visibility="collapsed",
-            width=370,
+            width=330,
             on_change=lambda: place.open(st.session_state["lesson"]),
         )
         for number, step in enumerate(lesson.steps, start=1):
@@ -66,8 +66,12 @@ def head(course: Course, place: Place, room: Room | None) -> None:
             )
         st.space("stretch")
         text.terms("lessons")
-        classroom.menu(room)
-        present.button()
+        with st.popover("Teach", icon=":material/co_present:"):
+            present.button()
+            if run := _run(lesson):
+                name = re.sub(r"\W+", "-", lesson.title.lower()).strip("-")
+                charts.download("Handout (HTML)", lambda: handout(lesson, run), f"{name}.html", "text/html")
+            classroom.menu(room)
     if room:
         classroom.invitation(room)
 
@@ -77,6 +81,7 @@ def show(course: Course, place: Place, room: Room | None) -> None:
     lesson = course.lessons[place.lesson or ""]
     run = _run(lesson)
     if run is None:
+        text.empty(f"This lesson is about the run **{lesson.run}**, and there is no finished run of that name.")
         return
     text.to_top(f"{lesson.title} {place.step}")
     step = lesson.steps[place.step - 1]
@@ -84,7 +89,7 @@ def show(course: Course, place: Place, room: Room | None) -> None:
         st.title(f"{place.step}. {step.title}", anchor=False)
     titles = list(course.lessons)
     following = next(iter(titles[titles.index(lesson.title) + 1 :]), None)
-    further = partial(_further, place, lesson, run, following)
+    further = partial(_further, place, len(lesson.steps), following)
     try:
         _step(run, step, place, room, further)
     except LessonError as error:
@@ -102,7 +107,8 @@ def _step(run: Run, step: Step, place: Place, room: Room | None, further: Callab
         st.markdown(say(step.text, "text"))
         if step.terms:
             st.caption("New here: " + " ".join(f"**{name}**: {glossary.TERMS[name].meaning}" for name in step.terms))
-    picture, question = st.columns([7, 5], gap="medium")
+    wide = step.view.wide or (step.reveal is not None and step.reveal.wide)
+    picture, question = (st.container(), st.container()) if wide else st.columns([7, 5], gap="medium")
     said = _said(step, say)
     asked, answer = None, place.answer(place.step)
     if room:  # then the class answers, not the lecturer
@@ -171,8 +177,7 @@ def _pinned(view: View, run: Run, place: str) -> None:
         link(view.page, f"Open on the {PAGES[view.page].title} page (your place here is kept)", **view.link(run))
 
 
-def _further(place: Place, lesson: Lesson, run: Run, following: str | None) -> None:
-    steps = len(lesson.steps)
+def _further(place: Place, steps: int, following: str | None) -> None:
     kind = "secondary" if place.answer(place.step) is None else "primary"
     forward = ":material/arrow_forward:"
     with st.container(horizontal=True, key="lesson-further"):
@@ -186,13 +191,8 @@ def _further(place: Place, lesson: Lesson, run: Run, following: str | None) -> N
         st.button("All lessons", on_click=place.open, args=(None,), icon=":material/school:")
         if place.answers.get(place.lesson or ""):
             st.button("Start this lesson over", on_click=place.start_over, icon=":material/restart_alt:")
-        name = re.sub(r"\W+", "-", lesson.title.lower()).strip("-")
-        charts.download("Handout (HTML)", lambda: handout(lesson, run), f"{name}.html", "text/html")
 
 
 def _run(lesson: Lesson) -> Run | None:
     """The finished run that the lesson is about."""
-    run = next((run for run in run_files.finished_runs() if run.name == lesson.run), None)
-    if run is None:
-        text.empty(f"This lesson is about the run **{lesson.run}**, and there is no finished run of that name.")
-    return run
+    return next((run for run in run_files.finished_runs() if run.name == lesson.run), None)

@@ -38,7 +38,7 @@ from ui.lessons.lesson_pictures import (
 from ui.lessons.subset_views import Margins, Replaced
 from ui.lessons.view import View
 from ui.noise import one_image, sigma_charts
-from ui.overlaps import ball_charts, one_pair, sandbox
+from ui.overlaps import ball_charts, meeting_balls, one_pair, sandbox
 from ui.poison import attack_charts
 
 Mode = Annotated[str, OneOf(certification.MODES)]
@@ -245,13 +245,21 @@ class Pairs(View):
 
 
 class Cases(View):
-    """Count of each case of the storage-update."""
+    """Count of each case of the storage-update, among the run's test images or in its stream of queries."""
 
     show: Literal["cases"]
+    source: Literal["store", "stream"] = "store"
     page: ClassVar[str] = "overlaps"
 
     def draw(self, run: Run) -> None:
-        ball_charts.cases(run)
+        ball_charts.cases(self._ledger(run))
+
+    def facts(self, run: Run) -> dict[str, Fact]:
+        cases = self._ledger(run)["case"]
+        return {"inputs": len(cases)} | {case: int((cases == case).sum()) for case in ("trimmed", "aligned")}
+
+    def _ledger(self, run: Run) -> Any:
+        return tables.stream(run)[1] if self.source == "stream" else tables.ledger(run)
 
 
 class Pair(View):
@@ -261,6 +269,7 @@ class Pair(View):
     ball: int = Field(ge=0)
     other: int | None = Field(None, ge=0)
     page: ClassVar[str] = "overlaps"
+    wide: ClassVar[bool] = True
 
     def draw(self, run: Run) -> None:
         one_pair.view(run, self.ball, self.other)
@@ -268,6 +277,21 @@ class Pair(View):
     def link(self, run: Run) -> dict[str, str | list[str]]:
         other = {} if self.other is None else {"other": str(self.other)}
         return super().link(run) | {"ball": str(self.ball)} | other
+
+
+class Arrival(View):
+    """One query of the run's stream as it comes to the store, beside the ball that decides its case."""
+
+    show: Literal["arrival"]
+    query: int = Field(1, ge=1)
+    page: ClassVar[str] = "overlaps"
+    wide: ClassVar[bool] = True
+
+    def draw(self, run: Run) -> None:
+        meeting_balls.arrival(run, min(self.query, len(tables.stream(run)[1])))
+
+    def link(self, run: Run) -> dict[str, str | list[str]]:
+        return super().link(run) | {"meet": meeting_balls.SOURCES["stream"], "arrival": str(self.query)}
 
 
 class Sandbox(View):
@@ -343,6 +367,7 @@ PinnedView = Annotated[
     | Pairs
     | Cases
     | Pair
+    | Arrival
     | Sandbox
     | Sheet
     | Stamp

@@ -56,6 +56,8 @@ class View(BaseModel):
     page: ClassVar[str]
     hands_on: ClassVar[bool] = False
     """True where the picture itself has something to play with."""
+    wide: ClassVar[bool] = False
+    """True where the picture wants the width of the page."""
     move: Control | None = None
 
     @model_validator(mode="after")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from certssb_core.figures import pairs
 from certssb_core.results import store_ledger as core
 from certssb_core.runs.run import Run
@@ -30,9 +32,8 @@ def all_pairs(run: Run, moment: str, kind: str, *, clickable: bool = True) -> No
     )
 
 
-def cases(run: Run) -> None:
-    """Count the inputs that met each case."""
-    ledger = tables.ledger(run)
+def cases(ledger: pd.DataFrame) -> None:
+    """Count the inputs that met each case; ``ledger`` has a row per input."""
     counts = ledger["case"].value_counts()
     charts.show(
         pairs.cases(counts),

@@ -11,7 +11,7 @@ from certssb_core.results import conflicts as core
 from certssb_core.results import store_ledger
 from certssb_core.runs.run import Run
 from certssb_core.store.store import Balls
-from ui.kit import controls, tables, text
+from ui.kit import charts, controls, tables, text
 from ui.overlaps import one_pair, stream_maker
 
 SOURCES = {"stream": "a stream of queries", "stretch": "the run's own balls, stretched"}
@@ -35,13 +35,13 @@ def section(run: Run) -> None:
 
 def _stream(run: Run, row: Row) -> None:
     """One query after the other, as it comes to the store."""
-    balls, ledger = tables.stream(run)
+    _, ledger = tables.stream(run)
     found = core.conflicts(ledger)
     with row:
         at = _step("Query", len(ledger), key="arrival", start=1 + (store_ledger.boldest_changed(ledger) or 0))
         if len(found):
             st.button("Next conflict", on_click=_go_on, args=(found, at), icon=":material/skip_next:")
-    _two_balls(run, balls.before(at), ledger, at - 1)
+    arrival(run, at)
     counts = ledger["case"].value_counts()
     cases = (f"{counts[case]} × *{words}*" for case, words in pairs.CASES.items() if case in counts)
     st.caption(
@@ -79,6 +79,12 @@ def _stretch(run: Run, row: Row) -> None:
     _two_balls(run, balls, ledger, position, certified=chosen == 1)
 
 
+def arrival(run: Run, at: int) -> None:
+    """Query number ``at`` of the run's stream, from 1, beside the ball that decided its case."""
+    balls, ledger = tables.stream(run)
+    _two_balls(run, balls.before(at), ledger, at - 1)
+
+
 def _two_balls(run: Run, balls: Balls, ledger: pd.DataFrame, position: int, *, certified: bool = True) -> None:
     """The input that came at ``position`` beside the ball that decided its case, or the nearest of another label."""
     row = ledger.set_index("position", drop=False).loc[position]
@@ -86,7 +92,7 @@ def _two_balls(run: Run, balls: Balls, ledger: pd.DataFrame, position: int, *, c
     partner = found.second if found and pd.notna(row["partner"]) else None
     words = f"**{pairs.CASES[row['case']].capitalize()}.** {markdown_text(core.in_words(row, partner))}"
     if found is None:
-        st.markdown(words)
+        charts.words(words)
         text.empty("There is no ball of another label yet: go on to a later query.")
         return
     one_pair.drawn(run, balls, found, key="conflict-plane", summary=words, certified=certified)

@@ -109,12 +109,13 @@ def _image(run: Run, balls: Balls, row: pd.Series, shape: tuple[int, ...] | None
     changed = "" if row["label"] == row["prediction"] else f" → **{markdown_text(row['answered'])}**"
     lines = [
         f"**Ball {row['position']}**: {markdown_text(row['predicted'])}{changed}",
-        f"{markdown_text(row['input'])}",
         f"{pairs.CASES[row['case']]}, r {row['radius_before']:.3f} → **{row['radius_after']:.3f}**",
         tables.judged(run, row["set"], row["index"], int(row["label"]), certified=certified),
     ]
     beside, words = st.columns([SIDE, 2 * SIDE])
     if shape:
         centre = balls.centres[np.searchsorted(balls.ids, row["position"])]
-        beside.image(picture(centre.reshape(shape), side=SIDE), alt=row["input"], width=SIDE)
-    words.markdown("  \n".join(filter(None, lines)))
+        with beside:
+            charts.pictures([charts.Picture(picture(centre.reshape(shape), side=SIDE), row["input"])], side=SIDE)
+    with words:
+        charts.words("  \n".join(filter(None, lines)))

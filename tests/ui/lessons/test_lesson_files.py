@@ -89,6 +89,9 @@ CLAIMS = {
     "The attacker comes first": lambda f: f["reveal.trimmed_away"] > 5 * f["reveal.trimmed_away_attacker_last"],
     "So the order decides": lambda f: f["view.answered"] != f["reveal.answered"],
     "And among images?": lambda f: f["balls.conflicts"] == 0 and f["images.dimensions"] == 64,
+    "And among images sent on purpose?": lambda f: (
+        (f["reveal.trimmed"] + f["reveal.aligned"]) / f["reveal.inputs"] == pytest.approx(1 / 6, abs=0.01)
+    ),
     "Beyond the radius it is silent": lambda f: f["reveal.triggered"] == 0 and f["radius.max"] < f["attack.norm"],
     "Certified, but wrong": lambda f: (
         (f["view.label"], f["reveal.answer"]) == ("5", "9") and f["reveal.radius"] > 0 and f["reveal.members"] == 200
