@@ -49,7 +49,7 @@ def head(course: Course, place: Place, room: Room | None) -> None:
             list(course.lessons),
             key="lesson",
             label_visibility="collapsed",
-            width=330,
+            width=300,
             on_change=lambda: place.open(st.session_state["lesson"]),
         )
         for number, step in enumerate(lesson.steps, start=1):
