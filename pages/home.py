@@ -11,6 +11,7 @@ from certssb_core.plain_text import markdown_text
 from certssb_core.results import run_table
 from ui.kit import headline, run_files, run_list, text
 from ui.kit.pages import PAGES, link
+from ui.query import answers, stage
 
 PICTURE = Path(__file__).parents[1] / "assets" / "way.svg"
 CARD = 262  # pixels: four in a row at 1280, three at 1024
@@ -19,6 +20,7 @@ text.page_header(
     "home",
     sources=("2504.21730", "2003.08904"),
 )
+playground = st.container()  # filled last: the members may have to be loaded
 text.drawing(PICTURE)
 st.markdown(
     "Someone may have slipped **poisoned images** into the training data, so that a small trigger flips the answer. "
@@ -39,6 +41,8 @@ st.info(
 runs = run_files.own_runs()
 finished = [run for run in runs if run.is_done()]
 shipped = next((run for run in finished if run.name == DEFAULT_PRESET), next(iter(finished), None))
+if shipped:
+    answers.prepare(shipped)
 st.subheader("What it has found", anchor=False)
 if shipped:
     with text.plain_errors():
@@ -79,3 +83,6 @@ with right:
     with text.plain_errors():
         checks = pd.DataFrame(run_files.machine())
         st.dataframe(checks[~checks["name"].str.startswith("data")], hide_index=True)
+if shipped:
+    with playground:
+        stage.stage(shipped)

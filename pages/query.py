@@ -2,15 +2,13 @@
 
 import streamlit as st
 
-from certssb_core.certify.subset import Drawing
-from certssb_core.figures import votes
 from certssb_core.figures.images import picture, png
 from certssb_core.plain_text import markdown_text
 from certssb_core.query import edit_image as core
 from certssb_core.query.reply import Reply
 from certssb_core.runs.run import Run
-from ui.kit import charts, run_files, tables, text, verdict, view_as_code
-from ui.query import answers, image_source
+from ui.kit import charts, run_files, tables, text, view_as_code
+from ui.query import answers, image_source, stage
 
 FORMULAS = r"""
 The store is asked first: a point inside a stored ball gets that ball's answer, certified to the ball's edge. Elsewhere
@@ -32,32 +30,15 @@ COLUMNS = {
 }
 
 
-def answer(reply: Reply, drawing: Drawing | None) -> None:
-    st.subheader("The answer", anchor=False)
-    by = "the store" if reply.answered_by == "store" else "the members"
-    cut = reply.radius < reply.members_radius
-    edge = (
-        "to the edge of a rival ball" if cut else f"{drawing.replaced:,} images replaced" if drawing else "σ* · margin"
-    )
-    if reply.ball is not None:
-        edge = f"ball {reply.ball}, stored just now" if reply.inserted else f"to the edge of ball {reply.ball}"
-    certified = f"radius {reply.members_radius:.3f}"
-    noise = f"Votes cast at σ* {reply.sigma:.3f}." if reply.sigma else "Votes cast without noise."
-    for column, (label, value, context, explanation) in zip(
-        st.columns(4),
-        (
-            ("Answer", markdown_text(reply.answer), f"by {by}", "The store is asked first."),
-            ("Certified radius", f"{reply.radius:.3f}", edge, "L2 distance in pixel units, by whoever answered."),
-            ("Members' margin", f"{max(reply.margin, 0):.3f}", certified, noise),
-            ("p_A at least", f"{reply.p_a_lower:.3f}", f"p_B at most {reply.p_b_upper:.3f}", "From the votes, at α."),
-        ),
-        strict=True,
-    ):
-        column.metric(
-            label, value, context, delta_color="off", delta_arrow="off", help=explanation, border=True, height="stretch"
-        )
+def promise(reply: Reply) -> None:
+    """The promise of the radius, its condition, and the numbers behind it."""
+    noise = f"at σ\\* {reply.sigma:.3f}" if reply.sigma else "without noise"
     with st.expander("What this promises", icon=":material/gavel:"):
-        st.markdown(f"**Radius.** {reply.promise}\n\n**Condition.** {reply.condition}")
+        st.markdown(
+            f"**Radius.** {reply.promise}\n\n**Condition.** {reply.condition}\n\n"
+            f"**Members.** Radius {reply.members_radius:.3f}, margin {max(reply.margin, 0):.3f}, votes cast {noise}; "
+            f"p_A at least {reply.p_a_lower:.3f}, p_B at most {reply.p_b_upper:.3f}."
+        )
 
 
 def fixed_ensemble(reply: Reply) -> None:
@@ -70,20 +51,6 @@ def fixed_ensemble(reply: Reply) -> None:
             "has a joint budget.",
             help=f"{drawn['promise']} {drawn['condition']}",
         )
-
-
-def members(run: Run, asked: image_source.Question, before: Reply, after: Reply) -> None:
-    st.subheader("How the members vote", anchor=False)
-    names = tables.class_names(run)
-    table = votes.table(after.votes, names, before.votes if asked.moved else None)
-    leading = markdown_text(names[table["asked"].argmax()])
-    certified = "which is certified" if after.prediction >= 0 else "too few to certify: they ABSTAIN"
-    charts.show(
-        votes.bars(table, names={"picked": "the picked image", "asked": "as it is now"}),
-        key="query-votes",
-        summary=f"**{max(after.votes):,}** of {sum(after.votes):,} members vote **{leading}**, {certified}.",
-        table=table,
-    )
 
 
 def store(run: Run, asked: image_source.Question) -> None:
@@ -110,23 +77,24 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "1902.02918"],
 )
-if (run := run_files.pick_run(moved_input=True)) and (chosen := image_source.choose(run, run_files.inputs(run))):
-    asked = image_source.change(run, chosen)
-    members_say = st.container()
+first, second = st.columns([2, 5])
+with first:
+    run = run_files.pick_run(moved_input=True)
+with second:
+    chosen = image_source.choose(run, run_files.inputs(run)) if run else None
+if run and chosen:
+    left, right = st.columns([2, 6], gap="medium")
+    members_say = right.container()
+    with left:
+        asked = image_source.change(run, chosen, members_say)
     if run.config.kind.balls:
         store(run, asked)  # at once; the members may still have to be loaded
     with members_say:
         if reason := answers.unable(run):
             text.empty(f"{markdown_text(reason)}." + " The store still answers." * run.config.kind.balls)
         else:
-            before, after = answers.ask(run, asked.picked), answers.ask(run, asked.asked)
-            if asked.moved:
-                st.info(core.verdict(before, after, asked.moved), icon=":material/straighten:")
-            answer(after, run.config.drawing)
-            fixed_ensemble(after)
-            if asked.truth is not None:
-                name = tables.class_names(run)[asked.truth]
-                st.markdown(f"The picked image: {verdict.beside_truth(name, after.label, asked.truth)}")
-            members(run, asked, before, after)
+            reply = stage.panel(run, asked, key="query-votes")
+            fixed_ensemble(reply)
+            promise(reply)
     charts.download("The image as it is now (PNG)", lambda: png(asked.asked), "image.png", "image/png")
     view_as_code.show(view_as_code.query(run))

@@ -22,7 +22,7 @@ from certssb_core.certify.input_votes import InputVotes
 from certssb_core.certify.margin_votes import in_steps
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build, projected
-from certssb_core.ensemble.voting import Ballot, vote_together
+from certssb_core.ensemble.voting import Ballot, vote, vote_together
 from certssb_core.errors import RunError
 from certssb_core.pipeline import context, fixed_ensemble, tasks
 from certssb_core.query.reply import Reply, check_can_answer, promise
@@ -64,9 +64,11 @@ class LoadedEnsemble:
         # Test noise is drawn on the device: elsewhere members see another draw, as good but not the same.
         wanted = torch.device(self.config.training.device)
         self.device = wanted if wanted.type == "cpu" or torch.cuda.is_available() else torch.device("cpu")
-        self._network = self._build(0)
+        self._network = self._build(0, self.config.training.model)
         self._levels = self._known_levels(inputs)
-        self._base = self._base_network()
+        self._base = self._single("base") if self.config.noise.searches_test else None
+        self._undefended = self._single("undefended")
+        self._opened: tuple[object, Store] | None = None
         weights = sum(weight.numel() for weight in self._network.parameters())
         fits = 4 * weights * self.config.training.members <= HELD_BYTES
         self._held = [*self._read_groups()] if fits else None
@@ -106,7 +108,7 @@ class LoadedEnsemble:
             candidate_softmax=shares[len(levels) :, None],
             draws=tasks.bound_draws(self.config, {"query": 1}, seed=self.run.noise_seed).get("draws/query"),
         )
-        reply = self._reply(image, input_votes, insert)
+        reply = replace(self._reply(image, input_votes, insert), undefended=self._undefended_answer(image))
         return reply if self._drawn is None else replace(reply, fixed=self._fixed(x, reply.sigma))
 
     def _fixed(self, x: torch.Tensor, sigma: float) -> dict[str, Any]:
@@ -144,8 +146,7 @@ class LoadedEnsemble:
         prediction, radius = int(certified.prediction[0]), float(certified.radius[0])
         found, inserted = Answer(prediction, radius, None), False
         if kind.balls:
-            with Store.read(self.run.asked_path) as store:
-                found = store.answer(image.ravel(), prediction=prediction, radius=radius)
+            found = self._store().answer(image.ravel(), prediction=prediction, radius=radius)
             if insert and found.ball is None and found.radius > 0:
                 found, inserted = self._insert(image, certified), True
         return Reply(
@@ -171,6 +172,22 @@ class LoadedEnsemble:
             condition=certified.condition,
         )
 
+    def _store(self) -> Store:
+        """The store that answers first; opened anew where its file is another one than at the last question."""
+        path = self.run.asked_path
+        there = (file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists())
+        state = (path, *((found.st_mtime_ns, found.st_size, found.st_ino) for found in (file.stat() for file in there)))
+        if self._opened is None or self._opened[0] != state:
+            if self._opened:
+                self._opened[1].close()
+            self._opened = state, Store.read(path)
+        return self._opened[1]
+
+    def _undefended_answer(self, image: np.ndarray) -> int | None:
+        if self._undefended is None:
+            return None
+        return int(vote(self._undefended, torch.from_numpy(image[None]).to(self.device)).hard[0])
+
     def _insert(self, image: np.ndarray, certified: Certificates) -> Answer:
         """Store the certificate after the run's own balls and all earlier queries, in a copy of the run's store."""
         server_limits.check_writable()
@@ -186,9 +203,10 @@ class LoadedEnsemble:
     def _vote(self, x: torch.Tensor, levels: list[torch.Tensor]) -> Ballot:
         """Let every member answer ``x`` ``(1, C, H, W)`` at every level: ``(M, L)`` and ``(M, L, C)``."""
         law, seed = NOISE_LAWS[self.config.noise.law], self.run.noise_seed
+        copies, together = x.expand(len(levels), *x.shape[1:]), torch.cat(levels)  # a member's noise is drawn once
         ballots = []
         for members, weights in self._held or self._read_groups():
-            seen = [torch.cat([law.test_inputs(x, level, seed=seed, member=m) for level in levels]) for m in members]
+            seen = [law.test_inputs(copies, together, seed=seed, member=m) for m in members]
             ballots.append(vote_together(self._network, weights, torch.stack(seen), margins=self.config.kind.margins))
         margins = [ballot.margin for ballot in ballots if ballot.margin is not None]
         return Ballot(
@@ -219,18 +237,20 @@ class LoadedEnsemble:
             for image, level in zip(inputs.test_images(which), sigma[which], strict=True)
         }
 
-    def _base_network(self) -> nn.Module | None:
-        if not self.config.noise.searches_test:
+    def _single(self, kind: str) -> nn.Module | None:
+        """The run's own base or undefended network, in evaluation mode; None where the run has none."""
+        path = context.single_path(self.run, kind)
+        if kind == "undefended" and not path.exists():
             return None
-        base = self._build(context.SINGLES["base"])
-        base.load_state_dict(shards.read(context.single_path(self.run, "base")))
-        return base.eval()
-
-    def _build(self, member: int) -> nn.Module:
-        channels, side, _ = self.shape
         training = self.config.training
+        network = self._build(context.SINGLES[kind], training.model if kind == "base" else training.undefended_network)
+        network.load_state_dict(shards.read(path))
+        return network.eval()
+
+    def _build(self, member: int, model: str) -> nn.Module:
+        channels, side, _ = self.shape
         network = build(
-            training.model,
+            model,
             channels=channels,
             side=side,
             classes=len(self.classes),

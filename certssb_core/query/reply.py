@@ -25,6 +25,7 @@ class Reply:
         promise: what ``radius`` promises; condition: under which the members' certificate holds.
         fixed: the answer of the fixed ensemble, drawn afresh for this question, where the run has one: ``draws, jury,
             seed, votes, prediction, answer, p_a_lower, p_b_upper, margin, sigma, radius, promise, condition``.
+        undefended: class number that the run's undefended model answers; None where the run has no such model.
     """
 
     answered_by: str
@@ -44,6 +45,7 @@ class Reply:
     promise: str
     condition: str
     fixed: dict[str, Any] | None = None
+    undefended: int | None = None
 
 
 STORED = (

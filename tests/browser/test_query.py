@@ -66,6 +66,10 @@ def test_the_keyboard_paints_and_erases(page):
     expect(moved(page)).to_contain_text("Moved by 1.00")  # a black corner, now white
     page.keyboard.press("Delete")
     expect(moved(page)).to_have_count(0)
+    page.get_by_role("button", name="Undo", exact=True).click()
+    expect(moved(page)).to_contain_text("Moved by 1.00")
+    page.get_by_role("button", name="Undo", exact=True).click()
+    expect(moved(page)).to_have_count(0)
     assert_no_error(page)
 
 

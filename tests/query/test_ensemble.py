@@ -141,3 +141,20 @@ def test_nothing_is_inserted_where_nothing_may_be_written(copy, outside, monkeyp
     with pytest.raises(RunError, match="read-only"):
         LoadedEnsemble(copy).ask(outside[0], insert=True)
     assert not copy.answered_path.exists()
+
+
+def test_the_undefended_model_answers_as_the_run_recorded(small_run, inputs, loaded):
+    recorded = small_run.arrays("undefended")
+    for which in SETS:
+        for index in range(0, 108, 9):
+            assert loaded.ask(inputs.test_images(which)[index]).undefended == recorded[which][index]
+
+
+def test_a_ball_that_another_process_stored_answers_at_the_next_question(copy, outside):
+    """Each asks through a store of its own, opened at its first question."""
+    (image, _), first, second = outside, LoadedEnsemble(copy), LoadedEnsemble(copy)
+    assert first.ask(image).ball is None
+    inserted = second.ask(image, insert=True)
+    assert inserted.inserted
+    seen = first.ask(image)
+    assert (seen.answered_by, seen.ball) == ("store", inserted.ball)

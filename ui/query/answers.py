@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,12 @@ def unable(run: Run) -> str:
     except RunError as error:
         return str(error)
     return ""
+
+
+def prepare(run: Run) -> None:
+    """Start the run's query process, so that it loads while the page is drawn; a run that cannot answer has none."""
+    with contextlib.suppress(RunError):
+        _answerers().of(run)
 
 
 def ask(run: Run, image: np.ndarray) -> Reply:

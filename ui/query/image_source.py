@@ -35,7 +35,7 @@ class Question:
 
 def choose(run: Run, inputs: Inputs) -> Question | None:
     """Let the reader pick an image; None where there is none yet."""
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns([5, 2])
     with left:
         source = controls.choose("Image", SOURCES, "clean", key="source")
     shape = inputs.dataset.test_images.shape[1:]
@@ -61,47 +61,35 @@ def choose(run: Run, inputs: Inputs) -> Question | None:
     return Question(f"upload {file.file_id}", pixels, pixels)
 
 
-def change(run: Run, chosen: Question) -> Question:
-    """Let the reader paint on the picked image and set a trigger on it."""
-    name, picked = chosen.name, chosen.picked
-    version = f"{run.name}/{name}"
-    left, right = st.columns([1, 1], gap="large")
-    with left:
-        st.subheader("Paint on it", anchor=False)
-        painted = canvas.paint(picked, label=f"Canvas, {name}", version=version, key="canvas")
-    attack = run.config.attack
-    with right:
-        st.subheader("Set a trigger on it", anchor=False)
-        titles = {NO_TRIGGER: "None"} | {key: trigger.title for key, trigger in TRIGGERS.items()}
-        trigger = st.selectbox(
+def change(run: Run, chosen: Question, beside: st.delta_generator.DeltaGenerator) -> Question:
+    """Let the reader paint on the picked image and, in the container ``beside``, set a trigger on it."""
+    name, picked, attack = chosen.name, chosen.picked, run.config.attack
+    painted = canvas.paint(picked, label=f"Canvas, {name}", version=f"{run.name}/{name}", key="canvas")
+    titles = {NO_TRIGGER: "None"} | {key: trigger.title for key, trigger in TRIGGERS.items()}
+    with beside:
+        left, middle, right = st.columns([3, 4, 2])
+        trigger = left.selectbox(
             "Trigger",
             list(titles),
+            list(titles).index(attack.trigger),
             format_func=titles.get,
             key="apply",
             bind="query-params",
             help=f"The run was attacked with: {titles[attack.trigger].lower()}, norm {attack.norm:g}.",
         )
-        strength = st.slider(
-            "Strength: L2 norm, pixels in [0, 1] (patch: its pixels' value)",
+        strength = middle.slider(
+            "Strength",
             0.0,
             max(3.0, 2 * attack.norm),
-            attack.norm,
+            0.0,
             0.05,
             key="strength",
             bind="query-params",
             disabled=trigger == NO_TRIGGER,
+            help="L2 norm of the change, pixels in [0, 1]; of a patch, its pixels' value.",
         )
-        asked = painted
-        if trigger != NO_TRIGGER:
-            asked = core.triggered(painted, attack, trigger, strength)
+        asked = painted if trigger == NO_TRIGGER else core.triggered(painted, attack, trigger, strength)
         question = Question(name, painted if name == "drawing" else picked, asked, chosen.truth)
-        show(question)
+        right.caption(words := "as the network sees it")
+        right.image(picture(asked, side=72), alt=words, width=72)
     return question
-
-
-def show(question: Question) -> None:
-    """The picked image beside what the network is asked about."""
-    moved = f", moved by {question.moved:.2f}" if question.moved else ""
-    pictures = {"as picked": question.picked, f"as the network sees it{moved}": question.asked}
-    for column, (words, pixels) in zip(st.columns(2), pictures.items(), strict=True):
-        column.image(picture(pixels, side=176), caption=words, alt=words, width=176)

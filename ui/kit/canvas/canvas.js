@@ -21,6 +21,7 @@ class Painting {
     this.size = find("select");
     this.eraser = find(".erase");
     this.painted = new Map();
+    this.earlier = []; // paintings before each stroke
     this.cursor = { row: 0, column: 0 };
     this.stroke = null;
 
@@ -29,6 +30,7 @@ class Painting {
       event.preventDefault();
       this.canvas.focus({ focusVisible: false });
       this.canvas.setPointerCapture(event.pointerId);
+      this.remember();
       this.stroke = this.pixel(event);
       this.brush(this.stroke);
     };
@@ -45,7 +47,14 @@ class Painting {
     this.eraser.onclick = () => {
       this.eraser.setAttribute("aria-pressed", String(!this.erasing));
     };
+    find(".undo").onclick = () => {
+      if (!this.earlier.length) return;
+      this.painted = this.earlier.pop();
+      this.draw();
+      this.send();
+    };
     find(".reset").onclick = () => {
+      this.remember();
       this.painted.clear();
       this.draw();
       this.send();
@@ -61,6 +70,7 @@ class Painting {
     if (data.version === this.data?.version) return; // the painting here is newer than what the server knows
     this.data = data;
     this.painted.clear();
+    this.earlier = [];
     this.base = Uint8Array.from(atob(data.pixels), (letter) => letter.charCodeAt(0)); // row by row, channels last
     this.cell = Math.max(1, Math.floor(CELL / data.width));
     this.canvas.width = data.width * this.cell;
@@ -125,6 +135,7 @@ class Painting {
       };
       this.draw();
     } else if ([" ", "Enter", "Delete", "Backspace"].includes(event.key)) {
+      this.remember();
       this.brush(this.cursor, this.erasing || ["Delete", "Backspace"].includes(event.key));
       this.send();
     } else return;
@@ -133,6 +144,10 @@ class Painting {
     const position = this.cursor.row * this.data.width + this.cursor.column;
     const words = this.shown(position).map((value) => (value / 255).toFixed(2));
     this.where.textContent = `Row ${this.cursor.row}, column ${this.cursor.column}: ${words.join(", ")}`;
+  }
+
+  remember() {
+    this.earlier.push(new Map(this.painted));
   }
 
   shown(position) {

@@ -1,0 +1,47 @@
+"""The live stage and the opening of Overlaps in a real browser: what a reader sees before the first click."""
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import expect
+
+from tests.browser.journey import assert_no_error, at_rest, visit
+
+pytestmark = pytest.mark.browser
+
+
+def metric(page, label: str):
+    found = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
+    return found.get_by_test_id("stMetricValue")
+
+
+@pytest.mark.slow
+def test_the_trigger_flips_the_undefended_network_and_not_the_ensemble(page):
+    visit(page, "/?stage-image=197")
+    expect(metric(page, "Undefended network")).to_have_text("6")
+    expect(metric(page, "Answer")).to_have_text("6")
+    slider = page.get_by_role("slider", name="Strength of the trigger")
+    slider.focus()
+    for _ in range(20):
+        slider.press("ArrowRight")
+    expect(metric(page, "Undefended network")).to_have_text("0")
+    expect(metric(page, "Answer")).to_have_text("6")
+    at_rest(page)
+    expect(page.get_by_text("true class 6").first).to_be_visible()
+    assert "stage-strength=1" in page.url
+    assert_no_error(page)
+
+
+def test_a_real_conflict_is_on_screen_and_resolved_without_a_click(page):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    visit(page, "/overlaps")
+    chart = page.locator(".st-key-conflict-plane")
+    expect(chart.get_by_text("before the storage-update", exact=True)).to_be_in_viewport()
+    expect(page.get_by_text("3b · align, r")).to_be_in_viewport()
+    red = chart.locator("path.js-line[style*='rgb(213, 94, 0)']")
+    expect(red).to_have_count(1)  # before; after it there is none
+    expect(red).to_be_in_viewport()
+    page.get_by_role("button", name="Next conflict").click()
+    expect(page.get_by_role("slider", name="Query")).not_to_have_attribute("aria-valuenow", "63")
+    at_rest(page)

@@ -1,0 +1,154 @@
+"""The live stage: an image and its trigger, the undefended network's answer beside the ensemble's, radius and store.
+
+:func:`stage` is a section of its own, for Home and for lessons; the Query page puts :func:`panel` beside its canvas.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from certssb_core.certify.subset import Drawing
+from certssb_core.data.triggers import TRIGGERS
+from certssb_core.errors import DataError, RunError, StoreError
+from certssb_core.figures import votes
+from certssb_core.figures.images import picture
+from certssb_core.plain_text import markdown_text
+from certssb_core.query import edit_image as core
+from certssb_core.query.reply import Reply
+from certssb_core.runs.run import Run
+from ui.kit import charts, controls, run_files, tables, text, verdict
+from ui.query import answers
+from ui.query.image_source import Question
+
+SIDE = 216  # pixels of the picture
+STRONGEST = 3.0
+"""Strongest trigger of the slider, in norms of the run's own."""
+
+
+@st.fragment
+def stage(run: Run, *, key: str = "stage", image: int | None = None, strength: float = 0.0) -> None:
+    """Let the reader put the run's trigger on a test image, and show who answers what.
+
+    Args:
+        run: finished; its members answer.
+        key: begins the names of the stage's controls in the URL.
+        image: number of the clean test image at first; default: one on which the trigger misleads the undefended
+            network and not the ensemble.
+        strength: of the trigger at first, as its L2 norm.
+    """
+    if reason := answers.unable(run):
+        text.empty(f"{markdown_text(reason)}.")
+        return
+    try:
+        _stage(run, key, image, strength)
+    except (DataError, RunError, StoreError) as error:
+        text.failed(str(error))
+
+
+def _stage(run: Run, key: str, image: int | None, strength: float) -> None:
+    inputs, attack = run_files.inputs(run), run.config.attack
+    clean = inputs.dataset.test_images
+    left, right = st.columns([1, 3], gap="medium")
+    with left:
+        start = telling(run) if image is None else image
+        index = controls.position(
+            f"Test image (0 to {len(clean) - 1:,})", len(clean), key=f"{key}-image", start=min(start, len(clean) - 1)
+        )
+        norm = st.slider(
+            f"Strength of the trigger ({TRIGGERS[attack.trigger].title.lower()})",
+            0.0,
+            STRONGEST * attack.norm,
+            min(strength, STRONGEST * attack.norm),
+            attack.norm / 20,
+            key=f"{key}-strength",
+            bind="query-params",
+            help=f"L2 norm of the change, before clamping. The training images were poisoned at {attack.norm:g}.",
+        )
+        picked = clean[index]
+        asked = core.triggered(picked, attack, attack.trigger, norm)
+        question = Question(f"clean {index}", picked, asked, int(inputs.dataset.test_labels[index]))
+        st.image(picture(asked, side=SIDE), alt="the image as the networks see it", width=SIDE)
+    with right:
+        panel(run, question, key=f"{key}-votes")
+
+
+def panel(run: Run, question: Question, *, key: str) -> Reply:
+    """Ask about ``question`` and show the answers: undefended network, ensemble, certified radius, store, votes.
+
+    Args:
+        key: of the chart of the votes.
+
+    Returns:
+        The reply to the image as it is now.
+
+    Raises:
+        RunError: the members gave no answer.
+    """
+    before, after = answers.ask(run, question.picked), answers.ask(run, question.asked)
+    kind, drawing = run.config.kind, run.config.drawing
+    places = iter(st.columns(2 + kind.balls + (after.undefended is not None)))
+    names = tables.class_names(run)
+    if after.undefended is not None:
+        with next(places):
+            _metric(st, "Undefended network", markdown_text(names[after.undefended]), "no certificate")
+            _judge(question, names, after.undefended, certified=False)
+    with next(places):
+        by = "by the store" if after.answered_by == "store" else "by the members' vote"
+        _metric(st, "Answer", markdown_text(after.answer), by)
+        _judge(question, names, after.label, certified=True)
+    _metric(next(places), "Certified radius", f"{after.radius:.3f}", _edge(after, drawing))
+    if kind.balls:
+        _metric(next(places), "Store", *_stored(after))
+    table = votes.table(after.votes, names, before.votes if question.moved else None)
+    leading = markdown_text(names[table["asked"].argmax()])
+    certified = "which is certified" if after.prediction >= 0 else "too few to certify: they ABSTAIN"
+    charts.show(
+        votes.bars(table, names={"picked": "the picked image", "asked": "as it is now"}).update_layout(height=220),
+        key=key,
+        summary=f"**{max(after.votes):,}** of {sum(after.votes):,} members vote **{leading}**, {certified}.",
+        table=table,
+    )
+    if question.moved:
+        st.info(core.verdict(before, after, question.moved), icon=":material/straighten:")
+    return after
+
+
+def _judge(question: Question, names: tuple[str, ...], answer: int, *, certified: bool) -> None:
+    """Say the true class of the picked image where it is known, and whether the answer is right."""
+    if question.truth is not None:
+        st.markdown(verdict.beside_truth(names[question.truth], answer, question.truth, certified=certified))
+
+
+def _metric(place: st.delta_generator.DeltaGenerator, label: str, value: str, context: str) -> None:
+    place.metric(label, value, context, delta_color="off", delta_arrow="off", border=True)
+
+
+def _edge(reply: Reply, drawing: Drawing | None) -> str:
+    """Say in a few words at which edge the certified radius ends."""
+    if reply.ball is not None:
+        return f"ball {reply.ball}, stored just now" if reply.inserted else f"to the edge of ball {reply.ball}"
+    if reply.radius < reply.members_radius:
+        return "to the edge of a rival ball"
+    return f"{drawing.replaced:,} images replaced" if drawing else "σ* · margin"
+
+
+def _stored(reply: Reply) -> tuple[str, str]:
+    """The ball that holds the image."""
+    return (f"ball {reply.ball}", "holds the image") if reply.ball is not None else ("no ball", "so the members vote")
+
+
+@run_files.of_run("undefended.safetensors", spinner="Computing …")
+def telling(run: Run) -> int:
+    """Find a clean test image whose trigger misleads the undefended network and not the ensemble.
+
+    Returns:
+        The one of median certified radius; an ordinary image where there is none.
+    """
+    inputs, table = run_files.inputs(run), run_files.certificates(run)
+    if not (run.path / "undefended.safetensors").exists():
+        return tables.ordinary(run, "clean")
+    voted = run.arrays("undefended")
+    misled = (voted["triggered"] == inputs.attacked) & (voted["clean"] == inputs.dataset.test_labels)
+    stands = table[(table["set"] == "triggered") & (table["prediction"] == table["label"])]["index"]
+    among = [int(index) for index in stands if misled[index] and inputs.measures_attack[index]]
+    return tables.ordinary(run, "clean", tuple(among))
