@@ -24,8 +24,9 @@ from certssb_core.config.parse import override
 from certssb_core.config.schema import RunConfig, flatten
 from certssb_core.errors import RunError
 from certssb_core.figures import curves, pairs, sigma, theme
+from certssb_core.figures.budget_map import budget_map
 from certssb_core.figures.falsification import violation_rates
-from certssb_core.results import certification, comparison
+from certssb_core.results import budget_maps, certification, comparison
 from certssb_core.results.attack_verdict import caveats
 from certssb_core.results.comparison import Series
 from certssb_core.results.votes import RunVotes, read_run_votes
@@ -80,7 +81,7 @@ def report(
         plotly=get_plotlyjs(),
         bound=BOUNDS[bound].title,
         alpha=alpha,
-        sections=_compared(shown, norm),
+        sections=_compared(shown, norm, alpha, bound),
         promises=[_promise(one, alpha) for one in shown],
         runs=[_described(run) for run in runs],
         checklists=[(one.name, inspection.inspect(one.run, mode=one.mode, bound=bound, alpha=alpha)) for one in shown],
@@ -101,7 +102,7 @@ def _read(run: Run, modes: Sequence[str] | None, bound: str, alpha: float, *, se
     return found
 
 
-def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
+def _compared(shown: list[Shown], norm: float, alpha: float, bound: str) -> list[dict[str, Any]]:
     """Compare all in certified accuracy, a chart for each unit, and in joint budgets where certified."""
     colours, sections = curves.colours([one.name for one in shown]), []
     for kind in dict.fromkeys(one.run_votes.kind for one in shown):
@@ -139,7 +140,41 @@ def _compared(shown: list[Shown], norm: float) -> list[dict[str, Any]]:
                 table[table["images"].isin(np.linspace(0, table["images"].max(), 6).astype(int))],
             )
         )
-    return sections
+    return [*sections, *_replaced(shown, alpha, bound)]
+
+
+def _replaced(shown: list[Shown], alpha: float, bound: str) -> list[dict[str, Any]]:
+    """Map what stands against replaced images and a trigger, of the runs whose certificates speak of such images."""
+    told = [one for one in shown if one.run_votes.kind.replaced or one.run_votes.kind.sees == "partition"]
+    told = [one for one in told if one.mode == one.run.config.noise.test_map]
+    if not told:
+        return []
+    plants = {_planted(one.run) for one in told}
+    most = max(len(one.run.arrays("sigma")["train"]) for one in told)
+    steps = budget_maps.grid_steps(most, max(images for images, _ in plants))
+    norms = sorted({*budget_maps.NORMS, *(norm for _, norm in plants)})
+    parts = []
+    for one in told:
+        table = one.series.certificates
+        covered = budget_maps.covered(
+            one.run_votes, table, budget_maps.REPLACED, norms, steps, bound=bound, alpha=alpha
+        )
+        parts.append(comparison.budget_grid(one.series, covered, steps))
+    table = pd.concat(parts, ignore_index=True)
+    planted = next(iter(plants)) if len(plants) == 1 else None
+    figure = budget_map(table, planted=planted, images="n training images replaced", norm="norm τ")
+    words = (
+        "Share of clean test images certified right although n training images are replaced by anything, labels "
+        "included, and the test input moves by at most τ (L2). Nothing is said of an empty cell."
+    )
+    rows = table[table["images"].isin([0, *(images for images, _ in plants)])]
+    return [_section("If training images are replaced", words, figure, rows)]
+
+
+def _planted(run: Run) -> tuple[int, float]:
+    """The number of poisoned images, and the trigger's norm: as measured, else its nominal one."""
+    planted = run.metrics.get("planted_attack") or {"norm": run.config.attack.norm}
+    return len(run.arrays("poison")["indices"]), planted["norm"]
 
 
 def _described(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from certssb_core.config.parse import override
 from certssb_core.errors import RunError
 from certssb_core.report import report
 from certssb_core.results import certification
+from certssb_core.runs.run import Run
 from tests.conftest import make_small_run
 
 
@@ -84,3 +86,13 @@ def test_on_the_command_line(small_run, tmp_path):
     assert done.exit_code == 0, done.output
     assert "α = 0.05" in target.read_text(encoding="utf-8")
     assert CliRunner().invoke(app, ["report", str(small_run.path), "--bound", "nonsense"]).exit_code == 2
+
+
+def test_the_shipped_subset_run_is_mapped_against_its_planted_attack():
+    run = Run(Path("checkpoints/subset-digits-01"))
+    planted = run.metrics["planted_attack"]
+    page = report([run])
+    assert "If training images are replaced" in page
+    assert f"the planted attack: {planted['images']:,} images, norm {planted['norm']:.3g}" in page
+    row = [f"{planted['images']}", f"{planted['norm']:.4g}", f"{planted['clean']['certified']}"]
+    assert "".join(f"\n      <td>{cell}</td>" for cell in row) in page

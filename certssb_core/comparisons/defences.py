@@ -36,10 +36,6 @@ CORNERS = 150
 """Of a curve over images, as many as a result keeps."""
 NORMS = (0.02, 0.05, 0.1)
 """τ of the common budget; that of the attack's trigger comes on top."""
-MAP_NORMS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""τ of the maps; that of the attack's trigger comes on top."""
-MAP_STEPS = 1000
-"""Numbers of images below this part of the training set are left out of the maps, but none and those poisoned."""
 TRAINING = "test input as given"
 BOTH = "test input moved by τ too"
 
@@ -365,8 +361,8 @@ def _common(entries: dict[str, _Entry], trigger: float, poisoned: int) -> pd.Dat
 def _maps(entries: dict[str, _Entry], trigger: float, poisoned: int) -> pd.DataFrame:
     """Clean test inputs that stay right under each of ``budget_maps.ATTACKS``, over images and norms:
     ``attack, series, images, norm, count, n``."""
-    norms, most = sorted({*MAP_NORMS, trigger}), certification.budget_share(entries["rab"].run_votes).images
-    steps = [step for step in comparison.image_steps(most, poisoned) if step == 0 or step >= most / MAP_STEPS]
+    norms = sorted({*budget_maps.NORMS, trigger})
+    steps = budget_maps.grid_steps(certification.budget_share(entries["rab"].run_votes).images, poisoned)
     parts = []
     for attack in budget_maps.ATTACKS:
         for entry in entries.values():

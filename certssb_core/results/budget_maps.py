@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from certssb_core.results import certification
+from certssb_core.results.comparison import image_steps
 from certssb_core.results.votes import RunVotes
 from certssb_core.runs.inputs import SETS
 
@@ -17,12 +19,19 @@ ATTACKS = {
     MOVED: "n training images and the test input each moved by τ, labels kept",
     MOVED_ALONE: "n training images each moved by τ, labels kept; the test input as given",
 }
+NORMS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""τ of a map; that of the attack's trigger comes on top."""
 Covered = dict[float, np.ndarray]
 """By norm τ, the most training images for each certificate, -1 where not even τ at the test input is covered."""
 
 
 def covered(
-    run_votes: RunVotes, certificates: pd.DataFrame, attack: str, norms: Sequence[float], images: Sequence[int]
+    run_votes: RunVotes,
+    certificates: pd.DataFrame,
+    attack: str,
+    norms: Sequence[float],
+    images: Sequence[int],
+    **rule: Any,
 ) -> Covered:
     """Count what the certificates of a run cover of one of :data:`ATTACKS`; norms they say nothing about are left out.
 
@@ -30,16 +39,23 @@ def covered(
         certificates: of the run, rows of all test sets in their order.
         norms: τ, L2 pixel units.
         images: rising numbers of training images; a count between two of them may be the lower one.
+        rule: ``bound`` and ``alpha`` of the certificates where they are not those of the run's config.
     """
-    return _COVERED[attack](run_votes, certificates, norms, images)
+    return _COVERED[attack](run_votes, certificates, norms, images, **rule)
+
+
+def grid_steps(training_images: int, planted: int) -> list[int]:
+    """Numbers of images for a map: none, those planted, and round ones from a thousandth of the training images on."""
+    steps = image_steps(training_images, planted)
+    return [step for step in steps if step in (0, planted) or step >= training_images / 1000]
 
 
 def _replaced(
-    run_votes: RunVotes, certificates: pd.DataFrame, norms: Sequence[float], images: Sequence[int]
+    run_votes: RunVotes, certificates: pd.DataFrame, norms: Sequence[float], images: Sequence[int], **rule: Any
 ) -> Covered:
     kind = run_votes.kind
     if kind.replaced is not None:
-        sets = [certification.replaced_images(run_votes, test_set, norms) for test_set in SETS]
+        sets = [certification.replaced_images(run_votes, test_set, norms, **rule) for test_set in SETS]
         return dict(zip(norms, np.concatenate(sets, axis=1), strict=True))
     if kind.sees == "partition":  # a replaced image is one out and one in
         return {0.0: _pairs(certificates)} if 0.0 in norms else {}
@@ -60,27 +76,30 @@ def _steps(run_votes: RunVotes, certificates: pd.DataFrame, norm: float, images:
     return most
 
 
-def _moved(run_votes: RunVotes, certificates: pd.DataFrame, norms: Sequence[float], images: Sequence[int]) -> Covered:
+def _moved(
+    run_votes: RunVotes, certificates: pd.DataFrame, norms: Sequence[float], images: Sequence[int], **rule: Any
+) -> Covered:
     if run_votes.kind.replaced is not None:  # what covers anything covers a move
-        return _replaced(run_votes, certificates, norms, images)
+        return _replaced(run_votes, certificates, norms, images, **rule)
     if not (run_votes.budgets and run_votes.kind.balls):
         return {}
     return {norm: certification.joint_budget(run_votes, certificates, norm=norm) for norm in norms}
 
 
 def _moved_alone(
-    run_votes: RunVotes, certificates: pd.DataFrame, norms: Sequence[float], images: Sequence[int]
+    run_votes: RunVotes, certificates: pd.DataFrame, norms: Sequence[float], images: Sequence[int], **rule: Any
 ) -> Covered:
     if run_votes.budgets:
         return {norm: certification.joint_budget(run_votes, certificates, norm=norm, test_norm=0.0) for norm in norms}
-    return dict.fromkeys(norms, found[0.0]) if (found := _replaced(run_votes, certificates, [0.0], images)) else {}
+    found = _replaced(run_votes, certificates, [0.0], images, **rule)
+    return dict.fromkeys(norms, found[0.0]) if found else {}
 
 
 def _pairs(certificates: pd.DataFrame) -> np.ndarray:
     return ((certificates["radius"] - 1) // 2).to_numpy(np.int64)
 
 
-_COVERED: dict[str, Callable[[RunVotes, pd.DataFrame, Sequence[float], Sequence[int]], Covered]] = {
+_COVERED: dict[str, Callable[..., Covered]] = {
     REPLACED: _replaced,
     MOVED: _moved,
     MOVED_ALONE: _moved_alone,

@@ -150,6 +150,7 @@ def test_a_run_without_a_store_has_a_report(result, folder, system):
     page = report([run])
     assert read_run_votes(run).kind.unit in page
     assert ("If the training images move too" in page) == (system == "denoise")
+    assert ("If training images are replaced" in page) == (system == "dpa")
 
 
 def test_the_denoiser_is_named_and_another_one_is_refused(result, folder, tmp_path):
