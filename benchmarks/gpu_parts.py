@@ -87,7 +87,14 @@ def settle(device: str) -> None:
 
 def correctness(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
     """Check what must hold on any device; a check that fails says by how much."""
-    for check in (graph_agrees, stack_agrees_with_alone, votes_agree_with_cpu, halves_when_memory_ends, resumes):
+    for check in (
+        graph_agrees,
+        stack_agrees_with_alone,
+        repeats,
+        votes_agree_with_cpu,
+        halves_when_memory_ends,
+        resumes,
+    ):
         if clock.over:
             yield {"check": check.__name__, "left_out": "no time is left"}
         else:
@@ -147,6 +154,19 @@ def stack_agrees_with_alone(device: str) -> dict[str, Any]:
             for one, other, own in zip(alone, together, seen, strict=True)
         )
     return {"passed": worst < 0.02, "largest_difference_of_softmax": worst}
+
+
+def repeats(device: str) -> dict[str, Any]:
+    """Train the same stack twice, in bfloat16; every weight must come out the same."""
+    network, channels, side, _, _ = NETWORKS["MNIST 0/1"]
+    seen, labels = made_up(4, 64, channels, side, device)
+    how: dict[str, Any] = {"epochs": 20, "batch_size": 32, "learning_rate": 3e-3, "precision": "bfloat16", "seed": 1}
+    found = []
+    for _ in range(2):
+        networks = [fresh(network, channels, side, member, device) for member in range(4)]
+        train_together(networks, seen, labels, members=range(4), **how)
+        found.append(torch.cat([weights.detach().flatten() for one in networks for weights in one.parameters()]))
+    return {"passed": torch.equal(*found), "largest_difference": (found[0] - found[1]).abs().max().item()}
 
 
 def votes_agree_with_cpu(device: str) -> dict[str, Any]:

@@ -72,8 +72,9 @@ def train_together(
 
     Networks in closed form are solved instead (:mod:`.closed_form`); no other setting touches them.
 
-    Several networks are one computation (:mod:`.stack`) in which none sees anything of another: each ends as it would
-    alone, but for rounding, and one that diverges (:func:`diverged`) takes no other with it.
+    Several networks, and any number on a GPU, are one computation (:mod:`.stack`) in which none sees anything of
+    another: each ends as it would alone, but for rounding, and one that diverges (:func:`diverged`) takes no other with
+    it.
 
     Args:
         networks: of one kind.
@@ -88,12 +89,13 @@ def train_together(
     n, device = len(images[0]), images[0].device
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     learner: Alone | Stack | Captured
-    if len(networks) == 1:
+    if device.type == "cuda":
+        steps_of = {batch_size: epochs * (n // batch_size), n % batch_size: epochs}
+        learner = Captured(Stack(networks, images, labels, dtype), steps_of)
+    elif len(networks) == 1:
         learner = Alone(networks[0], images[0], labels[0], dtype)
     else:
         learner = Stack(networks, images, labels, dtype)
-        if device.type == "cuda":
-            learner = Captured(learner, {batch_size: epochs * (n // batch_size), n % batch_size: epochs})
     optimiser = torch.optim.Adam(learner.parameters, lr=learning_rate, fused=True)
     steps = epochs * math.ceil(n / batch_size)
     # Of four steps a quarter is one, and the schedule's way up from the first step to the first divides by zero.
@@ -113,7 +115,7 @@ def diverged(network: nn.Module) -> bool:
 
 
 class Alone:
-    """The inner step of one network."""
+    """The inner step of one network on a CPU."""
 
     def __init__(self, network: nn.Module, images: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype) -> None:
         self._network, self._labels = network.train(), labels

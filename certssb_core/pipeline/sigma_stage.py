@@ -17,7 +17,7 @@ from certssb_core.runs.inputs import SETS, Inputs, run_inputs
 from certssb_core.runs.run import Run
 
 CHUNK = 64
-"""Images per task."""
+"""Images per task on a CPU."""
 CURVE_POINTS, CURVES_PER_TASK = 32, 16
 
 
@@ -85,10 +85,11 @@ def _grid(run: Run) -> np.ndarray:
 def _searched(
     run: Run, engine: Engine, counts: dict[str, int], progress: Callable[[int, int], None]
 ) -> dict[str, dict[str, np.ndarray]]:
+    chunk = CHUNK * tasks.search_factor(run.config)
     work = [
-        (run.path, which, start, min(start + CHUNK, count))
+        (run.path, which, start, min(start + chunk, count))
         for which, count in counts.items()
-        for start in range(0, count, CHUNK)
+        for start in range(0, count, chunk)
     ]
     found: dict[str, dict[int, dict[str, np.ndarray]]] = {which: {} for which in counts}
     done = 0

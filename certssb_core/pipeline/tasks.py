@@ -57,6 +57,9 @@ AIMED = 256
 SEARCH_PIXELS = 64 * 28 * 28
 """Pixels of the images that the σ* search holds at once (times its draws): 64 of MNIST, one at 224×224."""
 
+SEARCH_ON_GPU = 16
+"""So many times as many images a task and a batch on a GPU, which a few leave idle."""
+
 LEAST_CAP = 0.501
 """p_cap of a search whose votes can certify nothing: σ* then means nothing, but it exists."""
 
@@ -137,8 +140,13 @@ def searched(context: RunContext, base: nn.Module, which: str, start: int, stop:
     with context.autocast():
         return halving(
             lambda held: ascend(base, images, search, seed=context.seed, batch_size=held),
-            max(1, SEARCH_PIXELS // images[0].numel()),
+            max(1, SEARCH_PIXELS * search_factor(context.config) // images[0].numel()),
         )
+
+
+def search_factor(config: RunConfig) -> int:
+    """Factor on the images that the search for σ* holds at once, on the run's device."""
+    return SEARCH_ON_GPU if config.training.device == "cuda" else 1
 
 
 def search_settings(config: RunConfig, classes: int) -> Search:
