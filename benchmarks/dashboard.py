@@ -1,13 +1,14 @@
 """Time the dashboard: the real server, a real Chromium, every page's first paint and the reruns of its sliders.
 
-    python -m benchmarks.dashboard [--runs 50]                  (needs playwright, a Chromium and Linux)
+    python -m benchmarks.dashboard [--runs 50] [--small 1000]   (needs playwright, a Chromium and Linux)
 
-Twice: on the shipped run alone, and with ``--runs`` runs beside it, each of 2,115 × 2 certificates by M = 1,000 votes,
-made up but in the true file format. First paint is wall-clock time in a new session of a
-browser that has been here before, until the page's heading is there. Server time is the processor time of the server's
-process, with one BLAS thread, until it has come to rest: for the whole page, or for a slider's rerun at a place not
-visited before; what others do on the machine moves it much less. Each number is the median of several, after one to
-warm up. Prints a table and writes results/dashboard.json.
+On the shipped run alone; with ``--small`` runs beside it that hold little more than their figures; and with ``--runs``
+runs beside it, each of 2,115 × 2 certificates by M = 1,000 votes, made up but in the true file format.
+
+First paint is wall-clock time in a new session of a browser that has been here before, until the page's heading is
+there. Server time is the processor time of the server's process, with one BLAS thread, until it has come to rest: for
+the whole page, or for a slider's rerun at a place not visited before; what others do on the machine moves it much less.
+Each number is the median of several, after one to warm up. Prints a table and writes results/dashboard.json.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
-from benchmarks.made_up_runs import make_runs
+from benchmarks.made_up_runs import make_runs, make_small_runs
+from certssb_core.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 FLAGS = (
@@ -52,6 +54,7 @@ PAGES = {
     "sandbox": "/overlaps?view=a+sandbox+in+the+plane",
     "query": "/query?run=digits&apply=Four+pixels",
     "field": "/field",
+    "flips": "/field?topic=Feature+flips",
     "tune": "/tune",
 }
 SLIDERS = {
@@ -59,7 +62,7 @@ SLIDERS = {
     "sandbox": ("σ", "σ* may differ by the factor", "Overstate radii by the factor"),
     "noise": ("Try another σ",),
     "query": ("Strength",),
-    "field": ("β",),
+    "flips": ("β",),
 }
 
 
@@ -161,9 +164,9 @@ def reruns(context: BrowserContext, server: Server, path: str, label: str, times
     return spent[1:]
 
 
-def measure(browser: Browser, runs: Path, times: int) -> dict[str, Any]:
+def measure(browser: Browser, runs: Path, times: int, *, sliders: bool = True) -> dict[str, Any]:
     """First paints and reruns over a folder of runs."""
-    paints, sliders = {}, {}
+    paints, moved = {}, {}
     with serving(runs) as server, browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         context.set_default_timeout(PATIENCE_MS)
         for name, path in PAGES.items():
@@ -176,16 +179,17 @@ def measure(browser: Browser, runs: Path, times: int) -> dict[str, Any]:
                 "server_cold": cold[1],
             }
             print(f"{name:10} paint {paints[name]['paint']:.2f} s  server {1000 * paints[name]['server']:.0f} ms")
-            for label in SLIDERS.get(name, ()):
+            for label in SLIDERS.get(name, ()) if sliders else ():
                 spent = reruns(context, server, path, label, times)
-                sliders[f"{name}: {label}"] = {"server": statistics.median(spent), "worst": max(spent)}
+                moved[f"{name}: {label}"] = {"server": statistics.median(spent), "worst": max(spent)}
                 print(f"{'':10} {label}: {1000 * statistics.median(spent):.0f} ms, at worst {1000 * max(spent):.0f} ms")
-    return {"first paint (s)": paints, "slider rerun (s)": sliders}
+    return {"first paint (s)": paints, "slider rerun (s)": moved}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--small", type=int, default=1000, help="small runs beside the shipped one")
     parser.add_argument("--times", type=int, default=3, help="measurements of each, after one to warm up")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "dashboard.json")
     settings = parser.parse_args()
@@ -200,6 +204,12 @@ def main() -> None:
         shutil.copytree(ROOT / "checkpoints" / "digits", runs / "digits")
         print("the shipped run")
         results["shipped"] = measure(browser, runs, settings.times)
+        if settings.small:
+            print(f"{settings.small} small runs beside it")
+            with tempfile.TemporaryDirectory() as other:
+                shutil.copytree(runs / "digits", Path(other) / "digits")
+                make_small_runs(Path(other), Run(runs / "digits"), settings.small)
+                results["small"] = measure(browser, Path(other), settings.times, sliders=False)
         if settings.runs:
             print(f"{settings.runs} large runs beside it")
             make_runs(runs, settings.runs)

@@ -38,6 +38,15 @@ def make_runs(folder: Path, count: int) -> list[Run]:
     return runs
 
 
+def make_small_runs(folder: Path, source: Run, count: int) -> None:
+    """``count`` runs that hold of ``source`` only what a row in the list of runs is made of."""
+    for number in range(count):
+        path = folder / f"small-{number:04d}"
+        path.mkdir()
+        for name in ("config.json", "metrics.json", "events.jsonl"):
+            shutil.copy(source.path / name, path / name)
+
+
 def _make_run(folder: Path, name: str) -> Run:
     config = override(PRESETS["mnist-01-onepixel"], {"title": "Made up"})
     run, generator = Run.create(config, name, folder), np.random.default_rng(0)

@@ -26,6 +26,7 @@ if run_files.read_only():
     text.looking_only()
 queue.start_next(run_files.runs_dir())  # where the worker that should have done it was killed
 runs = run_files.runs()
+own = run_files.own_runs(runs)
 active = [run for run in runs if not run.is_done() and run.status().state == "running"] + queue.waiting(
     run_files.runs_dir()
 )
@@ -67,7 +68,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
         config = forms.retitled(config, preset)
         seeded = config.model_copy(update={"noise_seed": "secret" if secret else "public"})
         here = data_check.present(config.data)
-        forecast.show(config, preset, run_files.own_runs(), quiet=bool(active) or not here)
+        forecast.show(config, preset, own, quiet=bool(active) or not here)
         if few := too_few_members(
             config,
             len(config.data.classes or run_files.class_names(config.data.name, config.data.root, config.data.size)),
@@ -97,7 +98,7 @@ if not runs:
     manage.trash(run_files.runs_dir())
     st.stop()
 by_name = {run.name: run for run in runs}
-ticked = [by_name[name] for name in run_list.choose(runs, run_files.own_runs())]
+ticked = [by_name[name] for name in run_list.choose(runs, own)]
 if st.button("Compare on Certify", key="compare", icon=":material/compare_arrows:", disabled=not ticked):
     manage.compare(ticked)
 names = list(by_name)

@@ -51,10 +51,14 @@ def runs() -> list[Run]:
     return sorted(found, key=lambda run: run.name in auxiliary)
 
 
-def own_runs() -> list[Run]:
-    """The runs that a person made, newest first: one of a measurement or a study stands for itself alone."""
+def own_runs(among: list[Run] | None = None) -> list[Run]:
+    """The runs that a person made, newest first: one of a measurement or a study stands for itself alone.
+
+    Args:
+        among: those of :func:`runs`, where they have been found already.
+    """
     auxiliary = makers(runs_dir())
-    return [run for run in runs() if run.name not in auxiliary]
+    return [run for run in (runs() if among is None else among) if run.name not in auxiliary]
 
 
 def damaged_runs() -> dict[str, str]:
