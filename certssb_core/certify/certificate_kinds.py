@@ -21,7 +21,7 @@ from certssb_core.certify.certificate import (
 )
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.l0 import features_certified
-from certssb_core.certify.margin_votes import ONE_AGAINST_ALL, margin_certified, replaced_at
+from certssb_core.certify.margin_votes import AT_ANY_MARGIN, margin_certified, replaced_at
 from certssb_core.certify.partition import COUNTED, changes_certified
 from certssb_core.certify.subset import Drawing, norm_certified, replaced_certified
 
@@ -161,9 +161,9 @@ def _subset(votes: VoteBounds, training_map: str, drawing: Drawing | None = None
 
 def _subset_margin(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
     """The margin is how far the leader's probability is ahead of all others; nothing but margins moves the radius."""
-    if drawing is None or votes.kept is None:
+    if drawing is None or votes.lead is None:
         raise ValueError("a subset certificate from margins needs the margins and how members draw their images")
-    certified = np.maximum(margin_certified(votes.kept, drawing), 0.0)
+    certified = np.maximum(margin_certified(votes.lead, drawing), 0.0)
     return _led(votes, np.where(votes.bounds.prediction >= 0, certified, 0.0), SUBSET_PROMISE, MARGIN_CONDITION)
 
 
@@ -173,9 +173,9 @@ def _replaced_under_noise(votes: VoteBounds, drawing: Drawing, norm: float) -> n
 
 
 def _replaced_by_margin(votes: VoteBounds, drawing: Drawing, norm: float) -> np.ndarray:
-    if votes.kept is None:
+    if votes.lead is None:
         raise ValueError("a subset certificate from margins needs the votes' margins")
-    return replaced_at(votes.kept, drawing, norm)
+    return replaced_at(votes.lead, drawing, norm)
 
 
 def _subset_condition(training_map: str, test_map: str) -> str:
@@ -289,7 +289,7 @@ CERTIFICATES: dict[str, CertificateKind] = {
         whole=False,
         law="none",
         sees="subset",
-        bound=ONE_AGAINST_ALL,
+        bound=AT_ANY_MARGIN,
         weighs=False,
         balls=False,
         certify=_subset_margin,

@@ -8,7 +8,7 @@ import numpy as np
 
 from certssb_core.certify.bounds.intervals import ClassBounds
 from certssb_core.certify.bounds.registry import Bound, count_votes
-from certssb_core.certify.margin_votes import kept_bounds
+from certssb_core.certify.margin_votes import leads
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ class VoteBounds:
         sigma: ``(n,)`` float64, the noise level at which these votes were cast.
         members: number of members that were counted.
         test_map: how ``sigma`` was chosen.
-        kept: ``(n, MOST + 1)`` lower bounds on the leading class's votes with a margin above each number of steps; None
-            where votes have no margin.
+        lead: ``(n, MOST + 1)`` how far the leading class is ahead while the input moves by each number of steps, see
+            :func:`margin_votes.leads`; None where votes have no margin.
         changes: ``(n,)`` int64, the insertions and removals of training images that cannot change the leading class,
             where each reaches several members; None elsewhere.
     """
@@ -65,7 +65,7 @@ class VoteBounds:
     sigma: np.ndarray
     members: int
     test_map: str
-    kept: np.ndarray | None = None
+    lead: np.ndarray | None = None
     changes: np.ndarray | None = None
 
 
@@ -100,5 +100,5 @@ def bound_at(
         ValueError: the bound needs softmax and there is none.
     """
     bounds = bound.from_votes(votes, classes=classes, alpha=alpha, softmax=softmax, count=count, draws=draws)
-    kept = None if margins is None else kept_bounds(votes, margins, bounds.top, alpha)
-    return VoteBounds(bounds, count_votes(votes, classes), sigma, len(votes), test_map, kept)
+    lead = None if margins is None else leads(votes, margins, bounds.top, classes, alpha)
+    return VoteBounds(bounds, count_votes(votes, classes), sigma, len(votes), test_map, lead)

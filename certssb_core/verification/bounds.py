@@ -183,8 +183,10 @@ def counted(ballots: Ballots, alpha: float) -> pd.DataFrame:
     return pd.DataFrame({"prediction": top, "p_a_lower": first, "p_b_upper": second})
 
 
-def one_against_all(ballots: Ballots, alpha: float) -> pd.DataFrame:
-    """The joint bound of two classes of votes: those for the leader, and all others; nothing where others lead."""
+def at_any_margin(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """Two classes: the joint bound, nothing where it abstains. More: α split over both sides and all classes."""
+    if ballots.classes > 2:
+        return clopper_pearson(ballots, alpha)
     top = pd.DataFrame(ballots.counts).idxmax(axis=1).to_numpy()
     found = joint(Ballots((ballots.votes != top).astype(np.uint8), None, 2), alpha)
     return _frame(top, np.array([[p, 1 - p] for p in found["p_a_lower"].where(found["prediction"] == 0, 0.0)]))
@@ -203,7 +205,7 @@ BOUNDS: dict[str, Recount] = {
 }
 """By the bound's name in the config. A bound that is not here has no independent re-verification."""
 
-OWN_BOUNDS: dict[str, Recount] = {"partition": counted, "subset-margin": one_against_all}
+OWN_BOUNDS: dict[str, Recount] = {"partition": counted, "subset-margin": at_any_margin}
 """By the name of a certificate that has a bound of its own."""
 
 

@@ -103,19 +103,15 @@ class Evidence:
 
     @cached_property
     def claims(self) -> pd.DataFrame:
-        """The table; where votes have margins, with those of the votes for each answer, in steps, largest first; where
-        an image reaches several members, with the votes cast."""
-        if self.config.training.spread > 1:
-            cast = [votes for read in self.certifying for votes in read.ballots.votes.T]
-            return self.table.assign(cast=pd.Series(cast, self.table.index, object))
-        found: list[np.ndarray] = []
-        for (_, rows), read in zip(self.table.groupby("set", sort=False), self.certifying, strict=True):
-            if (margins := read.ballots.margins) is not None:
-                found += [
-                    np.sort(margins[read.ballots.votes[:, place] == label, place])[::-1]
-                    for place, label in enumerate(rows["prediction"])
-                ]
-        return self.table.assign(margins=pd.Series(found, self.table.index, object)) if found else self.table
+        """The table; with each row's votes ``(M,)`` where an image reaches several members or votes have margins, and with
+        those margins in steps."""
+        ballots = [read.ballots for read in self.certifying]
+        columns: dict[str, list[np.ndarray]] = {}
+        if self.config.training.spread > 1 or self.kind.margins:
+            columns["cast"] = [one for read in ballots for one in read.votes.T]
+        if self.kind.margins:
+            columns["margins"] = [one for read in ballots if read.margins is not None for one in read.margins.T]
+        return self.table.assign(**{name: pd.Series(of, self.table.index, object) for name, of in columns.items()})
 
     @cached_property
     def rows(self) -> np.ndarray:

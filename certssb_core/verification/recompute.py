@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from scipy.stats import binom, hypergeom, norm
 
 from certssb_core.config.schema import RunConfig
 from certssb_core.verification.bounds import Ballots, joint
+from certssb_core.verification.bounds import _least as lower_limit
 
 TIE = 1e-9
 """Differences that rounding alone explains: relative for sums, absolute in pixel units for distances."""
@@ -107,15 +109,20 @@ def subset(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarr
 
 
 def subset_margin(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The probability's lead, and the margin of the last vote that the claim needs."""
+    """The probability's lead at the input as given, and the largest change under which the answer leads."""
     return _lead(table), np.maximum(_last_margin(table, config, config.certification.attacked), 0)
 
 
 def _last_margin(table: pd.DataFrame, config: RunConfig, spoilt: int | None) -> np.ndarray:
-    """The margins, in pixel units, of the vote that is just needed; -1 where there are too few votes."""
+    """The largest change of the input, in pixel units, under which each row's answer leads; -1 where under none."""
     (members,) = set(table["members"])
     drawn, alpha = config.training, config.certification.alpha
     seen = float(hypergeom(drawn.drawn_from, spoilt, drawn.subset).sf(0))
+    classes = table.filter(regex=r"^votes_\d+$").shape[1]
+    rows = list(zip(table["prediction"], table["cast"], table["margins"], strict=True))
+    if classes > 2:
+        low = cache(partial(lower_limit, members=members, tail=alpha / (2 * classes)))
+        return np.array([_last_step(*row, classes, low, seen) / 64 if row[0] >= 0 else -1.0 for row in rows])
 
     def enough(votes: int) -> bool:
         ballots = Ballots((np.arange(members) >= votes).astype(np.uint8)[:, None], None, 2)
@@ -123,7 +130,24 @@ def _last_margin(table: pd.DataFrame, config: RunConfig, spoilt: int | None) -> 
         return found.prediction == 0 and found.p_a_lower - seen > 1 - found.p_a_lower + seen
 
     needed = bisect_left(range(1, members + 1), True, key=enough)  # one less than the votes that are needed
-    return np.array([steps[needed] / 64 if len(steps) > needed else -1.0 for steps in table["margins"]])
+    backing = [np.sort(margins[cast == answer])[::-1] for answer, cast, margins in rows]
+    return np.array([steps[needed] / 64 if len(steps) > needed else -1.0 for steps in backing])
+
+
+def _last_step(
+    answer: int, cast: np.ndarray, margins: np.ndarray, classes: int, low: Callable[[int], float], seen: float
+) -> int:
+    """The last step at which the answer leads every class that votes of smaller margin could go to; -64 for none."""
+
+    def falls(step: int) -> bool:
+        firm = margins >= step
+        p_a = low(int((firm & (cast == answer)).sum()))
+        most = max(int(((cast == rival) | ~firm).sum()) for rival in range(classes) if rival != answer)
+        p_b = min(1 - low(len(cast) - most), 1 - p_a)
+        return not p_a - seen > p_b + seen
+
+    last = bisect_left(range(256), True, key=falls) - 1
+    return last if last >= 0 else -64
 
 
 def _reach_of_noise(table: pd.DataFrame, config: RunConfig, images: int) -> np.ndarray:

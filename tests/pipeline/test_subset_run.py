@@ -32,12 +32,13 @@ CONFIG = override(
     {
         "certification.certificate": "subset",
         "noise.law": "gaussian-test",
-        "training.members": 400,
+        "training.members": 200,
         "training.single_epochs": 1,
         "training.device": "cpu",
         "training.subset": 6,
         "noise.sigma": 0.5,
         "attack.trigger": "patch",
+        "attack.norm": 1.0,
         "attack.patch_size": 1,
         "attack.patch_value": 0.2,
         "attack.rate": 0.02,
@@ -106,7 +107,7 @@ def test_the_planted_attack_is_counted_as_in_the_formula(run):
 
 def test_with_margins_it_is_counted_vote_by_vote(margin_run):
     planted, votes = margin_run.metrics["planted_attack"], margin_run.arrays("votes")
-    images, members = planted["training_images"], 400
+    images, members = planted["training_images"], 200
     lost = 1 - comb(images - planted["images"], 6) / comb(images, 6)
     for test_set in ("clean", "triggered"):
         answers, steps = votes[f"votes/{test_set}/uniform"], votes[f"votes/{test_set}/margins"]

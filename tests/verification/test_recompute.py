@@ -10,7 +10,7 @@ from certssb_core.certify.input_votes import VoteBounds, bound_at
 from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
 from certssb_core.verification import recompute
-from certssb_core.verification.bounds import Ballots, one_against_all
+from certssb_core.verification.bounds import Ballots, at_any_margin
 
 
 def test_margin_of_a_thousand_unanimous_votes():
@@ -133,12 +133,11 @@ def test_both_implementations_agree_on_votes_with_margins(classes):
     table = pd.DataFrame({name: getattr(found, name) for name in names}).assign(
         label=found.prediction,
         members=200,
-        margins=[
-            np.sort(margins[own == top, row])[::-1]
-            for row, (own, top) in enumerate(zip(votes.T, read.bounds.top, strict=True))
-        ],
+        cast=[*votes.T],
+        margins=[*margins.T],
+        **{f"votes_{label}": read.counts[:, label] for label in range(classes)},
     )
-    bounds = one_against_all(Ballots(votes, None, classes), 0.01)
+    bounds = at_any_margin(Ballots(votes, None, classes), 0.01)
     for name in ("prediction", "p_a_lower", "p_b_upper"):
         np.testing.assert_allclose(bounds[name], table[name], rtol=1e-9, atol=1e-9)
     margin, radius = recompute.RADII["subset-margin"](table, config)
