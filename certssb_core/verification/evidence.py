@@ -103,8 +103,8 @@ class Evidence:
 
     @cached_property
     def claims(self) -> pd.DataFrame:
-        """The table; with each row's votes ``(M,)`` where an image reaches several members or votes have margins, and with
-        those margins in steps."""
+        """The table; with each row's votes ``(M,)`` where an image reaches several members, or votes have margins, and
+        with those margins in steps."""
         ballots = [read.ballots for read in self.certifying]
         columns: dict[str, list[np.ndarray]] = {}
         if self.config.training.spread > 1 or self.kind.margins:
