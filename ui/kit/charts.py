@@ -45,6 +45,11 @@ def recorded() -> Iterator[list[Piece]]:
         _RECORD.reset(token)
 
 
+def recording() -> bool:
+    """Tell whether views are kept instead of drawn."""
+    return _RECORD.get() is not None
+
+
 @contextmanager
 def keys_begin_with(prefix: str) -> Iterator[None]:
     """Give the charts of one block keys of their own, so that a page may show one kind of chart twice."""

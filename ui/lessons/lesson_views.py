@@ -16,6 +16,8 @@ from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.config.choices import OneOf
 from certssb_core.errors import DataError
 from certssb_core.figures import curves
+from certssb_core.figures.images import picture
+from certssb_core.query.edit_image import triggered
 from certssb_core.results import certification, comparison
 from certssb_core.results import per_image as sampling
 from certssb_core.results.summary import Fact
@@ -23,7 +25,7 @@ from certssb_core.runs.run import Run
 from certssb_core.sandbox import plane_data
 from certssb_core.sandbox.scene import ORDERS
 from ui.certify import certificate_charts
-from ui.kit import conditions, headline, run_files, tables
+from ui.kit import charts, conditions, headline, run_files, tables
 from ui.lessons.lesson_pictures import (
     Clouds,
     Failures,
@@ -40,6 +42,7 @@ from ui.lessons.view import View
 from ui.noise import one_image, sigma_charts
 from ui.overlaps import ball_charts, meeting_balls, one_pair, sandbox
 from ui.poison import attack_charts
+from ui.query import stage
 
 Mode = Annotated[str, OneOf(certification.MODES)]
 Bound = Annotated[str, OneOf(BOUNDS)]
@@ -279,6 +282,40 @@ class Pair(View):
         return super().link(run) | {"ball": str(self.ball)} | other
 
 
+class Stage(View):
+    """The live stage of Query: one image, a trigger to drag, the undefended network's answer beside the ensemble's."""
+
+    show: Literal["stage"]
+    index: int = Field(0, ge=0)
+    strength: float = Field(0.0, ge=0)
+    page: ClassVar[str] = "query"
+    wide: ClassVar[bool] = True
+    hands_on: ClassVar[bool] = True
+
+    def draw(self, run: Run) -> None:
+        if not charts.recording():
+            stage.stage(run, key="lesson-stage", image=self.index, strength=self.strength)
+            return
+        attack, picked = run.config.attack, run_files.inputs(run).dataset.test_images[self.index]
+        shown = [
+            charts.Picture(
+                picture(triggered(picked, attack, attack.trigger, share * attack.norm), side=170),
+                f"trigger of norm {share * attack.norm:g}",
+            )
+            for share in (0.0, 0.5, 1.0)
+        ]
+        charts.pictures(shown, side=170)
+
+    def facts(self, run: Run) -> dict[str, Fact]:
+        inputs, table = run_files.inputs(run), run_files.certificates(run)
+        voted = run.arrays("undefended")
+        misled = (voted["triggered"] == inputs.attacked) & (voted["clean"] == inputs.dataset.test_labels)
+        misled &= inputs.measures_attack
+        answers = table[table["set"] == "triggered"].sort_values("index")["prediction"].to_numpy()
+        obeyed = int((misled & (answers == inputs.attacked)).sum())
+        return {"misled": int(misled.sum()), "obeyed": obeyed, "share": obeyed / max(int(misled.sum()), 1)}
+
+
 class Arrival(View):
     """One query of the run's stream as it comes to the store, beside the ball that decides its case."""
 
@@ -368,6 +405,7 @@ PinnedView = Annotated[
     | Cases
     | Pair
     | Arrival
+    | Stage
     | Sandbox
     | Sheet
     | Stamp

@@ -76,6 +76,7 @@ CLAIMS = {
     "With the trigger it obeys": lambda f: f["undefended.attack_success_rate"] > 0.8,
     "Larger than the trigger": lambda f: f["view.noise_norm"] > 2 * f["attack.norm"],
     "Many copies, one vote": lambda f: f["triggered.attack_success_rate"] < 0.05 and f["triggered.abstained"] > 0.1,
+    "Drag the trigger": lambda f: f["view.misled"] > 200 and f["view.share"] < 0.05,
     "What it costs": lambda f: 0.90 < f["clean.accuracy"] < 0.95,
     "From a vote to a promise": lambda f: f["reveal.clean"] == pytest.approx(1 / 8, abs=0.01),
     "A radius with a hill": lambda f: f["reveal.best_sigma2"] > 2 * f["view.best_sigma"] == 2 * f["reveal.best_sigma1"],
