@@ -4,9 +4,30 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from certssb_core.query.reply import Reply
 from ui.lessons import lesson_files
 
 ROOT = Path(__file__).parents[2]
+REPLY = Reply(
+    prediction=3,
+    votes=(0, 0, 0, 200, 0, 0, 0, 0, 0, 0),
+    p_a_lower=0.96,
+    p_b_upper=0.04,
+    margin=1.7,
+    sigma=0.3,
+    members_radius=0.5,
+    label=3,
+    answer="3",
+    radius=0.5,
+    ball=None,
+    inserted=False,
+    undefended=0,
+    unit="L2 pixel units",
+    promise="",
+    condition="",
+    answered_by="members",
+)
+"""Made up: lessons are tested here, and members elsewhere."""
 COURSE = lesson_files.course(lesson_files.FOLDER)
 
 
@@ -19,6 +40,8 @@ def shipped(runs_dir):
 def page(monkeypatch):
     """Through the router: links to pages need it."""
     monkeypatch.setattr("ui.kit.run_files.machine", lambda: [{"name": "left out: asking takes seconds"}])
+    monkeypatch.setattr("ui.query.answers.ask", lambda run, image: REPLY)
+    monkeypatch.setattr("ui.query.answers.prepare", lambda run: None)
     app = AppTest.from_file(ROOT / "app.py", default_timeout=180)
     app.run()
     return app.switch_page("pages/lessons.py")

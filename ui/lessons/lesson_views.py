@@ -286,7 +286,7 @@ class Stage(View):
     """The live stage of Query: one image, a trigger to drag, the undefended network's answer beside the ensemble's."""
 
     show: Literal["stage"]
-    index: int = Field(0, ge=0)
+    index: int | None = Field(None, ge=0)
     strength: float = Field(0.0, ge=0)
     page: ClassVar[str] = "query"
     wide: ClassVar[bool] = True
@@ -296,7 +296,8 @@ class Stage(View):
         if not charts.recording():
             stage.stage(run, key="lesson-stage", image=self.index, strength=self.strength)
             return
-        attack, picked = run.config.attack, run_files.inputs(run).dataset.test_images[self.index]
+        index = stage.telling(run) if self.index is None else self.index
+        attack, picked = run.config.attack, run_files.inputs(run).dataset.test_images[index]
         shown = [
             charts.Picture(
                 picture(triggered(picked, attack, attack.trigger, share * attack.norm), side=170),
