@@ -172,7 +172,23 @@ def _facts(work: Path) -> dict[str, Any]:
             entries[name] |= {"members": len(votes), "single accuracy": float((votes == labels).mean())}
             counts = [count for count in COUNTS if count <= len(votes)]
             entries[name]["curves"] = {str(m): curve(votes[:m], labels, entry.sigma) for m in counts}
-    return {"alpha": ALPHA, "radii": [round(float(r), 2) for r in RADII], "entries": entries}
+    radii = [round(float(r), 2) for r in RADII]
+    return {"alpha": ALPHA, "radii": radii, "entries": entries, "envelopes": _envelopes(entries)}
+
+
+def _envelopes(entries: dict[str, Any]) -> dict[str, Any]:
+    """The best σ at every radius, of models with several: chosen in hindsight, so an upper limit and no certificate."""
+    found: dict[str, Any] = {}
+    for model in sorted({one["model"] for one in entries.values()}):
+        curves = [one["curves"] for one in entries.values() if one["model"] == model and one.get("curves")]
+        if len(curves) > 1:
+            shared = set.intersection(*(set(one) for one in curves))
+            found[model] = {m: _best([one[m]["certified"] for one in curves]) for m in sorted(shared, key=int)}
+    return found
+
+
+def _best(curves: list[list[float]]) -> list[float]:
+    return np.max(curves, axis=0).tolist()
 
 
 def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -188,6 +204,10 @@ def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
             shares = (" / ".join(f"{found[kind][k]:.3f}" for k in at) for kind in ("certified", "plug-in"))
             words = "certified {}, plug-in {} at 0 / .1 / .25 / .5".format(*shares)
             rows.append((f"    M = {members}: majority {found['majority accuracy']:.3f}", words))
+    for model, found in facts["envelopes"].items():
+        for members, shares in found.items():
+            words = " / ".join(f"{shares[k]:.3f}" for k in at)
+            rows.append((f"{model}, best σ at every radius, M = {members}", f"certified {words}"))
     return rows
 
 
