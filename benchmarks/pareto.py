@@ -5,8 +5,7 @@
 FOLDER holds the photographs, ``{train,test}/{airplane,bird}/``; the attack is that of the preset
 ``cifar10-airplane-bird-onepixel``. Every finished member lies in DIR, so the script goes on where it was stopped;
 results/pareto.json is written anew after each. A member's cost is processor seconds of one thread, training and votes
-on both test sets. Where an entry has fewer members than are asked for, its curve is for those it has. ``timed`` entries
-are trained on a few batches only, and their cost is an estimate: it says so.
+on both test sets. ``--members 0`` trains on a few batches only and estimates the cost, and the result says so.
 
 Certified: Clopper–Pearson, α = 0.001, half of it for each class, uniform σ, clean test images, a wrong answer counts as
 not certified; at every M of :data:`COUNTS` that an entry has. ``plug-in`` puts the share of the votes in place of its
@@ -39,21 +38,21 @@ from certssb_core.runs.inputs import Inputs, load_inputs
 PRESET = "cifar10-airplane-bird-onepixel"
 ALPHA = 0.001
 RADII = np.arange(0, 1.51, 0.05)
+ESTIMATE = "estimate.safetensors"
 COUNTS = (20, 50, 100, 200, 1000)
-TIMED_BATCHES = (2, 6)
-"""Batches of the two fits whose difference is the time of a batch."""
+TIMED_BATCHES = (2, 2, 10)
+"""Batches of three fits: the first loads kernels, and the others' difference is the time of the batches between."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Members of one kind: their network, σ of training and test, and their training; ``timed``: cost estimated."""
+    """Members of one kind: their network, σ of training and test, and their training."""
 
     model: str
     sigma: float
     epochs: int = 1
     batch_size: int = 64
     learning_rate: float = 1e-3
-    timed: bool = False
 
     def config(self, folder: Path) -> RunConfig:
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
@@ -67,7 +66,7 @@ ENTRIES: dict[str, Entry] = {
     **{f"dct-ridge-{sigma:g}": Entry("dct-ridge", sigma) for sigma in (0.25, 0.5, 1.0)},
     **{f"strided-cnn-{sigma:g}": Entry("strided-cnn", sigma, 12, 128, 6e-3) for sigma in (0.25, 0.5)},
     "cifar-resnet-16-32-64-0.25": Entry("cifar-resnet-16-32-64", 0.25, 10),
-    "cifar-preact-resnet18-0.25": Entry("cifar-preact-resnet18", 0.25, 20, timed=True),
+    "cifar-preact-resnet18-0.25": Entry("cifar-preact-resnet18", 0.25, 20),
 }
 
 
@@ -83,17 +82,17 @@ def member_votes(context: RunContext, entry: Entry, member: int) -> dict[str, np
     return {"votes": votes["votes/clean/uniform"].numpy(), "seconds": spent}
 
 
-def estimated_seconds(context: RunContext, entry: Entry) -> dict[str, float]:
-    """Estimate a member's processor seconds: a batch's training time × batches × epochs, and votes alike."""
-    few, more = (_fit_seconds(context, entry, batches) for batches in TIMED_BATCHES)
-    step = (more - few) / (TIMED_BATCHES[1] - TIMED_BATCHES[0])
+def estimated_seconds(context: RunContext, entry: Entry) -> np.ndarray:
+    """Estimate a member's processor seconds: a batch's training × batches × epochs, and votes on both test sets."""
+    _, few, more = (_fit_seconds(context, entry, batches) for batches in TIMED_BATCHES)
+    step = (more - few) / (TIMED_BATCHES[2] - TIMED_BATCHES[1])
     steps = -(-len(context.tensors["train"]) // entry.batch_size) * entry.epochs
     network, images = context.network(0).eval(), context.tensors["clean"][:256]
     began = time.process_time()
     with torch.no_grad(), context.autocast():
         network(images)
     votes = (time.process_time() - began) / len(images) * 2 * len(context.tensors["clean"])
-    return {"training": step * steps, "votes": votes}
+    return np.array([step * steps, votes])
 
 
 def _fit_seconds(context: RunContext, entry: Entry, batches: int) -> float:
@@ -130,44 +129,38 @@ def curve(votes: np.ndarray, labels: np.ndarray, sigma: float) -> dict[str, Any]
 
 
 def measure(folder: Path, names: list[str], members: int, work: Path, out: Path | None) -> dict[str, Any]:
-    """Make the members that are missing and write the result after each."""
-    facts = _facts(work)
+    """Make the members that are missing, or of none the estimate, and write the result after each."""
     inputs: Inputs | None = None
     for name in names:
         entry, place = ENTRIES[name], work / name
         place.mkdir(parents=True, exist_ok=True)
-        missing = [m for m in range(1 if entry.timed else members) if not (place / f"{m:06d}.safetensors").exists()]
-        if not missing:
-            continue
-        config = entry.config(folder)
-        inputs = inputs or load_inputs(config)
-        context = context_of(settled(config, inputs), inputs)
-        for member in missing:
-            path = place / f"{member:06d}.safetensors"
-            if entry.timed:
-                spent = estimated_seconds(context, entry)
-                found = {"estimate": np.array([spent["training"], spent["votes"]])}
-            else:
-                found = member_votes(context, entry, member)
-            files.write_arrays(path, found | {"labels": inputs.dataset.test_labels})
-            facts = _facts(work)
-            record.write("pareto", facts, out)
-            print(f"{name}: member {member}", found.get("seconds", found.get("estimate")), flush=True)
-    return facts
+        wanted = {place / f"member-{member:06d}.safetensors": member for member in range(members)}
+        missing = {path: member for path, member in wanted.items() if not path.exists()}
+        if missing or not members:
+            config = entry.config(folder)
+            inputs = inputs or load_inputs(config)
+            context = context_of(settled(config, inputs), inputs)
+        if not members:
+            files.write_arrays(place / ESTIMATE, {"seconds": estimated_seconds(context, entry)})
+        for path, member in missing.items():
+            files.write_arrays(path, member_votes(context, entry, member) | {"labels": inputs.dataset.test_labels})
+            record.write("pareto", _facts(work), out)
+            print(f"{name}: member {member}", flush=True)
+    return _facts(work)
 
 
 def _facts(work: Path) -> dict[str, Any]:
-    """The result of all members that lie in ``work``."""
+    """The result of all members that lie in ``work``, and of estimates where there are none."""
     entries: dict[str, Any] = {}
     for name, entry in ENTRIES.items():
-        parts = [files.read_arrays(path) for path in sorted((work / name).glob("*.safetensors"))]
-        if not parts:
+        parts = [files.read_arrays(path) for path in sorted((work / name).glob("member-*.safetensors"))]
+        timed = parts or [files.read_arrays(path) for path in (work / name).glob(ESTIMATE)]
+        if not timed:
             continue
-        kind = "estimate" if entry.timed else "seconds"
-        training, votes = np.median([part[kind] for part in parts], axis=0)
-        cost = {"training": float(training), "votes": float(votes), "estimated": entry.timed}
+        training, voting = np.median([part["seconds"] for part in timed], axis=0).tolist()
+        cost = {"training": training, "votes": voting, "estimated": not parts}
         entries[name] = {"model": entry.model, "sigma": entry.sigma, "epochs": entry.epochs, "cpu seconds": cost}
-        if not entry.timed:
+        if parts:
             votes, labels = np.stack([part["votes"] for part in parts]), parts[0]["labels"].astype(np.int64)
             entries[name] |= {"members": len(votes), "single accuracy": float((votes == labels).mean())}
             counts = [count for count in COUNTS if count <= len(votes)]
@@ -214,7 +207,7 @@ def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--members", type=int, default=20)
+    parser.add_argument("--members", type=int, default=20, help="0: estimate the cost")
     parser.add_argument("--entries", default=",".join(ENTRIES), help="separated by commas")
     parser.add_argument("--work", type=Path, default=Path("checkpoints/.pareto"))
     parser.add_argument("--out", type=Path)

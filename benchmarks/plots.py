@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -90,29 +91,38 @@ def members(facts: dict[str, Any]) -> go.Figure:
 
 
 def pareto(facts: dict[str, Any]) -> go.Figure:
-    """Plug-in share beyond each of three radii against a member's cost; networks too costly to vote as lines."""
+    """Plug-in share beyond three radii against a member's cost, at the best σ; networks without votes as lines."""
     figure = go.Figure()
-    entries = facts["entries"]
-    cost = {name: sum(one["cpu seconds"][part] for part in ("training", "votes")) for name, one in entries.items()}
-    drawn = {name: one["curves"]["20"] for name, one in entries.items() if "20" in one.get("curves", {})}
+    entries = facts["entries"].values()
+    models = dict.fromkeys(one["model"] for one in entries)
+    cost = {model: min(sum(_cost(one)) for one in entries if one["model"] == model) for model in models}
+    drawn = {one["model"]: [] for one in entries if "20" in one.get("curves", {})}
+    for one in entries:
+        drawn.get(one["model"], []).append(one.get("curves", {}).get("20", {}).get("plug-in"))
     for radius, colour in ((0.0, theme.INK), (0.25, theme.BLUE), (0.5, theme.ORANGE)):
         at = facts["radii"].index(radius)
         figure.add_scatter(
-            x=[cost[name] for name in drawn],
-            y=[found["plug-in"][at] for found in drawn.values()],
+            x=[cost[model] for model in drawn],
+            y=[max(shares[at] for shares in found) for found in drawn.values()],
             text=[*drawn] if radius == 0 else None,
             textposition="top center",
             name=f"r = {radius:g}",
             mode="markers+text",
             marker={"size": 13, "color": colour},
         )
-    for name in entries.keys() - drawn.keys():
-        how = "estimated" if entries[name]["cpu seconds"]["estimated"] else f"{entries[name]['members']} trained"
-        figure.add_vline(x=cost[name], line={"color": theme.PURPLE, "dash": "dash"}, annotation_text=f"{name}, {how}")
     theme.styled(figure, x="processor seconds a member, votes included", y="plug-in share, radius > r", height=560)
-    figure.update_xaxes(type="log", dtick=1)
+    for model in models.keys() - drawn.keys():
+        figure.add_shape(type="line", x0=cost[model], x1=cost[model], yref="paper", y0=0, y1=1, line={"dash": "dash"})
+        text = f"{model}, estimated"
+        figure.add_annotation(x=math.log10(cost[model]), y=0.4, text=text, textangle=-90, showarrow=False, xshift=-14)
+    figure.update_xaxes(type="log", dtick=1, range=[-1, 4])
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    return _on_paper(figure, right=False, title="What 20 members would certify with very many votes (no certificate)")
+    _on_paper(figure, right=False, title="What 20 members would certify with very many votes (no certificate)")
+    return figure.update_layout(legend={"y": 0.3})
+
+
+def _cost(entry: dict[str, Any]) -> tuple[float, float]:
+    return entry["cpu seconds"]["training"], entry["cpu seconds"]["votes"]
 
 
 def _on_paper(figure: go.Figure, *, right: bool, title: str) -> go.Figure:

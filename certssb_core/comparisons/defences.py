@@ -146,7 +146,8 @@ SUITES: dict[str, Suite] = {
     "photographs": Suite(
         "Photographs of airplanes and birds",
         PRESETS["photographs"].attack,
-        {"cert-ssbd": "photographs"} | {system: f"photographs-{system}" for system in ("rab", "l0", "dpa")},
+        {"cert-ssbd": "photographs", "subset": "subset-photographs"}
+        | {system: f"photographs-{system}" for system in ("rab", "l0", "dpa")},
         {
             "denoise": "No denoiser of photographs ships: `python -m certssb_core denoiser train --dataset "
             "photographs` makes one.",
