@@ -152,6 +152,7 @@ SUITES: dict[str, Suite] = {
             "denoise": "No denoiser of photographs ships: `python -m certssb_core denoiser train --dataset "
             "photographs` makes one.",
             "nearest": f"Its exact probabilities are computed for at most {SMALL:,} training images.",
+            "finite-aggregation": "It is not measured on photographs.",
         },
     ),
 }
