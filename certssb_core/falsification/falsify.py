@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from certssb_core.errors import RunError
+from certssb_core.falsification.known_noise import attack_with_known_noise, known_noise_in_words
 from certssb_core.falsification.store_orders import ORDERS, Replay, replay
-from certssb_core.falsification.test_input import attack_inputs, searchers
+from certssb_core.falsification.test_input import attack_inputs, overstated, overstatement, searchers
 from certssb_core.falsification.training_set import attack_training
 from certssb_core.falsification.violations import CONFIDENCE, Claims, Part, claims, units
 from certssb_core.pipeline import context
@@ -30,7 +31,7 @@ from certssb_core.smoothing.seeds import generator
 
 REPLAYS = 20
 """Number of times that the store is filled again."""
-SHARES = {"store": 0.1, "test": 0.45, "joint": 0.97}
+SHARES = {"store": 0.1, "test": 0.35, "power": 0.55, "joint": 0.97}
 """Share of the whole time at which each part must end; a part that ends early leaves its time to the next."""
 
 
@@ -77,6 +78,7 @@ def falsify(
     with run.lock():
         context.write_scratch(run, inputs)
         try:
+            known = known_noise_of(run, claimed, engine=engine, address=address, seed=seed)
             parts, seconds = attack(
                 run,
                 claimed,
@@ -102,10 +104,21 @@ def falsify(
             "claims": len(claimed),
             "minutes_asked": minutes,
             "minutes": round(seconds / 60, 3),
+            "known_noise": known,
             "parts": [part.report(claimed.alpha if part.name in ("test", "joint") else 0.0) for part in parts],
         }
         files.write_json(run.path / "falsification.json", report)
     return report
+
+
+def known_noise_of(run: Run, claimed: Claims, *, engine: str, address: str | None, seed: int) -> dict[str, Any]:
+    """Attack with known noise; the run's scratch file must exist."""
+    place = run.config.training.model_copy(update={"engine": engine, "address": address})
+    workers = make_engine(place, reads=["members/shard-*"])
+    try:
+        return attack_with_known_noise(run, workers, claimed, seed=seed)
+    finally:
+        workers.close()
 
 
 def attack(
@@ -120,6 +133,7 @@ def attack(
     engine: str = "local",
     address: str | None = None,
     announce: Callable[[Part], None] = lambda part: None,
+    factors: bool = True,
 ) -> tuple[list[Part], float]:
     """Run the three parts against ``claimed`` in order; the run's scratch file must exist. Also returns the seconds."""
     started = time.monotonic()
@@ -137,7 +151,9 @@ def attack(
     try:
         finish(*attack_store(claimed, deadline=ends["store"], seed=seed))
         part, closest = attack_inputs(run, workers, claimed, count=searches, deadline=ends["test"], seed=seed)
-        finish(part)
+        told = overstatement(run, workers, claimed, deadline=ends["power"], seed=seed) if factors else []
+        power = f"{part.power}; {overstated(told)}" if part.trials else part.power
+        finish(replace(part, power=power, facts=part.facts | {"overstated": told}))
         finish(
             attack_training(
                 run,
@@ -221,6 +237,7 @@ def table(report: dict[str, Any]) -> str:
             f"{units(part):>22}{upper:>16}{part['allowed']:>9g}"
         )
     lines += [f"{part['name']}: {part['attack']}. Power: {part['power']}." for part in report["parts"]]
+    lines.append(f"known noise: {known_noise_in_words(report.get('known_noise'))}")
     return "\n".join(lines + [_shortfall(part) for part in report["parts"] if _shortfall(part)])
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from functools import lru_cache, partial, reduce
-from operator import add
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,12 @@ from torch import nn
 from certssb_core.attacks.gradient import Voter, search
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.voting import vote
-from certssb_core.falsification.violations import Claims, Part, Poll, examples, judge, power, votes_needed
+from certssb_core.falsification import betting
+from certssb_core.falsification.violations import Claims, Part, Poll, examples
 from certssb_core.pipeline.context import RunContext, open_context
 from certssb_core.pipeline.engines.local import Engine, Task
 from certssb_core.runs.run import Run
-from certssb_core.smoothing.seeds import generator
+from certssb_core.smoothing.seeds import generator, key
 
 SEARCHERS = 40
 """Most members that steer the searches, never more than a quarter of the ensemble. They do not judge the result."""
@@ -27,6 +29,12 @@ STEPS = 20
 """Gradient steps per search."""
 CHUNK = 64
 """Searches per task."""
+STEERING_DRAWS = 2
+"""Draws of fresh noise per steering member: an average over more noise is closer to the smoothed classifier."""
+JUDGING_DRAWS = 16
+"""Draws of fresh noise per judging member."""
+FACTORS = (1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""Factors by which radii are overstated, to see from which one on that is found."""
 
 
 def until(deadline: float, tasks: Iterable[Task]) -> Iterator[Task]:
@@ -71,6 +79,7 @@ def search_points(
     The first ``lap`` starts at the inputs themselves, later ones on their spheres; ``begin`` names the chunk.
     """
     context = open_context(path)
+    fresh = [with_fresh_noise(context, seed, -1 - draw) for draw in range(STEERING_DRAWS)]
     start = np.zeros_like(images)
     if lap:
         drawn = generator(seed, "falsification starts", lap, begin).standard_normal(images.shape, dtype=np.float32)
@@ -80,11 +89,18 @@ def search_points(
         torch.from_numpy(array).to(context.device) for array in (images, prediction, radius, sigma, start)
     )
     voters: list[Voter] = [
-        partial(_logits, network, context, levels, member)
+        partial(_logits, network, drawn, levels, member)
         for member, network in zip(members, networks(path, members), strict=True)
+        for drawn in fresh
     ]
     found = search(voters, points, answers, ends, starts, steps=STEPS)
     return found.points.cpu().numpy(), found.lead.cpu().numpy()
+
+
+def with_fresh_noise(context: RunContext, seed: int, draw: int) -> RunContext:
+    """The same run with test noise of its own: of the attack's ``seed``, by number of the ``draw``."""
+    words = key(context.seed, "falsification noise", seed, draw)[:8]
+    return replace(context, seed=int.from_bytes(words, "little"))
 
 
 def _logits(
@@ -100,11 +116,18 @@ def ballot(context: RunContext, network: nn.Module, member: int, points: np.ndar
     return Poll.of(answers.hard.cpu().numpy(), answers.softmax.cpu().numpy())
 
 
-def poll_shard(path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray, sigma: np.ndarray) -> Poll | None:
-    """Task: let a shard's members vote, except those in ``but``; None if none is left."""
+def poll_shard(
+    path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray, sigma: np.ndarray, seed: int
+) -> np.ndarray | None:
+    """Task: let a shard's members vote under fresh noise, except those in ``but``; None if none is left.
+
+    Returns:
+        ``(m, n, classes)`` float32, every member's shares of votes over :data:`JUDGING_DRAWS` draws.
+    """
     context = open_context(path)
+    fresh = [with_fresh_noise(context, seed, draw) for draw in range(JUDGING_DRAWS)]
     network = context.network(0).eval()
-    polls = []
+    shares = []
     for members, found in shards.shards(path / "members"):
         if found == shard and members:
             stacked = shards.read(shard, (shards.WEIGHT,))
@@ -113,8 +136,9 @@ def poll_shard(path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray
                     network.load_state_dict(
                         {name.removeprefix(shards.WEIGHT): tensor[row] for name, tensor in stacked.items()}
                     )
-                    polls.append(ballot(context, network, member, points, sigma))
-    return reduce(add, polls) if polls else None
+                    cast = [ballot(drawn, network, member, points, sigma).counts for drawn in fresh]
+                    shares.append(np.mean(cast, axis=0, dtype=np.float32))
+    return np.stack(shares) if shares else None
 
 
 def attack_inputs(
@@ -129,7 +153,8 @@ def attack_inputs(
 
     Notes:
         Members that steered a search have been fitted by it, so they do not judge it: only the others vote on the
-        point. That these others also voted on the certificate makes them, if anything, slow to contradict it.
+        point, under noise that the search never saw. That these others also voted on the certificate makes them, if
+        anything, slow to contradict it.
     """
     started = time.monotonic()
     steering = searchers(run.config.training.members, seed=seed)
@@ -150,30 +175,67 @@ def attack_inputs(
     closest[rows[best]] = points[best] - claims.images[rows[best]]
 
     tasks = [
-        (run.path, shard, steering, points, claims.sigma[rows]) for _, shard in shards.shards(run.path / "members")
+        (run.path, shard, steering, points, claims.sigma[rows], seed)
+        for _, shard in shards.shards(run.path / "members")
     ]
-    poll = reduce(add, [poll for _, poll in engine.map(poll_shard, tasks) if poll])
+    heard = {task[1]: shares for task, shares in engine.map(poll_shard, tasks) if shares is not None}
+    shares = np.concatenate([heard[shard] for shard in sorted(heard)])
+    mean = shares.mean(axis=0, dtype=np.float64)
     change = points.astype(np.float64) - claims.images[rows]
     distance = np.linalg.norm(change.reshape(len(rows), -1), axis=1)
     inside = distance < claims.radius[rows]  # float32 pixels can step over a very small sphere
-    verdict = judge(poll, claims, claims.prediction[rows])
-    broken = np.flatnonzero(verdict.broken & inside)
+    leading = mean.argmax(axis=1)
+    broken = np.flatnonzero(betting.broken(shares, claims.prediction[rows], claims.alpha) & inside)
     shown = examples(
         {
             "set": claims.sets[rows[i]],
             "index": claims.indices[rows[i]],
             "claimed": claims.prediction[rows[i]],
-            "found": verdict.leading[i],
-            "votes_claimed": poll.counts[i, claims.prediction[rows[i]]],
-            "votes_found": poll.counts[i, verdict.leading[i]],
+            "found": leading[i],
+            "share_claimed": mean[i, claims.prediction[rows[i]]],
+            "share_found": mean[i, leading[i]],
             "distance": distance[i],
             "radius": claims.radius[rows[i]],
         }
         for i in broken[np.argsort(distance[broken] / claims.radius[rows[broken]])]
     )
-    flips = int((verdict.flipped & inside).sum())
-    part = _part(started, count, flips, rows[broken], shown, claims, rows[inside], steering, poll.members)
+    flips = int(((leading != claims.prediction[rows]) & inside).sum())
+    part = _part(started, count, flips, rows[broken], shown, claims, rows[inside], steering, len(shares))
     return part, closest
+
+
+def overstatement(run: Run, engine: Engine, claims: Claims, *, deadline: float, seed: int) -> list[dict[str, Any]]:
+    """Overstate every radius by rising factors, until the searches find out.
+
+    Found out means that the inputs that break are more than chance explains at α. One search per input, from the input.
+
+    Returns:
+        of each factor tried: ``factor, inputs, broken, found``; the last one is the power of the searches.
+    """
+    told: list[dict[str, Any]] = []
+    for factor in FACTORS:
+        if time.monotonic() >= deadline or not len(claims):
+            break
+        inflated = replace(claims, radius=claims.radius * factor)
+        part, _ = attack_inputs(run, engine, inflated, count=len(claims), deadline=deadline, seed=seed)
+        found = bool(part.units) and part.report(claims.alpha)["units_lower"] > claims.alpha
+        told.append({"factor": factor, "inputs": part.units, "broken": part.broken_units, "found": found})
+        if found:
+            break
+    return told
+
+
+def overstated(told: list[dict[str, Any]]) -> str:
+    """Say in words from which factor on overstated radii are found."""
+    if not told:
+        return "not measured"
+    last = told[-1]
+    if not last["found"]:
+        return f"radii that are {last['factor']:g} times too large were not found"
+    return (
+        f"radii that are {last['factor']:g} times too large are found: {last['broken']:,} of {last['inputs']:,} inputs "
+        "break"
+    )
 
 
 def _part(
@@ -187,7 +249,7 @@ def _part(
     steering: tuple[int, ...],
     judges: int,
 ) -> Part:
-    needed = votes_needed(claims, judges)
+    needed = betting.members_needed(judges, claims.classes, claims.alpha)
     return Part(
         name="test",
         title="test radius: gradient searches inside the ball",
@@ -198,8 +260,10 @@ def _part(
         units=len(np.unique(rows)) if needed else 0,
         broken_units=len(np.unique(broken)),
         attack=f"projected gradient ascent of another class's lead, {STEPS} steps, steered by {len(steering)} members "
-        "with their noise known; from the input itself, then from random points of its sphere",
-        power=power(needed, judges),
+        "under fresh noise; from the input itself, then from random points of its sphere",
+        power="none: too few members to establish any flip"
+        if needed is None
+        else f"{judges:,} members judge, with {JUDGING_DRAWS} fresh draws each",
         seconds=time.monotonic() - started,
         facts={
             "asked": asked,

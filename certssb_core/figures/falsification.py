@@ -59,3 +59,36 @@ def violation_rates(parts: Sequence[Mapping[str, Any]], *, alpha: float, confide
     figure.update_xaxes(type="log", dtick=1, exponentformat="power")
     figure.update_yaxes(range=[-0.5, len(shown) - 0.3])
     return figure
+
+
+def known_noise(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """One line per attacked input: what is true of its probability, and what known and fresh noise claim about it.
+
+    Args:
+        rows: of ``known_noise`` in ``falsification.json``.
+    """
+    names = [f"{row['set']} {row['index']}" for row in rows]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[x for row in rows for x in (row["true_low"], row["true_high"], None)],
+        y=[y for name in names for y in (name, name, None)],
+        name="true probability, interval at 99.9%",
+        mode="lines",
+        line={"color": theme.INK, "width": 10},
+        hoverinfo="skip",
+    )
+    for key, words, colour, symbol in (
+        ("claimed_known", "claimed: at least, by the known noise", theme.VERMILION, "x"),
+        ("claimed_fresh", "claimed: at least, by fresh noise", theme.SKY, "circle"),
+    ):
+        figure.add_scatter(
+            x=[row[key] for row in rows],
+            y=names,
+            name=words,
+            mode="markers",
+            marker={"color": colour, "size": 13, "symbol": symbol},
+            hovertemplate="%{y}: at least %{x:.3f}<extra></extra>",
+        )
+    theme.styled(figure, x="probability of the claimed class", height=150 + 34 * max(1, len(names)))
+    figure.update_yaxes(autorange="reversed")
+    return figure

@@ -1,6 +1,6 @@
 import pytest
 
-from certssb_core.figures.falsification import violation_rates
+from certssb_core.figures.falsification import known_noise, violation_rates
 
 PARTS = [
     {"title": "test: a", "trials": 2000, "violations": 0, "rate": 0.0, "rate_upper": 0.0015},
@@ -29,3 +29,12 @@ def test_a_rate_of_zero_starts_left_of_everything_on_the_log_axis():
 
 def test_nothing_broken_marks_nothing_broken():
     assert len(violation_rates(PARTS[:1], alpha=0.001, confidence=0.95).data) == 2
+
+
+def test_known_noise_draws_the_truth_and_both_claims_of_every_input():
+    row = {"set": "clean", "index": 3, "true_low": 0.6, "true_high": 0.65, "claimed_known": 0.7, "claimed_fresh": 0.5}
+    truth, known, fresh = known_noise([row, row | {"index": 4}]).data
+    assert list(truth.x)[:3] == [0.6, 0.65, None]
+    assert list(known.x) == [0.7, 0.7]
+    assert list(fresh.x) == [0.5, 0.5]
+    assert list(known.y) == ["clean 3", "clean 4"]

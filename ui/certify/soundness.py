@@ -9,7 +9,9 @@ import streamlit as st
 from certssb_core.audit.inspection import counts
 from certssb_core.certify import published_release
 from certssb_core.falsification.violations import units
+from certssb_core.figures import falsification
 from certssb_core.plain_text import markdown_text
+from certssb_core.runs.run import Run
 from ui.kit import charts, run_files, tables, text
 
 MARKS = {
@@ -75,6 +77,26 @@ def attacks(chosen: list[tables.Choice]) -> None:
         for part in parts:
             if "attack" in part:
                 st.caption(f"{part['title']}: {part['attack']}. Power: {part['power']}.")
+        known_noise(run, report.get("known_noise"))
+
+
+def known_noise(run: Run, found: dict | None) -> None:
+    """Show that whoever knows the noise can choose inputs on which claims are false, and that fresh noise cannot."""
+    if not found:
+        return
+    if not found["inputs"]:
+        st.caption(f"Attack with known noise: {found['reason']}.")
+        return
+    rows = pd.DataFrame(found["rows"])
+    charts.show(
+        falsification.known_noise(found["rows"]),
+        key=f"known-noise-{run.name}",
+        summary=f"**If the noise is known.** An attacker who has the seed chose {found['inputs']} inputs on which "
+        f"**{found['false_known']}** claims are false: a cross lies right of the grey bar. Under fresh noise "
+        f"**{found['false_fresh']}** of the same inputs get a false claim. Certificates do not cover inputs that were "
+        "chosen with the seed in hand.",
+        table=rows,
+    )
 
 
 def attribution(chosen: list[tables.Choice], bound: str, alpha: float) -> None:
