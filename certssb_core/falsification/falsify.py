@@ -1,27 +1,34 @@
 """Try to break the certificates of a run within a budget of time, and write what was tried and found into its folder.
 
-Three parts: the test radius (:mod:`.test_input`), the joint budget (:mod:`.training_set`), the store
-(:mod:`.store_orders`). A violation is a broken claim that the votes establish at the run's own
-confidence. A certificate may be wrong with probability α; the store's promises admit no exception.
+Of certificates that are L2 balls there are three parts: the test radius (:mod:`.test_input`), the joint budget
+(:mod:`.training_set`), the store (:mod:`.store_orders`); and the attack with known noise (:mod:`.known_noise`). Of
+certificates against replaced images there is one (:mod:`.replaced_images`).
+
+A violation is a broken claim that the votes establish at the run's own confidence. A certificate may be wrong with
+probability α; the store's promises admit no exception.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from certssb_core.certify.certificate import FIXED
 from certssb_core.errors import RunError
 from certssb_core.falsification.known_noise import attack_with_known_noise, known_noise_in_words
+from certssb_core.falsification.replaced_images import attack_replaced
 from certssb_core.falsification.store_orders import ORDERS, Replay, replay
 from certssb_core.falsification.test_input import attack_inputs, overstated, overstatement, searchers
 from certssb_core.falsification.training_set import attack_training
 from certssb_core.falsification.violations import CONFIDENCE, Claims, Part, claims, units
 from certssb_core.pipeline import context
 from certssb_core.pipeline.engines.choose import make_engine
+from certssb_core.pipeline.engines.local import Engine
 from certssb_core.results import certification
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs import files
@@ -47,6 +54,7 @@ def falsify(
     engine: str = "local",
     address: str | None = None,
     announce: Callable[[Part], None] = lambda part: None,
+    factors: bool = True,
 ) -> dict[str, Any]:
     """Attack a finished run and write ``falsification.json`` into its folder.
 
@@ -58,6 +66,7 @@ def falsify(
         mode: of the certificates attacked; default: the run's own.
         engine, address: where the work is done, as in :class:`~certssb_core.config.schema.TrainingConfig`.
         announce: told of each part as it ends.
+        factors: whether to measure by which factor a claim must be overstated to be found.
 
     Returns:
         the content of falsification.json.
@@ -71,26 +80,51 @@ def falsify(
     if not any((run.path / "members").glob("shard-*")):
         raise RunError(f"{run.path / 'members'} holds no members: they are needed to attack this run")
     run_votes = read_run_votes(run)
-    if not run_votes.kind.balls:
-        raise RunError(f"{run.name} certifies {run_votes.kind.unit}: only L2 balls can be attacked so far")
+    draws = run_votes.kind.sees == "subset"
+    if not run_votes.kind.balls and not draws:
+        raise RunError(
+            f"{run.name} certifies {run_votes.kind.unit}: only L2 balls and subset certificates can be attacked so far"
+        )
+    if mode == FIXED:
+        raise RunError("the fixed ensemble is another classifier than the members' vote, and cannot be attacked so far")
     inputs = run_inputs(run)
     claimed = claims(run_votes, inputs, mode=mode)
     with run.lock():
         context.write_scratch(run, inputs)
         try:
-            known = known_noise_of(run, claimed, engine=engine, address=address, seed=seed)
-            parts, seconds = attack(
-                run,
-                claimed,
-                minutes=minutes,
-                worlds=worlds,
-                searches=searches,
-                members=members,
-                seed=seed,
-                engine=engine,
-                address=address,
-                announce=announce,
-            )
+            started = time.monotonic()
+            with _workers(run, engine, address) as workers:
+                known = None if draws else attack_with_known_noise(run, workers, claimed, seed=seed)
+                if draws:
+                    voters = min(members or run.config.training.members, run.config.training.members)
+                    until = started + 60 * minutes
+                    part = attack_replaced(
+                        run,
+                        workers,
+                        claimed,
+                        count=worlds,
+                        members=voters,
+                        deadline=until,
+                        seed=seed,
+                        factors=factors,
+                    )
+                    announce(part)
+                    parts = [part]
+            if not draws:
+                parts, _ = attack(
+                    run,
+                    claimed,
+                    minutes=minutes,
+                    worlds=worlds,
+                    searches=searches,
+                    members=members,
+                    seed=seed,
+                    engine=engine,
+                    address=address,
+                    announce=announce,
+                    factors=factors,
+                )
+            seconds = time.monotonic() - started
         finally:
             context.scratch_path(run).unlink(missing_ok=True)
         report = {
@@ -105,18 +139,21 @@ def falsify(
             "minutes_asked": minutes,
             "minutes": round(seconds / 60, 3),
             "known_noise": known,
-            "parts": [part.report(claimed.alpha if part.name in ("test", "joint") else 0.0) for part in parts],
+            "parts": [
+                part.report(claimed.alpha if part.name in ("test", "joint", "replaced") else 0.0) for part in parts
+            ],
         }
         files.write_json(run.path / "falsification.json", report)
     return report
 
 
-def known_noise_of(run: Run, claimed: Claims, *, engine: str, address: str | None, seed: int) -> dict[str, Any]:
-    """Attack with known noise; the run's scratch file must exist."""
+@contextmanager
+def _workers(run: Run, engine: str, address: str | None) -> Iterator[Engine]:
+    """The engine on which a run is attacked, closed at the end."""
     place = run.config.training.model_copy(update={"engine": engine, "address": address})
     workers = make_engine(place, reads=["members/shard-*"])
     try:
-        return attack_with_known_noise(run, workers, claimed, seed=seed)
+        yield workers
     finally:
         workers.close()
 
@@ -146,9 +183,7 @@ def attack(
             announce(part)
 
     training = run.config.training
-    place = training.model_copy(update={"engine": engine, "address": address})
-    workers = make_engine(place, reads=["members/shard-*"])
-    try:
+    with _workers(run, engine, address) as workers:
         finish(*attack_store(claimed, deadline=ends["store"], seed=seed))
         part, closest = attack_inputs(run, workers, claimed, count=searches, deadline=ends["test"], seed=seed)
         told = overstatement(run, workers, claimed, deadline=ends["power"], seed=seed) if factors else []
@@ -167,8 +202,6 @@ def attack(
                 seed=seed,
             )
         )
-    finally:
-        workers.close()
     return parts, time.monotonic() - started
 
 
@@ -237,7 +270,8 @@ def table(report: dict[str, Any]) -> str:
             f"{units(part):>22}{upper:>16}{part['allowed']:>9g}"
         )
     lines += [f"{part['name']}: {part['attack']}. Power: {part['power']}." for part in report["parts"]]
-    lines.append(f"known noise: {known_noise_in_words(report.get('known_noise'))}")
+    if report["known_noise"] is not None:
+        lines.append(f"known noise: {known_noise_in_words(report['known_noise'])}")
     return "\n".join(lines + [_shortfall(part) for part in report["parts"] if _shortfall(part)])
 
 
