@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from scipy.stats import beta
 
+from certssb_core.certify.certificate import FIXED
 from certssb_core.comparisons import backdoor_smoothing, clean_label, defences
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import AttackConfig, CertificationConfig
 from certssb_core.ensemble import shards
 from certssb_core.results import certification
+from certssb_core.results.fixed_figures import fixed_settings
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs import files
 from certssb_core.runs.run import Run
@@ -74,6 +76,14 @@ def test_the_subset_run_covers_the_attack_that_was_planted():
         certified = beta.ppf(0.001, backing.sum(axis=0), 1000 - backing.sum(axis=0) + 1) > 0.5 + spoilt
         assert planted[test_set] == {"n": 72, "certified": certified.sum()}
         assert certified.sum() > 50
+
+
+def test_the_fixed_ensemble_of_the_digits_reaches_farther_and_follows_from_its_draws():
+    drawn, run_votes = fixed_settings(RUN), read_run_votes(RUN)
+    table = certification.certify_votes(run_votes, mode=FIXED, bound=drawn["bound"], alpha=drawn["alpha"])
+    clean = certification.assess(run_votes, table)["clean"]
+    assert clean["average_certified_radius"] == pytest.approx(drawn["clean"]["average_certified_radius"])
+    assert clean["average_certified_radius"] >= 0.48 > RUN.metrics["clean"]["average_certified_radius"]
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)

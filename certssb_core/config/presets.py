@@ -198,7 +198,7 @@ PRESETS: dict[str, RunConfig] = {
         attack=_DIGITS_ATTACK,
         noise=_DIGITS_NOISE,
         training=TrainingConfig(members=200, epochs=12, single_epochs=80, batch_size=128, learning_rate=6e-3),
-        certification=CertificationConfig(fixed_draws=1000),
+        certification=CertificationConfig(fixed_draws=2000),
     ),
     "digits-quick": RunConfig(
         title="Handwritten digits 8×8, three classes, 30 members: a first look in seconds",
