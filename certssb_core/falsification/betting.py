@@ -18,7 +18,7 @@ _START = (0.1, 0.25)
 
 
 def established(leads: np.ndarray, alpha: float) -> np.ndarray:
-    """Whether the mean lead is above 0; wrong with probability at most ``alpha`` for each column.
+    """Decide whether the mean lead is above 0; wrong with probability at most ``alpha`` for each column.
 
     Args:
         leads: ``(M, n)`` in [-1, 1], rows independent and alike.
@@ -38,7 +38,7 @@ def established(leads: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def broken(shares: np.ndarray, prediction: np.ndarray, alpha: float) -> np.ndarray:
-    """Whether some other class is established to lead over the claimed one, each at ``alpha`` / (C - 1).
+    """Decide whether some other class leads over the claimed one, each at ``alpha`` / (C - 1).
 
     Args:
         shares: ``(M, n, C)`` shares of every member's votes per class.
