@@ -87,7 +87,7 @@ with st.expander("New run", expanded=unfolded, icon=":material/add_circle:"):
         except RunError as error:
             text.failed(str(error))
         else:
-            st.session_state["run"] = run.name
+            st.session_state["started"] = run.name
             jobs.start(run)
 
 st.subheader("All runs", anchor=False)
@@ -105,6 +105,8 @@ names = list(by_name)
 held = st.session_state.get("run")
 if text.arrived():
     held = st.query_params.get("run") or run_files.current() or held
+# Not under the control's own key: what the browser says beside a panel that refreshes would overwrite it there.
+held = st.session_state.pop("started", held)
 st.session_state["run"] = held if held in names else names[0]
 left, right = st.columns(2)
 chosen = by_name[left.selectbox("Run", names, key="run", bind="query-params")]
