@@ -40,7 +40,8 @@ def accuracy(kind: CertificateKind, chosen: list[tables.Choice], colours: dict[s
     series = [one.series for one in chosen]
     table = comparison.curves(series, whole=kind.whole)
     uniform = [one.name for one in chosen if one.mode == "uniform"]
-    if len(uniform) > 1 and st.toggle("Upper envelope of the uniform runs", key="envelope", bind="query-params"):
+    envelope = certificate_charts.key_of("envelope", kind)
+    if len(uniform) > 1 and st.toggle("Upper envelope of the uniform runs", key=envelope, bind="query-params"):
         table = comparison.with_envelope(table, uniform, name=ENVELOPE)
     several = len({one.run.name for one in chosen}) > 1
     left, right = st.columns(2)
@@ -48,7 +49,7 @@ def accuracy(kind: CertificateKind, chosen: list[tables.Choice], colours: dict[s
     if several:
         with right:
             base = many_runs.baseline(chosen, kind)
-    key, step = (f"r-{kind.law}", 1) if kind.whole else ("r", 0.01)
+    key, step = certificate_charts.key_of("r", kind), 1 if kind.whole else 0.01
     high = type(step)(round(table["radius"].max(), 2))
     with left if several else st.container():
         radius = controls.slider(f"Read at r ({kind.unit})", high, step * (1 if kind.whole else 25), step, key=key)

@@ -246,3 +246,12 @@ def test_the_planted_attack_is_a_point_of_the_map(page, runs_dir):
     assert (np.diff(cells.to_numpy(), axis=1) <= 0).all()
     page.select_slider(key="alpha").set_value(0.1).run()
     assert "**57 of 72**" not in texts(page), "with more failures allowed, more is certified"
+
+
+def test_kinds_of_certificate_stand_side_by_side_each_with_its_own_controls(page, finished_run, runs_dir):
+    shutil.copytree(ROOT / "checkpoints" / "subset-digits-01", runs_dir / "subset-digits-01")
+    page.query_params["runs"] = ["finished", "subset-digits-01"]
+    page.run()
+    assert not page.exception
+    assert {slider.key for slider in page.slider} >= {"r", "r-subset-margin"}
+    assert len([part for part in page.subheader if part.value.startswith("Certified accuracy")]) == 2

@@ -8,12 +8,18 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from certssb_core.certify.certificate_kinds import CertificateKind
+from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves
 from certssb_core.results import certification, comparison
 from certssb_core.results.comparison import Series
 from ui.kit import charts, tables
 from ui.kit.tables import Choice
+
+
+def key_of(stem: str, kind: CertificateKind) -> str:
+    """A key for each kind of certificate, since several may stand on one page; that of L2 balls is ``stem`` alone."""
+    name = next(name for name, entry in CERTIFICATES.items() if entry == kind)
+    return stem if kind.balls else f"{stem}-{name}"
 
 
 def accuracy(
@@ -38,7 +44,7 @@ def accuracy(
         curves.certified_accuracy(
             table, colours=colours, published=next(iter(published), None), at=radius, unit=kind.unit, muted=muted
         ),
-        key="certified-accuracy" if kind.balls else f"certified-accuracy-{kind.law}",
+        key=key_of("certified-accuracy", kind),
         summary=comparison.sentence(rates, radius, unit=kind.unit),
         table=table,
     )

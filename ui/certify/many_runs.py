@@ -10,6 +10,7 @@ from certssb_core.figures import forest
 from certssb_core.plain_text import markdown_text
 from certssb_core.results import certification
 from certssb_core.results.against_baseline import MEASURES, against, same_images
+from ui.certify import certificate_charts
 from ui.kit import charts, tables
 
 COLOURED = 6
@@ -19,7 +20,7 @@ PERCENT = "%.1f %%"
 
 def baseline(chosen: list[tables.Choice], kind: CertificateKind) -> str:
     """Let the reader choose the run that the others are compared with; its name."""
-    names, key = [choice.name for choice in chosen], _key("baseline", kind)
+    names, key = [choice.name for choice in chosen], certificate_charts.key_of("baseline", kind)
     if st.session_state.get(key, names[0]) not in names:
         st.session_state[key] = names[0]
     return st.selectbox(
@@ -35,7 +36,7 @@ def muted(names: list[str], first: str) -> list[str]:
 def compare(kind: CertificateKind, chosen: list[tables.Choice], radius: float, base: str) -> None:
     """Show the table of figures and the differences in one of them, ``radius`` read as on the chart above."""
     position = next(place for place, choice in enumerate(chosen) if choice.name == base)
-    key = _key("measure", kind)
+    key = certificate_charts.key_of("measure", kind)
     measure = st.selectbox(
         "Difference in",
         list(MEASURES),
@@ -56,7 +57,7 @@ def compare(kind: CertificateKind, chosen: list[tables.Choice], radius: float, b
     clear = int(((shown["difference_low"] > 0) | (shown["difference_high"] < 0)).sum())
     charts.show(
         forest.differences(shown, x=f"{about.title} less that of {base} ({unit})"),
-        key=_key("differences", kind),
+        key=certificate_charts.key_of("differences", kind),
         summary=f"Difference in {_title(measure, radius, kind)} to **{markdown_text(base)}**, with its 95 % interval: "
         f"for {clear} of {len(shown)} runs the interval leaves out 0. For {paired} of them the images are the same: "
         "there pairs of answers are compared.",
@@ -105,7 +106,3 @@ def _figures(
 def _title(measure: str, radius: float, kind: CertificateKind) -> str:
     title = MEASURES[measure].title
     return title.replace("at r", f"at r = {radius:g}") if MEASURES[measure].share else f"{title} ({kind.unit})"
-
-
-def _key(name: str, kind: CertificateKind) -> str:
-    return name if kind.balls else f"{name}-{kind.law}"
