@@ -114,7 +114,7 @@ def falsify(
                 parts, _ = attack(
                     run,
                     claimed,
-                    minutes=minutes,
+                    minutes=max(0.0, minutes - (time.monotonic() - started) / 60),
                     worlds=worlds,
                     searches=searches,
                     members=members,
