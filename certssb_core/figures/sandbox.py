@@ -1,4 +1,4 @@
-"""The storage-update on discs in a plane: played insertion by insertion, or all of it and clickable."""
+"""The storage-update on discs in a plane, after as many insertions as wanted; every place can be clicked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from certssb_core.figures import theme
+from certssb_core.figures.ball_pair import lens
 from certssb_core.figures.images import picture
 from certssb_core.figures.pairs import CASES
 from certssb_core.sandbox.plane_classifier import PlaneClassifier
@@ -20,87 +21,71 @@ _CLICKABLE = (49, 35)  # places across and up that a click can hit
 _AS_IT_IS = {"marker": {"opacity": 1.0}}  # a selected place must not fade the others
 
 
-def played(scene: Scene, classifier: PlaneClassifier, *, start: int | None = None) -> go.Figure:
-    """The store filling up, one insertion per step; played and stepped in the browser.
+def drawn(
+    scene: Scene,
+    classifier: PlaneClassifier,
+    *,
+    upto: int | None = None,
+    point: tuple[float, float] | None = None,
+    clickable: bool = False,
+) -> go.Figure:
+    """The store after some insertions: its balls, the newest disc as it came, and what was claimed for both labels.
 
     Args:
         scene: inputs in order of arrival and the store's ledger.
-        classifier: drawn behind them.
-        start: insertions shown at first; by default all.
-    """
-    count = len(scene.entries)
-    window = _window(scene)
-    steps = [_step(scene, shown, window) for shown in range(count + 1)]
-    names = [str(shown) for shown in range(len(steps))]
-    first = count if start is None else min(start, count)
-    styled = [trace | style for trace, style in zip(steps[first], _styles(), strict=True)]
-    figure = go.Figure(
-        data=styled,
-        frames=[
-            {"data": traces, "name": name, "traces": list(range(len(traces)))}  # a go.Frame would be checked twice
-            for name, traces in zip(names, steps, strict=True)
-        ],
-    )
-    _laid_out(figure, window, height=640)
-    instantly = {
-        "frame": {"duration": 0, "redraw": False},
-        "mode": "immediate",
-        "transition": {"duration": 0},
-    }
-    figure.update_layout(
-        images=[_regions(classifier)],
-        sliders=[
-            {
-                "active": first,
-                "currentvalue": {"prefix": "insertions: "},
-                "x": 0.14,
-                "len": 0.86,
-                "steps": [{"method": "animate", "label": name, "args": [[name], instantly]} for name in names],
-            }
-        ],
-        updatemenus=[
-            {
-                "type": "buttons",
-                "showactive": False,
-                "bgcolor": theme.GRID,
-                "bordercolor": theme.INK,
-                "x": 0.0,
-                "y": -0.05,
-                "xanchor": "left",
-                "yanchor": "top",
-                "buttons": [
-                    {
-                        "label": "▶ Play",
-                        "method": "animate",
-                        "args": [
-                            None,
-                            {
-                                "frame": {"duration": 900, "redraw": False},
-                                "transition": {"duration": 0},
-                                "fromcurrent": True,
-                            },
-                        ],
-                    },
-                    {"label": "❚❚ Pause", "method": "animate", "args": [[None], instantly]},
-                ],
-            }
-        ],
-    )
-    return figure
-
-
-def asked(scene: Scene, classifier: PlaneClassifier, point: tuple[float, float] | None = None) -> go.Figure:
-    """All balls of the store, clickable everywhere: a click's ``customdata`` is ``["at", x, y]``.
-
-    Args:
-        scene: what is stored.
         classifier: drawn behind.
-        point: the one asked about, drawn as a cross; a line leads to the centre of the ball it lies deepest in.
+        upto: insertions shown; by default all. The window never depends on it.
+        point: one that is asked about, drawn as a cross; a line leads to the centre of the ball it lies deepest in.
+        clickable: every place can be clicked; a click's ``customdata`` is ``["at", x, y]``.
     """
+    count = len(scene.entries) if upto is None else min(upto, len(scene.entries))
     low, high = window = _window(scene)
-    traces = _step(scene, len(scene.entries), window)[:-2]
-    figure = go.Figure([trace | style for trace, style in zip(traces, _styles(), strict=False)])
+    traces = zip(_step(scene, count, window), _styles(), strict=True)
+    figure = go.Figure([trace | style for trace, style in traces])
     figure.update_layout(images=[_regions(classifier)])
+    figure.add_trace(_contested(scene.first(count)))
+    if clickable:
+        _clickable(figure, low, high)
+    if point is not None:
+        _asked_about(figure, scene.first(count), point)
+    theme.styled(figure, height=560)
+    figure.update_layout(margin_t=84)
+    figure.update_xaxes(showticklabels=False, zeroline=False, showgrid=False, range=[low[0], high[0]])
+    return figure.update_yaxes(
+        showticklabels=False, zeroline=False, showgrid=False, range=[low[1], high[1]], scaleanchor="x"
+    )
+
+
+def _contested(scene: Scene) -> dict[str, Any]:
+    """The area that the certificates claim for both labels, as they came: red and hatched."""
+    outlines = [np.full((1, 2), np.nan)]
+    for row, entry in enumerate(scene.entries):
+        for other, rival in enumerate(scene.entries[:row]):
+            if -1 in (entry.prediction, rival.prediction) or entry.prediction == rival.prediction:
+                continue
+            across = scene.points[row] - scene.points[other]
+            distance = float(np.linalg.norm(across))
+            found = lens(rival.radius_before, entry.radius_before, distance)
+            if len(found):
+                cosine, sine = across / distance if distance else (1.0, 0.0)
+                turned = found @ np.array([[cosine, sine], [-sine, cosine]]) + scene.points[other]
+                outlines += [turned, np.full((1, 2), np.nan)]
+    line = np.concatenate(outlines).astype(np.float32)
+    return {
+        "type": "scatter",
+        "x": line[:, 0],
+        "y": line[:, 1],
+        "name": "contested: claimed for both",
+        "mode": "lines",
+        "line": {"color": theme.VERMILION, "width": 1},
+        "fill": "toself",
+        "fillpattern": {"shape": "/", "fgcolor": theme.VERMILION, "size": 6, "solidity": 0.3},
+        "hoverinfo": "skip",
+    }
+
+
+def _clickable(figure: go.Figure, low: np.ndarray, high: np.ndarray) -> None:
+    """Cover the window with invisible places that a click can hit."""
     across, up = (np.linspace(low[axis], high[axis], count) for axis, count in enumerate(_CLICKABLE))
     places = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).round(3)
     figure.add_scatter(
@@ -116,29 +101,31 @@ def asked(scene: Scene, classifier: PlaneClassifier, point: tuple[float, float] 
         showlegend=False,
         hovertemplate="(%{x:.2f}, %{y:.2f})<extra></extra>",
     )
-    if point is not None:
-        balls = scene.balls
-        gaps = np.linalg.norm(balls.centres - np.array(point), axis=1) - balls.radii
-        if len(gaps) and gaps.min() < 0:
-            centre = balls.centres[gaps.argmin()]
-            figure.add_scatter(
-                x=[point[0], centre[0]],
-                y=[point[1], centre[1]],
-                name="to the centre of the ball that answers",
-                mode="lines",
-                line={"color": theme.INK, "width": 2.5},
-                hoverinfo="skip",
-            )
+
+
+def _asked_about(figure: go.Figure, scene: Scene, point: tuple[float, float]) -> None:
+    """Mark the point, and lead from it to the centre of the ball that answers."""
+    balls = scene.balls
+    gaps = np.linalg.norm(balls.centres - np.array(point), axis=1) - balls.radii
+    if len(gaps) and gaps.min() < 0:
+        centre = balls.centres[gaps.argmin()]
         figure.add_scatter(
-            x=[point[0]],
-            y=[point[1]],
-            name="asked about",
-            mode="markers",
-            marker={"symbol": "x", "size": 15, "color": theme.VERMILION, "line": {"color": theme.INK, "width": 1}},
-            unselected=_AS_IT_IS,
-            hoverinfo="name",
+            x=[point[0], centre[0]],
+            y=[point[1], centre[1]],
+            name="to the centre of the ball that answers",
+            mode="lines",
+            line={"color": theme.INK, "width": 2.5},
+            hoverinfo="skip",
         )
-    return _laid_out(figure, window, height=560)
+    figure.add_scatter(
+        x=[point[0]],
+        y=[point[1]],
+        name="asked about",
+        mode="markers",
+        marker={"symbol": "x", "size": 15, "color": theme.VERMILION, "line": {"color": theme.INK, "width": 1}},
+        unselected=_AS_IT_IS,
+        hoverinfo="name",
+    )
 
 
 def _window(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -149,21 +136,8 @@ def _window(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return low - pad, high + np.array([pad, 0.08 * (high[1] - low[1]) + pad])
 
 
-def _laid_out(figure: go.Figure, window: tuple[np.ndarray, np.ndarray], *, height: int) -> go.Figure:
-    low, high = window
-    theme.styled(figure, height=height)
-    figure.update_layout(margin_t=84)
-    figure.update_xaxes(showticklabels=False, zeroline=False, showgrid=False, range=[low[0], high[0]])
-    return figure.update_yaxes(
-        showticklabels=False, zeroline=False, showgrid=False, range=[low[1], high[1]], scaleanchor="x"
-    )
-
-
 def _regions(classifier: PlaneClassifier) -> dict[str, Any]:
-    """Draw what the classifier answers without noise, faintly; the outermost cells reach beyond the window.
-
-    It is a picture below the traces: an animation that redraws traces only would drop a heatmap at its first step.
-    """
+    """Draw what the classifier answers without noise, faintly; the outermost cells reach beyond the window."""
     width, height = np.ptp(classifier.x), np.ptp(classifier.y)
     cells = np.pad(classifier.cells, classifier.cells.shape[0], mode="edge").T[::-1]  # a picture's first row is on top
     palette = np.array([[int(colour[start : start + 2], 16) for start in (1, 3, 5)] for colour in COLOURS]) / 255

@@ -8,7 +8,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import expect
 
-from tests.browser.journey import at_rest, tick, visit
+from tests.browser.journey import at_rest, button, tick, visit
 
 pytestmark = pytest.mark.browser
 
@@ -34,12 +34,30 @@ def test_two_balls_collide_in_the_sandbox(page):
 @pytest.mark.slow
 def test_a_click_in_the_plane_says_who_answers(page):
     visit(page, "/overlaps?view=a+sandbox+in+the+plane")
-    plot = page.get_by_test_id("stPlotlyChart").nth(1).locator(".nsewdrag").first
+    plot = page.get_by_test_id("stPlotlyChart").first.locator(".nsewdrag").first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     plot.click(position={"x": box["width"] * 0.4, "y": box["height"] * 0.4})
     expect(page.get_by_text(re.compile(r"answers (round|square)|No ball holds this point")).first).to_be_visible()
     expect(page).to_have_url(re.compile(r"[?&]x="))
+    at_rest(page)
+
+
+@pytest.mark.slow
+def test_the_keyboard_steps_and_the_background_stays_while_it_plays(page):
+    visit(page, "/overlaps?view=a+sandbox+in+the+plane&upto=20")
+    background = page.locator(".st-key-sandbox .imagelayer image")
+    expect(background).to_have_count(1)
+    slider = page.get_by_role("slider", name="Inputs that have come")
+    slider.press("ArrowLeft")
+    expect(page.get_by_text("The first 19 of 25 inputs have come.")).to_be_attached()
+    at_rest(page)
+    button(page, "Play").click()
+    expect(page.get_by_text("The first 19 of 25 inputs have come.")).to_have_count(0)
+    expect(background).to_have_count(1)
+    expect(button(page, "Play")).to_be_visible()  # it ends with the last input
+    expect(slider).to_have_value("25")
+    expect(background).to_have_count(1)
     at_rest(page)
 
 

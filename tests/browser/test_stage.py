@@ -42,6 +42,8 @@ def test_a_real_conflict_is_on_screen_and_resolved_without_a_click(page):
     red = chart.locator("path.js-line[style*='rgb(213, 94, 0)']")
     expect(red).to_have_count(1)  # before; after it there is none
     expect(red).to_be_in_viewport()
+    slider = page.get_by_role("slider", name="Query")
+    expect(slider).to_have_value("63")
     page.get_by_role("button", name="Next conflict").click()
-    expect(page.get_by_role("slider", name="Query")).not_to_have_attribute("aria-valuenow", "63")
+    expect(slider).not_to_have_value("63")
     at_rest(page)

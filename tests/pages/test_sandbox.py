@@ -96,12 +96,12 @@ def test_who_answers_inside_and_outside(page):
 
 def test_a_click_asks_or_adds_a_point(page):
     page.run()
-    page.session_state["sandbox-ask"] = {"selection": {"points": [{"customdata": ["at", 0.0, 0.6]}]}}
+    page.session_state["sandbox"] = {"selection": {"points": [{"customdata": ["at", 0.0, 0.6]}]}}
     page.run()
     assert (page.number_input(key="x").value, page.number_input(key="y").value) == (0.0, 0.6)
     page.segmented_control(key="data").set_value("own").run()
     page.segmented_control(key="click").set_value("square").run()
-    page.session_state["sandbox-ask"] = {"selection": {"points": [{"customdata": ["at", 1.25, -0.5]}]}}
+    page.session_state["sandbox"] = {"selection": {"points": [{"customdata": ["at", 1.25, -0.5]}]}}
     page.run()
     assert not page.exception
     assert page.text_input(key="points").value.endswith("; 1.25 -0.5 square")
@@ -116,3 +116,42 @@ def test_nonsense_in_the_url_is_not_believed(page, key, value):
     page.run()
     assert not page.exception
     assert "of 25** inputs" in texts(page)
+
+
+def test_a_step_back_keeps_its_place_when_the_noise_changes(page):
+    page.query_params["upto"] = "7"
+    page.run()
+    assert "The first **7 of 25** inputs have come" in texts(page)
+    page.slider(key="level").set_value(0.35).run()
+    assert not page.exception
+    assert page.slider(key="upto").value == 7
+    assert "The first **7 of 25** inputs have come" in texts(page)
+
+
+def test_play_goes_on_from_where_it_is_and_pause_keeps_it_there(page):
+    page.query_params["upto"] = "7"
+    page.run()
+    page.button(key="play").click().run()
+    assert page.button(key="play").label == "Pause"
+    shown = page.slider(key="upto").value
+    assert 7 < shown < 12
+    page.button(key="play").click().run()
+    assert page.button(key="play").label == "Play"
+    kept = page.slider(key="upto").value
+    assert shown <= kept <= shown + 2
+    page.run()
+    assert page.slider(key="upto").value == kept
+
+
+def test_play_at_the_end_starts_over(page):
+    page.run()
+    page.button(key="play").click().run()
+    assert page.slider(key="upto").value < 5
+
+
+def test_the_example_of_ones_own_points_has_a_conflict(page):
+    page.query_params["data"] = "points of your own"
+    page.run()
+    assert not page.exception
+    assert float(metrics(page)["Contested"]) > 0
+    assert "**0 of" not in texts(page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from certssb_core.errors import DataError
@@ -20,7 +19,11 @@ from ui.kit import charts, controls, text
 TITLE = "a sandbox in the plane"
 DATA = {"moons": "moons", "blobs": "blobs", "own": "points of your own"}
 CLICKS = {"ask": "ask who answers there", **{kind: f"add a point: {kind}" for kind in plane_data.KINDS}}
-EXAMPLE = "0 0 round; 0.9 0 square; -0.6 0.4 round; 1.4 0.6 square; 0.1 0.7 round; -0.3 -0.4 attacker"
+EXAMPLE = (
+    "-1 0 round; -0.3 0.2 round; 0.1 -0.3 round; 0.5 0.1 square; 1 0 square; 0.3 0.6 square; -0.6 -0.5 round; "
+    "-0.35 -0.1 attacker"
+)
+SECONDS = 1.0  # between two insertions while it plays
 TOO_BOLD = (
     "Every radius is overstated **{stretch:g} times**: these discs are claims and **no certificates**. The store keeps "
     "its answers free of contradiction all the same."
@@ -42,12 +45,17 @@ class Setting:
     shuffle: int = 0
 
 
-@st.fragment
 def section() -> None:
+    """The sandbox with its controls; it steps by itself while it plays."""
+    playing = st.session_state.get("playing", False)
+    st.fragment(_section, run_every=SECONDS if playing else None)()
+
+
+def _section() -> None:
     st.subheader("Sandbox: the same rules where conflicts are frequent", anchor=False)
     st.markdown(
-        "A nearest-neighbour classifier of the plane is trained on data with a planted backdoor. 1,000 noisy votes "
-        "certify each input at its own σ\\*. The store takes the balls in, one after the other."
+        "A nearest-neighbour classifier of the plane is trained on data with a planted backdoor. Each input is "
+        "certified by 1,000 noisy votes at its own σ\\*. The store takes the balls in, one after the other."
     )
     _take_click()
     setting = _controls()
@@ -57,9 +65,35 @@ def section() -> None:
         text.empty(f"{markdown_text(error)}.")
         _place_first_points(setting)
         return
-    play(setting)
-    _ask(setting, inputs, scene)
+    if setting.data == "own":
+        controls.choose("A click will", CLICKS, "ask", key="click")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        upto = _steps_control(len(scene.entries))
+        point = _asked_point()
+    play(setting, upto=upto, point=point, clickable=True)
+    if point:
+        _explain(setting, inputs, scene.first(upto), point)
     over_orders(setting)
+
+
+def _steps_control(count: int) -> int:
+    """Number of insertions shown: by slider, by keyboard, or playing on from where it is."""
+    state = st.session_state
+    if state.get("upto", count) > count:
+        state["upto"] = count
+    if state.get("playing"):
+        state["upto"] = min(count, state.get("upto", 0) + 1)
+        if state["upto"] == count:
+            state["playing"] = False
+            st.rerun()
+    label, icon = ("Pause", "pause") if state.get("playing") else ("Play", "play_arrow")
+    if st.button(label, icon=f":material/{icon}:", key="play"):
+        state["playing"] = not state.get("playing", False)
+        state["restart"] = state["playing"] and state.get("upto", count) == count
+        st.rerun()
+    if state.pop("restart", False):
+        state["upto"] = 0
+    return st.slider("Inputs that have come", 0, count, count, key="upto", bind="query-params")
 
 
 def scene_of(setting: Setting) -> tuple[Certified, Scene]:
@@ -72,29 +106,28 @@ def scene_of(setting: Setting) -> tuple[Certified, Scene]:
     return inputs, core.scene(inputs, order=setting.order, shuffle=setting.shuffle)
 
 
-def play(setting: Setting, *, upto: int | None = None) -> None:
-    """The store filling up, and the areas that came of it; or only its first ``upto`` insertions."""
+def play(
+    setting: Setting, *, upto: int | None = None, point: tuple[float, float] | None = None, clickable: bool = False
+) -> None:
+    """Draw the store after its first ``upto`` insertions, by default all, and the areas that came of them."""
     if setting.stretch > 1:
         st.warning(TOO_BOLD.format(stretch=setting.stretch), icon=":material/warning:")
-    _, scene = scene_of(setting)
-    count = len(scene.entries)
-    if upto is not None and upto < count:
-        scene = scene.first(upto)
-        summary = f"The first **{upto} of {count}** inputs have come. "
-    else:
-        upto = None
-        summary = (
-            f"**{scene.changed} of {count}** inputs had their answer or radius changed by the store; "
-            f"**{scene.wrong}** honest inputs are answered wrong. "
-        )
+    inputs, whole = scene_of(setting)
+    count = len(whole.entries)
+    upto = count if upto is None else min(upto, count)
+    scene = whole.first(upto)
+    came = f"The first **{upto} of {count}** inputs have come. " if upto < count else ""
     charts.show(
-        _animation(setting, upto),
+        discs.drawn(whole, inputs.classifier, upto=upto, point=point, clickable=clickable),
         key="sandbox",
-        summary=summary + "Dashed: the newest disc as it came. The star is the attacker's input; behind, what the "
-        "classifier answers without noise.",
+        summary=f"{came}**{scene.changed} of {upto}** inputs had their answer or radius changed by the store; "
+        f"**{scene.wrong}** honest inputs are answered wrong. Red and hatched: the area claimed for both labels. "
+        "Dashed: the newest disc as it came. The star is the attacker's input."
+        + (" Click anywhere to ask who answers there." if clickable else ""),
         table=_steps(scene),
+        selection=clickable,
     )
-    if upto is None:
+    if clickable or upto == count:  # a lesson asks what is to come
         _areas(scene)
 
 
@@ -200,28 +233,12 @@ def _typed_points() -> str:
     )
 
 
-def _ask(setting: Setting, inputs: Certified, scene: Scene) -> None:
-    st.markdown("#### Who answers here?")
-    clicks = CLICKS if setting.data == "own" else {"ask": CLICKS["ask"]}
-    if len(clicks) > 1:
-        controls.choose("A click will", clicks, "ask", key="click")
-    left, right = st.columns([3, 1])
-    with right:
-        limit = {"key": "x", "bind": "query-params", "placeholder": "click", "format": "%.3f", "step": 0.05}
-        x = st.number_input("x", -plane_data.FARTHEST, plane_data.FARTHEST, None, **limit)
-        y = st.number_input("y", -plane_data.FARTHEST, plane_data.FARTHEST, None, **limit | {"key": "y"})
-        point = None if x is None or y is None else (x, y)
-        if point:
-            _explain(setting, inputs, scene, point)
-    with left:
-        charts.show(
-            discs.asked(scene, inputs.classifier, point),
-            key="sandbox-ask",
-            summary="Click anywhere: the ball in which a point lies deepest answers for it; outside all balls the "
-            "members vote.",
-            table=_steps(scene),
-            selection=True,
-        )
+def _asked_point() -> tuple[float, float] | None:
+    """The point that is asked about: clicked or typed."""
+    limit = {"bind": "query-params", "placeholder": "click", "format": "%.3f", "step": 0.05, "width": 130}
+    x = st.number_input("Ask at x", -plane_data.FARTHEST, plane_data.FARTHEST, None, key="x", **limit)
+    y = st.number_input("and y", -plane_data.FARTHEST, plane_data.FARTHEST, None, key="y", **limit)
+    return None if x is None or y is None else (x, y)
 
 
 def _explain(setting: Setting, inputs: Certified, scene: Scene, point: tuple[float, float]) -> None:
@@ -244,7 +261,7 @@ def _explain(setting: Setting, inputs: Certified, scene: Scene, point: tuple[flo
 
 def _take_click() -> None:
     """A click on the plane asks, or adds a point; before the controls that it sets are drawn."""
-    if not (click := charts.clicked("sandbox-ask")) or click[0] != "at":
+    if not (click := charts.clicked("sandbox")) or click[0] != "at":
         return
     x, y = float(click[1]), float(click[2])
     kind = st.session_state.get("click", "ask")
@@ -291,13 +308,6 @@ def _noise(setting: Setting) -> tuple[float, float, float]:
 def _certified(data: str, points: str, count: int, seed: int, level: float, spread: float, stretch: float) -> Certified:
     drawn = plane_data.own(plane_data.parse(points), seed) if data == "own" else plane_data.DATASETS[data](seed, count)
     return core.certified(drawn, sigma=level, spread=spread, stretch=stretch, seed=seed)
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _animation(setting: Setting, upto: int | None) -> go.Figure:
-    """Kept because its frames take long to build."""
-    inputs, scene = scene_of(setting)
-    return discs.played(scene if upto is None else scene.first(upto), inputs.classifier)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
