@@ -90,7 +90,7 @@ def common_budget(result: dict, colours: dict[str, str]) -> None:
     shown = table[(table["test_input"] == who) & (table["norm"] == float(norm))]
     images = controls.slider("Training images moved, n", int(shown["images"].max()), result["poisoned"], 1, key="n")
     standing = shown[shown["images"] <= images].groupby("series", sort=False).last()
-    words = "; ".join(f"{name} **{row['count']:,} of {row['n']:,}**" for name, row in standing.iterrows())
+    words = ". ".join(f"{name}: **{row['count']:,} of {row['n']:,}**" for name, row in standing.iterrows())
     charts.show(
         curves.budget(shown, colours=colours, images=images),
         key="field-common",

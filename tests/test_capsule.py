@@ -18,6 +18,7 @@ from certssb_core.capsule import FIXED_FILES, INSPECTION, LEDGER, LIMITS, SOURCE
 from certssb_core.cli import app
 from certssb_core.errors import CapsuleError, RunError
 from certssb_core.runs import store_columns
+from certssb_core.runs.files import PUBLISHED_SEED
 from certssb_core.runs.run import Run
 from certssb_core.store.store import Store
 from tests.conftest import make_small_run
@@ -56,7 +57,7 @@ def hostile(path: Path, contents: dict[str, bytes], **attributes) -> Path:
 def test_one_run_gives_one_capsule_without_weights(small_run, packed, tmp_path):
     assert export(small_run, tmp_path / "again.capsule").read_bytes() == packed.read_bytes()
     contents = entries(packed)
-    assert list(contents) == [name for name in LIMITS if name not in (SOURCES, *FIXED_FILES)]
+    assert list(contents) == [name for name in LIMITS if name not in (SOURCES, PUBLISHED_SEED, *FIXED_FILES)]
     for name in set(contents) - {"capsule.json", LEDGER, INSPECTION}:
         assert contents[name] == (small_run.path / name).read_bytes()
     checklist = json.loads(contents[INSPECTION])

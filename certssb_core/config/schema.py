@@ -435,11 +435,8 @@ class RunConfig(Group):
                 f"not {noise.law} and {self.training.sees}"
             )
         training = self.training
-        if training.spread > (training.members if training.sees == "partition" else 1):
-            raise ValueError(
-                f"training.spread {training.spread} must be at most training.members, and 1 unless training.sees is "
-                "partition"
-            )
+        if training.sees == "partition" and training.spread > training.members:
+            raise ValueError(f"training.spread {training.spread} must be at most training.members")
         if kind.margins and self.training.model not in LINEAR:
             raise ValueError(
                 f"certification.certificate {name} needs a network whose margins are known: set training.model to one "

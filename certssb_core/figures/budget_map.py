@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from certssb_core.figures import theme
 from certssb_core.plain_text import chart_text
 
-_SCALE = [[0, "#0d2c54"], [0.5, theme.BLUE], [0.9, theme.SKY], [1, "#fff3c4"]]
+_SCALE = [[0, theme.NAVY], [0.5, theme.BLUE], [0.9, theme.SKY], [1, theme.CREAM]]
 _IN_CELLS = 12
 """Values of n up to which a cell holds its share in figures."""
 

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 # Okabe and Ito's palette; black and yellow are left out of the sequence (each vanishes on one background).
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 ORANGE, PURPLE, SKY, YELLOW, GREY = "#E69F00", "#CC79A7", "#56B4E9", "#F0E442", "#8A8F98"
+NAVY, CREAM = "#0d2c54", "#fff3c4"  # the ends of a scale of colours
 SEQUENCE = (SKY, VERMILION, GREEN, ORANGE, PURPLE, BLUE, GREY, YELLOW)
 
 # What a colour means is the same on every page.

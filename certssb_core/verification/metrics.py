@@ -80,11 +80,11 @@ def _planted_attack(evidence: Evidence) -> dict[str, Any] | None:
 def _moved_attack(evidence: Evidence) -> dict[str, Any] | None:
     """The planted attack where it kept the labels, certificates weigh what moves, and no σ_i follows the data."""
     config, kind = evidence.config, evidence.kind
-    recorded, poison = evidence.metrics.get("planted_attack"), evidence.run.arrays("poison")
+    recorded = evidence.metrics.get("planted_attack")
     stays = kind.weighs and config.attack.label_mode == "clean-label" and config.noise.train_map == "uniform"
     if not stays or "left_out" in evidence.votes or "train" not in evidence.sigma or not recorded:
         return None
-    norm = _trigger_norm(evidence)
+    norm, poison = _trigger_norm(evidence), evidence.run.arrays("poison")
     if norm and not kind.balls:
         return None
     moved, train = float(poison["norms"].max(initial=0.0)), evidence.sigma["train"]

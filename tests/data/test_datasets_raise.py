@@ -80,7 +80,8 @@ def test_impossible_parts_of_the_digits(settings, sentence):
 
 
 def test_an_unknown_dataset_lists_the_choices():
-    assert "choose one of digits, mnist, fashion-mnist, cifar10, imagenette, image-folder" in refusal("minst")
+    choices = "digits, photographs, mnist, fashion-mnist, cifar10, imagenette, image-folder"
+    assert f"choose one of {choices}" in refusal("minst")
     with pytest.raises(DataError, match="There is no dataset 'minst'"):
         availability("minst")
 

@@ -164,7 +164,7 @@ def test_a_launch_that_costs_too_much_is_refused_before_it_starts(folder, monkey
 def test_what_costs_nobody_knows_is_refused_where_costs_are_limited(folder, monkeypatch):
     monkeypatch.setenv("CERTSSB_MAX_HOURS", "100")
     run = Run.create(override(PRESETS["digits"], {"data.classes": "3,4"}), "unknown", folder)
-    with pytest.raises(RunError, match="time this machine first"):
+    with pytest.raises(RunError, match="Time this machine first"):
         launch.start(run)
     launch.check_affordable(Run.create(PRESETS["digits"], "known", folder))
 

@@ -92,18 +92,18 @@ def test_every_system_has_its_row_and_no_median_that_is_none(page, compared):
 
 def test_the_common_budget_follows_the_controls(page, compared):
     page.run()
-    assert "RAB **9 of 10**; DPA **6 of 10**" in texts(page), "n = 3, as many as are poisoned"
+    assert "RAB: **9 of 10**. DPA: **6 of 10**" in texts(page), "n = 3, as many as are poisoned"
     page.button_group(key="and").set_value(BOTH).run()
     assert not page.exception
-    assert "clean test images. RAB **7 of 10**." in texts(page)
+    assert "clean test images. RAB: **7 of 10**." in texts(page)
 
 
 def test_the_map_follows_the_attack_and_says_who_is_silent(page, compared):
     page.run()
-    assert "RAB **0 of 10**. Nothing is said there by DPA." in texts(page)
+    assert "RAB: **0 of 10**. Nothing is said there by DPA." in texts(page)
     page.button_group(key="replaced").set_value("moved").run()
     assert not page.exception
-    assert "3 training images and the test input each moved by 2, labels kept: RAB **2 of 10**." in texts(page)
+    assert "3 training images and the test input each moved by 2, labels kept. RAB: **2 of 10**." in texts(page)
 
 
 def test_a_comparison_of_an_earlier_version_says_that_it_has_no_map(page, compared):
@@ -123,7 +123,7 @@ def test_nonsense_in_the_url_is_not_believed(page, compared, key, value):
     page.query_params[key] = value
     page.run()
     assert not page.exception
-    assert "RAB **9 of 10**; DPA **6 of 10**" in texts(page)
+    assert "RAB: **9 of 10**. DPA: **6 of 10**" in texts(page)
 
 
 def test_empty_without_a_comparison(page, runs_dir):

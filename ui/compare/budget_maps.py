@@ -56,8 +56,8 @@ def section(result: dict) -> None:
 def sentence(table: pd.DataFrame, attack: str, images: int, norm: float) -> str:
     """The cell with as many images as are poisoned, at the trigger's norm, in words (Markdown)."""
     cells = table[(table["images"] == images) & (table["norm"] == norm)]
-    words = "; ".join(f"{row.series} **{row.count:,} of {row.n:,}**" for row in cells.itertuples(name="Cell"))
+    words = ". ".join(f"{row.series}: **{row.count:,} of {row.n:,}**" for row in cells.itertuples(name="Cell"))
     others = sorted(set(table["series"]) - set(cells["series"]), key=list(table["series"]).index)
     silent = f" Nothing is said there by {', '.join(others)}." if others else ""
     stated = ATTACKS[attack].replace("n training images", f"{images:,} training images").replace("τ", f"{norm:g}")
-    return f"Clean test images certified right with {stated}: {words or 'none'}.{silent}"
+    return f"Clean test images certified right with {stated}. {words or 'None'}.{silent}"

@@ -102,6 +102,11 @@ def show(
     return event.selection if picked else None
 
 
+def still(figure: go.Figure, *, key: str, summary: str) -> None:
+    """Show a figure that follows what happens: nothing to click, no downloads; ``summary`` is read aloud."""
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False, "staticPlot": True}, alt=summary)
+
+
 def _keep_the_rest_visible(figure: go.Figure) -> None:
     """Points that are not selected fade a little only: plotly would nearly hide them."""
     for trace in figure.data:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from certssb_core.figures import teaching
 from certssb_core.plain_text import markdown_text
-from ui.kit import pages, run_files, text
+from ui.kit import charts, pages, run_files, text
 from ui.lessons.rooms import MOST_ROOMS, Asked, Room, Rooms
 
 HERE = {"localhost", "127.0.0.1", "::1", ""}
@@ -83,11 +83,10 @@ def watch(room: Room, asked: Asked, reveal: Callable[[], None]) -> None:
 
 
 def histogram(asked: Asked) -> None:
-    st.plotly_chart(
+    charts.still(
         teaching.predictions(asked.choices, asked.counts, asked.right if asked.revealed else None),
         key="predictions",
-        config={"displayModeBar": False, "staticPlot": True},
-        alt="; ".join(f"{choice}: {count}" for choice, count in zip(asked.choices, asked.counts, strict=True)),
+        summary="; ".join(f"{choice}: {count}" for choice, count in zip(asked.choices, asked.counts, strict=True)),
     )
 
 
