@@ -52,6 +52,9 @@ PARTITION_CONDITION = (
     "training is deterministic, so nothing is left to chance."
 )
 
+SUBSET_UNIT = "L2 pixel units of the test input, training images replaced"
+SUBSET_BUDGET = "L2 norm of the change of the test input, while training images are replaced by anything"
+SUBSET_JOINT = "The radius itself is about both: training images replaced by anything, and the test input moved."
 SUBSET_PROMISE = (
     "An attacker may replace as many training images as the run says by anything, labels included, and move the test "
     "input by less than the radius (L2). The smoothed answer does not become another class by that. "
@@ -268,8 +271,8 @@ CERTIFICATES: dict[str, CertificateKind] = {
     ),
     "subset": CertificateKind(
         title="Training images replaced by anything, and an L2 change of the test input",
-        unit="L2 pixel units of the test input, training images replaced",
-        budget="L2 norm of the change of the test input, while training images are replaced by anything",
+        unit=SUBSET_UNIT,
+        budget=SUBSET_BUDGET,
         whole=False,
         law="gaussian-test",
         sees="subset",
@@ -278,14 +281,14 @@ CERTIFICATES: dict[str, CertificateKind] = {
         balls=False,
         certify=_subset,
         promise=SUBSET_PROMISE,
-        joint="The radius itself is about both: training images replaced by anything, and the test input moved.",
+        joint=SUBSET_JOINT,
         condition=_subset_condition,
         replaced=_replaced_under_noise,
     ),
     "subset-margin": CertificateKind(
         title="Training images replaced by anything, and an L2 change of the test input, without test noise",
-        unit="L2 pixel units of the test input, training images replaced",
-        budget="L2 norm of the change of the test input, while training images are replaced by anything",
+        unit=SUBSET_UNIT,
+        budget=SUBSET_BUDGET,
         whole=False,
         law="none",
         sees="subset",
@@ -294,7 +297,7 @@ CERTIFICATES: dict[str, CertificateKind] = {
         balls=False,
         certify=_subset_margin,
         promise=SUBSET_PROMISE,
-        joint="The radius itself is about both: training images replaced by anything, and the test input moved.",
+        joint=SUBSET_JOINT,
         condition=lambda training_map, test_map: MARGIN_CONDITION,
         margins=True,
         replaced=_replaced_by_margin,

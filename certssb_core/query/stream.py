@@ -60,7 +60,7 @@ def ways(run: Run) -> list[Way]:
     inputs = run_inputs(run)
     images = inputs.dataset.test_images
     with Store.read(run.store_path) as store:
-        balls, ledger = store.balls(), store_ledger.table(store.ledger(), [str(label) for label in range(1000)])
+        balls, ledger = store.balls(), store_ledger.table(store.ledger(), inputs.dataset.classes)
     claims = store_ledger.survey_store(balls, ledger, after=False)
     stored = ledger[ledger["stored"]]
     clean, index = (stored["set"] == "clean").to_numpy(), stored["index"].to_numpy()

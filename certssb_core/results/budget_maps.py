@@ -11,7 +11,6 @@ import pandas as pd
 from certssb_core.results import certification
 from certssb_core.results.comparison import image_steps
 from certssb_core.results.votes import RunVotes
-from certssb_core.runs.inputs import SETS
 
 REPLACED, MOVED, MOVED_ALONE = "replaced", "moved", "moved-alone"
 ATTACKS = {
@@ -55,8 +54,7 @@ def _replaced(
 ) -> Covered:
     kind = run_votes.kind
     if kind.replaced is not None:
-        sets = [certification.replaced_images(run_votes, test_set, norms, **rule) for test_set in SETS]
-        return dict(zip(norms, np.concatenate(sets, axis=1), strict=True))
+        return certification.replaced_images(run_votes, norms, **rule)
     if kind.sees == "partition":  # a replaced image is one out and one in
         return {0.0: _pairs(certificates)} if 0.0 in norms else {}
     if not run_votes.budgets:

@@ -160,8 +160,8 @@ def assess(
 
 
 def replaced_images(
-    run_votes: RunVotes, test_set: str, norms: Sequence[float], *, bound: str | None = None, alpha: float | None = None
-) -> np.ndarray:
+    run_votes: RunVotes, norms: Sequence[float], *, bound: str | None = None, alpha: float | None = None
+) -> dict[float, np.ndarray]:
     """The most training images that may be replaced by anything, at every norm.
 
     Args:
@@ -169,20 +169,26 @@ def replaced_images(
         bound, alpha: default: those of the run's config.
 
     Returns:
-        ``(len(norms), n)`` int64; -1 where the answer is wrong or moving the test input alone is not certified.
+        for each norm ``(n,)`` int64 over all test sets in their order; -1 where the answer is wrong or moving the test
+        input alone is not certified.
 
     Raises:
         RunError: the kind of certificate cannot say.
     """
-    config, kind = run_votes.config, run_votes.kind
-    if kind.replaced is None or config.drawing is None:
-        raise RunError(f"This certificate counts {kind.unit}, and says nothing about replaced training images.")
+    config, replaced, drawing = run_votes.config, run_votes.kind.replaced, run_votes.config.drawing
+    if replaced is None or drawing is None:
+        raise RunError(
+            f"This certificate counts {run_votes.kind.unit}, and says nothing about replaced training images."
+        )
     mode, rule = config.noise.test_map, config.certification
-    bounds = bound_votes(
-        run_votes.sets[test_set], config, mode=mode, bound=bound or rule.bound, alpha=alpha or rule.alpha
-    )
-    right = bounds.bounds.prediction == run_votes.labels
-    return np.stack([np.where(right, kind.replaced(bounds, config.drawing, norm), -1) for norm in norms])
+    how: dict[str, Any] = {"mode": mode, "bound": bound or rule.bound, "alpha": alpha or rule.alpha}
+    sets = [bound_votes(run_votes.sets[test_set], config, **how) for test_set in SETS]
+
+    def stand(bounds: VoteBounds, norm: float) -> np.ndarray:
+        right = bounds.bounds.prediction == run_votes.labels
+        return np.where(right, replaced(bounds, drawing, norm), -1)
+
+    return {norm: np.concatenate([stand(bounds, norm) for bounds in sets]) for norm in norms}
 
 
 def planted_attack(
@@ -202,7 +208,7 @@ def planted_attack(
     drawing, share = run_votes.config.drawing, run_votes.share
     if run_votes.kind.replaced is not None and drawing is not None:
         found: dict[str, Any] = {"images": images, "norm": norm, "training_images": drawing.images}
-        most = np.concatenate([replaced_images(run_votes, test_set, [norm])[0] for test_set in SETS])
+        most = replaced_images(run_votes, [norm])[norm]
     elif moved is not None and share is not None and _says_of_moved(run_votes, norm):
         found = {"images": images, "norm": norm, "training_images": share.images, "moved": moved}
         most = _moved(run_votes, certificates, norm=moved, test_norm=norm)

@@ -8,7 +8,6 @@ import streamlit as st
 
 from certssb_core.figures.budget_map import budget_map
 from certssb_core.results import certification, comparison
-from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
 from ui.kit import charts, run_files
 from ui.kit.tables import Choice, of_table
@@ -65,9 +64,7 @@ def grid(choice: Choice, bound: str, alpha: float) -> pd.DataFrame:
 
 @of_table("votes.safetensors")
 def _replaced(run: Run, norms: tuple[float, ...], bound: str, alpha: float) -> dict[float, np.ndarray]:
-    run_votes = run_files.run_votes(run)
-    sets = [certification.replaced_images(run_votes, name, norms, bound=bound, alpha=alpha) for name in SETS]
-    return dict(zip(norms, np.concatenate(sets, axis=1), strict=True))
+    return certification.replaced_images(run_files.run_votes(run), norms, bound=bound, alpha=alpha)
 
 
 def sentence(table: pd.DataFrame, name: str, planted: tuple[int, float] | None) -> str:
