@@ -53,7 +53,8 @@ def main() -> None:
                 for name, path in PAGES.items():
                     page.goto(f"http://localhost:{options.port}/{path}", wait_until="networkidle")
                     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=60_000)
-                    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=60_000)
+                    rests = ("data-test-script-state", "notRunning")
+                    expect(page.get_by_test_id("stApp")).to_have_attribute(*rests, timeout=60_000)
                     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=60_000)
                     page.wait_for_load_state("networkidle")
                     page.screenshot(path=options.output / f"{name}-{theme}.png")
