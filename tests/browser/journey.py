@@ -27,11 +27,16 @@ def visit(page: Page, address: str) -> None:
     at_rest(page)
 
 
-def at_rest(page: Page) -> None:
-    """The page has been drawn to its end, and shows no error."""
+def drawn(page: Page) -> None:
+    """The page has been drawn to its end: nothing of the last time stands beside what is new."""
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.locator('[data-stale="true"]')).to_have_count(0)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+
+
+def at_rest(page: Page) -> None:
+    """The page has been drawn to its end, and shows no error."""
+    drawn(page)
     assert_no_error(page)
 
 
@@ -43,5 +48,9 @@ def tick(page: Page, key: str, *, row: int) -> None:
 
 
 def button(page: Page, name: str):
-    """A button of the page itself; Streamlit has a Stop of its own in the header."""
-    return page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True)
+    """A button of the page itself, as it is drawn now: while a page is drawn again, its last buttons stand beside it.
+
+    Streamlit has a Stop of its own in the header.
+    """
+    now = page.get_by_test_id("stMain").locator('[data-testid="stElementContainer"]:not([data-stale="true"])')
+    return now.get_by_role("button", name=name, exact=True)

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from certssb_core.runs.run import Run
 from certssb_core.runs.tags import write_tags
-from tests.browser.journey import assert_no_error, at_rest, button, visit
+from tests.browser.journey import assert_no_error, at_rest, button, drawn, visit
 
 pytestmark = pytest.mark.browser
 
@@ -26,10 +26,12 @@ def test_a_number_out_of_range_is_said_and_nothing_can_be_started(page):
     members.fill("0")
     members.press("Tab")
     expect(page.get_by_text("Members M must be at least 1.")).to_be_visible()
+    drawn(page)
     expect(button(page, "Start")).to_be_disabled()
     members.fill("200")
     members.press("Tab")
     expect(page.get_by_text("Members M must be at least 1.")).to_have_count(0)
+    at_rest(page)
     expect(button(page, "Start")).to_be_enabled()
 
 
