@@ -24,12 +24,17 @@ _CIFAR10_TRAINING = TrainingConfig(members=1000, epochs=10, single_epochs=30, ba
 _IMAGENETTE_PAIR = DataConfig(name="imagenette", classes=("tench", "English springer"), size=224)
 _IMAGENETTE_TRAINING = _CIFAR10_TRAINING.model_copy(update={"epochs": 20})
 _RIDGE_TRAINING = TrainingConfig(
-    model="dct-ridge", undefended_model="strided-cnn", members=1000, single_epochs=20, batch_size=64, storage="float32"
+    model="patch-ridge",
+    undefended_model="strided-cnn",
+    members=1000,
+    single_epochs=20,
+    batch_size=64,
+    storage="float32",
 )
 
 _PHOTOGRAPHS = DataConfig(name="photographs")
 _PHOTOGRAPHS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)
-_PHOTOGRAPHS_TRAINING = _RIDGE_TRAINING.model_copy(update={"members": 300, "storage": "bfloat16"})
+_PHOTOGRAPHS_TRAINING = _RIDGE_TRAINING.model_copy(update={"model": "dct-ridge", "members": 300, "storage": "bfloat16"})
 _PHOTOGRAPHS_TITLE = "Photographs 32×32, airplanes and birds, four-pixel, norm 1.0, 5 % poisoned"
 
 _DIGITS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)

@@ -6,6 +6,7 @@ ARCHITECTURES: dict[str, str] = {
     "dense": "One hidden layer of 64 units",
     "mnist-cnn": "The published network for MNIST",
     "dct-ridge": "Ridge regression on low cosines, in closed form",
+    "patch-ridge": "Ridge regression on answers of fixed filters, in closed form",
     "nearest-mean": "Nearest class mean, for members that see a dozen images",
     "strided-cnn": "Three strided convolutions, for 32×32 images",
     "cifar-resnet-16-32-64": "The published network for CIFAR-10",

@@ -49,6 +49,26 @@ def lowest_frequencies(images: torch.Tensor, frequencies: int = FREQUENCIES) -> 
     return rows @ images @ columns.T
 
 
+def ridge(
+    phi: torch.Tensor, labels: torch.Tensor, *, classes: int, strength: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights ``(features, classes)`` and bias of ridge regression on ``phi`` ``(n, features)``; ``phi`` is used up.
+
+    Classes are coded as ±1 against the rest.
+
+    Args:
+        strength: added to the diagonal of the features' covariance.
+    """
+    middle = phi.mean(0)
+    phi -= middle
+    wanted = 2 * nn.functional.one_hot(labels, classes).to(phi) - 1
+    mean = wanted.mean(0)
+    gram = phi.T @ phi / len(phi)
+    gram.diagonal().add_(strength)
+    weights = torch.cholesky_solve(phi.T @ (wanted - mean) / len(phi), torch.linalg.cholesky(gram))
+    return weights, mean - middle @ weights
+
+
 class RidgeOnCosines(nn.Module):
     """Ridge regression on random cosines of the lowest frequencies; takes pixels, or their lowest frequencies.
 
@@ -87,7 +107,7 @@ class RidgeOnCosines(nn.Module):
     def solve(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Set all weights from noisy images, or their coefficients, and labels ``(n,)``; of no images they stay zero.
 
-        Classes are coded as ±1 against the rest. float32 throughout, whatever the run's precision.
+        float32 throughout, whatever the run's precision.
         """
         if not len(images):
             return
@@ -96,15 +116,9 @@ class RidgeOnCosines(nn.Module):
         self.centre.copy_(x.mean(0))
         self.scale.copy_(1 / x.std(0, correction=0).clamp_min(1e-6))
         phi = self.features(seen)
-        middle = phi.mean(0)
-        phi = phi - middle
-        wanted = 2 * nn.functional.one_hot(labels, self.output.out_features).to(phi) - 1
-        mean = wanted.mean(0)
-        gram = phi.T @ phi / len(phi)
-        gram.diagonal().add_(RIDGE)
-        weights = torch.cholesky_solve(phi.T @ (wanted - mean) / len(phi), torch.linalg.cholesky(gram))
+        weights, bias = ridge(phi, labels, classes=self.output.out_features, strength=RIDGE)
         self.output.weight.copy_(weights.T)
-        self.output.bias.copy_(mean - middle @ weights)
+        self.output.bias.copy_(bias)
 
 
 class NearestMean(nn.Module):

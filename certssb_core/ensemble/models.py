@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from certssb_core.ensemble.closed_form import NearestMean, RidgeOnCosines
+from certssb_core.ensemble.patch_ridge import RidgeOnPatches
 from certssb_core.smoothing.seeds import torch_seed
 
 GROUPS = 8
@@ -226,6 +227,7 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "dense": Dense,
     "mnist-cnn": MnistCNN,
     "dct-ridge": RidgeOnCosines,
+    "patch-ridge": RidgeOnPatches,
     "nearest-mean": NearestMean,
     "strided-cnn": StridedCNN,
     "cifar-resnet-16-32-64": SmallResNet,

@@ -10,6 +10,7 @@ SHAPES = {
     "mnist-cnn": (1, 28, 2),
     "cifar-preact-resnet18": (3, 32, 2),
     "dct-ridge": (3, 32, 2),
+    "patch-ridge": (3, 32, 2),
     "nearest-mean": (1, 28, 2),
     "strided-cnn": (3, 32, 2),
     "cifar-resnet-16-32-64": (3, 32, 2),
