@@ -65,6 +65,7 @@ class Entry:
 ENTRIES: dict[str, Entry] = {
     **{f"dct-ridge-{sigma:g}": Entry("dct-ridge", sigma) for sigma in (0.25, 0.5, 1.0)},
     **{f"patch-ridge-{sigma:g}": Entry("patch-ridge", sigma) for sigma in (0.25, 0.5, 1.0)},
+    **{f"pooled-cnn-{sigma:g}": Entry("pooled-cnn", sigma, 12, 128, 6e-3) for sigma in (0.25, 0.5)},
     **{f"strided-cnn-{sigma:g}": Entry("strided-cnn", sigma, 12, 128, 6e-3) for sigma in (0.25, 0.5)},
     "cifar-resnet-16-32-64-0.25": Entry("cifar-resnet-16-32-64", 0.25, 10),
     "cifar-preact-resnet18-0.25": Entry("cifar-preact-resnet18", 0.25, 20),

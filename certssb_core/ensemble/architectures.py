@@ -9,6 +9,7 @@ ARCHITECTURES: dict[str, str] = {
     "patch-ridge": "Ridge regression on answers of fixed filters, in closed form",
     "nearest-mean": "Nearest class mean, for members that see a dozen images",
     "strided-cnn": "Three strided convolutions, for 32×32 images",
+    "pooled-cnn": "The same on averages of 2×2 pixels, for noisy 32×32 images",
     "cifar-resnet-16-32-64": "The published network for CIFAR-10",
     "cifar-preact-resnet18": "Pre-activation ResNet-18, for 32×32 images",
     "resnet18": "ResNet-18, for large images",
