@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from certssb_core import capsule
 from certssb_core.audit import inspection
+from certssb_core.audit.inspected import Finding
 from certssb_core.cli import app
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import RunError
@@ -22,7 +23,7 @@ from certssb_core.verification import verify
 from tests.conftest import finish, make_small_run
 
 
-def seeds(run: Run) -> inspection.Finding:
+def seeds(run: Run) -> Finding:
     return next(one for one in inspection.inspect(run) if one.title == "Seeds")
 
 

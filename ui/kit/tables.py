@@ -14,6 +14,7 @@ import streamlit as st
 from certssb_core import report as reports
 from certssb_core.audit import inspection
 from certssb_core.audit import release_corrections as steps
+from certssb_core.audit.inspected import Finding
 from certssb_core.certify.certificate import FIXED
 from certssb_core.errors import DataError
 from certssb_core.figures import falsification, sigma
@@ -162,7 +163,7 @@ def report(chosen: list[Choice], bound: str, alpha: float) -> str:
 
 
 @of_table("certificates.csv")
-def findings(run: Run, mode: str, bound: str, alpha: float) -> list[inspection.Finding]:
+def findings(run: Run, mode: str, bound: str, alpha: float) -> list[Finding]:
     """Check what the run's certificates in this mode rest on."""
     return inspection.inspect(run, mode=mode, bound=bound, alpha=alpha)
 
