@@ -10,17 +10,17 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from certssb_core.certify.metrics import store_metrics
 from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.config.schema import RunConfig
 from certssb_core.results import certification
-from certssb_core.results.votes import read_run_votes
+from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
-from certssb_core.store.store import Store
+from certssb_core.store.store import Entry, Store
 
 TRAINED, TESTED, SIDE = 12_665, 2_115, 28  # MNIST 0/1
 GRID, STEPS, KEPT = 40, 8, 64
@@ -51,9 +51,8 @@ def _make_run(folder: Path, name: str) -> Run:
     config = override(PRESETS["mnist-01-onepixel"], {"title": "Made up"})
     run, generator = Run.create(config, name, folder), np.random.default_rng(0)
     labels = generator.integers(0, 2, TESTED)
-    _write_poison(run, generator)
-    sigma = _write_sigma(run, generator)
-    _write_votes(run, config, labels, sigma, generator)
+    write_noise(run, TRAINED, TESTED, generator)
+    write_votes(run, labels, generator)
     write_results(run, generator.random((2 * TESTED, SIDE * SIDE), dtype=np.float32))
     for done in range(0, config.training.members, 10):
         run.log("progress", stage="members", done=done, total=config.training.members, accuracy=0.99)
@@ -62,16 +61,14 @@ def _make_run(folder: Path, name: str) -> Run:
     return run
 
 
-def _write_poison(run: Run, generator: np.random.Generator) -> None:
-    poisoned = np.sort(generator.choice(TRAINED, TRAINED // 50, replace=False))
-    arrays = {"indices": poisoned, "norms": np.ones(len(poisoned)), "original_labels": np.ones(len(poisoned), np.int64)}
-    files.write_arrays(run.path / "poison.safetensors", arrays)
-
-
-def _write_sigma(run: Run, generator: np.random.Generator) -> dict[str, np.ndarray]:
+def write_noise(run: Run, trained: int, tested: int, generator: np.random.Generator) -> None:
+    """Poison some of ``trained`` images; make up σ* of these and of the ``tested`` test images, two classes."""
+    poisoned = np.sort(generator.choice(trained, trained // 50, replace=False))
+    poison = {"indices": poisoned, "norms": np.ones(len(poisoned)), "original_labels": np.ones(len(poisoned), np.int64)}
+    files.write_arrays(run.path / "poison.safetensors", poison)
     grid = np.geomspace(0.05, 2.0, GRID)
-    arrays = {"train_labels": generator.integers(0, 2, TRAINED), "curve_sigma": grid}
-    for which, count in (("train", TRAINED), *((name, TESTED) for name in SETS)):
+    arrays = {"train_labels": generator.integers(0, 2, trained), "curve_sigma": grid}
+    for which, count in (("train", trained), *((name, tested) for name in SETS)):
         star = np.exp(generator.normal(-0.9, 0.35, count)).clip(0.05, 2.0)
         kept = np.arange(KEPT)
         path = np.geomspace(0.25, star[kept], STEPS + 1).T
@@ -79,19 +76,17 @@ def _write_sigma(run: Run, generator: np.random.Generator) -> dict[str, np.ndarr
         arrays[f"path_radius/{which}"] = 2.5 * path * np.exp(-path / star[kept, None])
         arrays[f"curve_radius/{which}"] = 2.5 * grid * np.exp(-grid / star[kept, None])
     files.write_arrays(run.path / "sigma.safetensors", arrays)
-    return arrays
 
 
-def _write_votes(
-    run: Run, config: RunConfig, labels: np.ndarray, sigma: dict[str, np.ndarray], generator: np.random.Generator
-) -> None:
+def write_votes(run: Run, labels: np.ndarray, generator: np.random.Generator) -> None:
+    """Votes of the run's members on test images of two classes, most of them right."""
     arrays = {"labels": labels}
     for noise_map in ("uniform", "sample-specific"):
         for which in SETS:
-            right = generator.random((config.training.members, TESTED)) < generator.beta(20, 1, TESTED)
-            arrays[f"votes/{which}/{noise_map}"] = np.where(right, labels, 1 - labels).astype(np.uint8)
-            share = np.stack([(arrays[f"votes/{which}/{noise_map}"] == label).mean(axis=0) for label in (0, 1)], axis=1)
-            arrays[f"softmax/{which}/{noise_map}"] = share
+            right = generator.random((run.config.training.members, len(labels))) < generator.beta(20, 1, len(labels))
+            votes = np.where(right, labels, 1 - labels).astype(np.uint8)
+            arrays[f"votes/{which}/{noise_map}"] = votes
+            arrays[f"softmax/{which}/{noise_map}"] = np.stack([1 - votes.mean(axis=0), votes.mean(axis=0)], axis=1)
     files.write_arrays(run.path / "votes.safetensors", arrays)
 
 
@@ -109,8 +104,13 @@ def write_results(run: Run, points: np.ndarray, *, enlarged: float = 1.0) -> Non
     table["store_case"] = [entry.case for entry in entries]
     table["store_prediction"] = [entry.label for entry in entries]
     table["store_radius"] = [entry.radius_after for entry in entries]
+    write_metrics(run, run_votes, table, entries)
+
+
+def write_metrics(run: Run, run_votes: RunVotes, table: pd.DataFrame, entries: list[Entry]) -> None:
+    """certificates.csv from a ``table`` with its store columns, metrics and manifest; ``entries`` are the ledger."""
     table.to_csv(run.path / "certificates.csv", index=False)
-    metrics = certification.assess(run_votes, table, radii=rule.radii) | {
+    metrics = certification.assess(run_votes, table, radii=run.config.certification.radii) | {
         "undefended": {"clean_accuracy": 0.99, "attack_success_rate": 0.99, "attack_works": True},
         "store": store_metrics(entries),
         "joint_budget": {"norm": 1.0, "images_median": 0, "certified_without_training_change": 0.5},

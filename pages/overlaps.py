@@ -19,6 +19,8 @@ already stored:
 - **3b, align**: x lies inside a ball of another label: it takes that label, $r \leftarrow r_j - d_j$.
 """
 VIEWS = {"store": "the store of a run", "sandbox": sandbox.TITLE}
+LEDGER_ROWS = 1000
+"""Rows of the ledger on screen at once."""
 COLUMNS = {
     "position": "arrival",
     "input": "input",
@@ -58,6 +60,7 @@ def the_ledger(run: Run) -> None:
     )
     shown = ledger[ledger["case"].isin(case)] if case else ledger
     st.caption(f"{len(shown):,} rows; tick one to open it below.")
+    shown = controls.page(shown, LEDGER_ROWS, key="ledger-page")
     st.dataframe(
         shown.assign(case=shown["case"].map(pairs.CASES)),
         hide_index=True,
@@ -68,7 +71,7 @@ def the_ledger(run: Run) -> None:
         on_select="rerun",
         selection_mode="single-row",
     )
-    if (row := charts.ticked("ledger")) is not None:
+    if (row := charts.ticked("ledger")) is not None and row < len(shown):
         one_pair.show(int(shown["position"].iloc[row]))
 
 

@@ -30,7 +30,7 @@ def too_few_members(config: RunConfig, classes: int | None = None) -> str:
     Args:
         classes: number of classes if known; two classes need the fewest members.
     """
-    classes = classes or len(config.data.classes or ()) or DATASETS[config.data.name].class_count or 2
+    classes = max(2, classes or len(config.data.classes or ()) or DATASETS[config.data.name].class_count or 2)
     needed, members = fewest(config, classes), config.training.members
     if members >= needed:
         return ""

@@ -49,7 +49,8 @@ def ordinary(run, kept=range(60)) -> int:
     return min(right, key=lambda row: abs(row["radius"] - median))["index"]
 
 
-def make_run(runs_dir, name: str, **settings: str) -> Run:
+def make_run(runs_dir, name: str, *, all_vote: int | None = None, **settings: str) -> Run:
+    """A finished run; with ``all_vote`` every member gives that class to every image."""
     chosen = {"data.classes": "0,1,2", "data.max_train": "120", "data.max_test": "60", "attack.rate": "0.1"}
     chosen |= {"training.members": str(MEMBERS)} | settings
     config = override(RunConfig(title="A small run for tests"), chosen)
@@ -57,7 +58,7 @@ def make_run(runs_dir, name: str, **settings: str) -> Run:
     inputs, generator = load_inputs(config), np.random.default_rng(1)
     _write_poison(run, inputs)
     _write_sigma(run, inputs, generator)
-    _write_votes(run, inputs, generator)
+    _write_votes(run, inputs, generator, all_vote)
     points = np.concatenate([inputs.test_images(which).reshape(60, -1) for which in SETS])
     # Six times too large, so that balls of different label do overlap: honest ones of this run seldom do.
     write_results(run, points, enlarged=6)
@@ -89,7 +90,7 @@ def _write_sigma(run, inputs, generator) -> None:
     files.write_arrays(run.path / "sigma.safetensors", arrays)
 
 
-def _write_votes(run, inputs, generator) -> None:
+def _write_votes(run, inputs, generator, all_vote) -> None:
     sigma = run.arrays("sigma")
     train, labels = inputs.poisoned.images.reshape(120, -1), inputs.poisoned.labels
     arrays = {"labels": inputs.dataset.test_labels}
@@ -103,6 +104,8 @@ def _write_votes(run, inputs, generator) -> None:
                 means = np.stack([copy[labels == label].mean(axis=0) for label in range(3)])
                 noisy = points + level[:, None] * generator.standard_normal(points.shape[1])
                 votes[member] = ((noisy[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+            if all_vote is not None:
+                votes[:] = all_vote
             arrays[f"votes/{which}/{noise_map}"] = votes
             share = np.stack([(votes == label).mean(axis=0) for label in range(3)], axis=1)
             arrays[f"softmax/{which}/{noise_map}"] = share

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from certssb_core.config.presets import PRESETS
 from certssb_core.results import run_table
 from certssb_core.runs.run import Run
+from certssb_core.store.store import Store
 from tests.pages.conftest import make_run
 from ui.kit import run_files
 from ui.kit.pages import PAGES
@@ -58,6 +59,23 @@ def test_on_a_run_that_certifies_nothing(runs_dir, members):
     assert (run.certificates()["prediction"] == -1).all()
     words = visited()
     assert "holds no ball" in words["query"]
+
+
+def test_on_a_run_whose_balls_all_have_one_label(runs_dir):
+    run = make_run(runs_dir, "one-label", all_vote=1)
+    with Store.read(run.store_path) as store:
+        assert set(store.balls().labels) == {1}
+    assert "No two stored balls have different labels" in visited()["overlaps"]
+
+
+@pytest.mark.parametrize(("page", "key"), [("poison", "classes"), ("train", "data.classes")])
+def test_one_class_is_refused_in_words(runs_dir, page, key):
+    app = AppTest.from_file(APP, default_timeout=180).switch_page(f"pages/{page}.py")
+    app.query_params[key] = "3"
+    app.run()
+    assert not app.exception
+    assert any("At least two classes are needed" in error.value for error in app.error)
+    assert all(button.disabled for button in app.button if button.key == "start")
 
 
 def copies(run: Run, count: int, *, whole: bool) -> None:

@@ -53,3 +53,9 @@ def test_too_few_members_are_told_with_the_number_that_would_do():
     ten = override(PRESETS["digits-quick"], {"training.members": "14", "data.classes": "null"})
     assert "10 classes" in too_few_members(ten), "the dataset says how many there are: log2(20000) = 14.3"
     assert not too_few_members(override(PRESETS["digits-01-dpa"], {"training.members": "1"})), "counted, not estimated"
+
+
+def test_one_class_is_counted_as_two():
+    """A page asks before the data is looked at: with one class no search for a number of members would end."""
+    one = override(PRESETS["digits-quick"], {"training.members": "1", "data.classes": "3"})
+    assert "at 2 classes" in too_few_members(one, 1)

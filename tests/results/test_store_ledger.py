@@ -82,3 +82,9 @@ def test_the_nearest_ball_is_the_one_that_the_store_answers_with(filled):
     outside = store_ledger.nearest_balls(balls, table, np.array([5.0]), count=3)
     assert outside["input"].tolist() == ["clean 8", "clean 10", "clean 7"]
     assert outside["gap"].tolist() == pytest.approx([3.0, 3.5, 4.0])  # 5 − 1.5 − 0.5, 9 − 5 − 0.5, 5 − 0 − 1
+
+
+def test_of_many_balls_the_first_are_surveyed(filled, monkeypatch):
+    monkeypatch.setattr(store_ledger, "SURVEYED", 2)
+    before, after = (store_ledger.survey_store(*filled, after=after) for after in (False, True))
+    assert (before.pairs, before.conflicts, after.conflicts) == (1, 1, 0)  # clean 7 and 8

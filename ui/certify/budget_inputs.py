@@ -32,9 +32,7 @@ def show(one: tables.Choice, certified: np.ndarray, *, images: int) -> None:
     if not st.toggle("Show which images these are", key="which", bind="query-params"):
         return
     st.caption(f"{one.name}: {len(standing):,} clean test images, those that bear the most first.")
-    pages = max(1, -(-len(standing) // ROWS))
-    page = controls.position(f"Page (0 to {pages - 1:,})", pages, key="page") if pages > 1 else 0
-    shown = standing.iloc[page * ROWS : (page + 1) * ROWS]
+    shown = controls.page(standing, ROWS, key="page")
     names = tables.class_names(one.run)
     st.dataframe(
         shown.assign(image=tables.thumbnails(one.run, shown), name=[names[label] for label in shown["label"]]),

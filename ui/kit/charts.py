@@ -17,6 +17,8 @@ TOOLS_LEFT_OUT = ["lasso2d", "select2d", "autoScale2d", "zoom2d", "pan2d", "zoom
 """A drag zooms and a double click goes back, so that the toolbar can be short and cover nothing."""
 UNSELECTED = 0.6
 """Opacity of the points that a click did not select."""
+LISTED = 1000
+"""Rows of the table behind a chart that are shown; the download has all of them."""
 
 
 _PREFIX: ContextVar[str] = ContextVar("prefix of the keys of charts", default="")
@@ -95,7 +97,9 @@ def show(
     if picked:
         st.caption("Double-click the chart to clear the selection.")
     with st.expander("Data and downloads", icon=":material/table_rows:"):
-        st.dataframe(table, hide_index=True, height=min(36 * (len(table) + 1), 280))
+        st.dataframe(table.head(LISTED), hide_index=True, height=min(36 * (len(table) + 1), 280))
+        if len(table) > LISTED:
+            st.caption(f"The first {LISTED:,} of {len(table):,} rows; the CSV file has all of them.")
         with st.container(horizontal=True):
             download("Data (CSV)", lambda: table.to_csv(index=False), f"{key}.csv", "text/csv")
             download("Figure (HTML)", lambda: figure.to_html(include_plotlyjs=True), f"{key}.html", "text/html")

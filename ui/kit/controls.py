@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 
@@ -47,6 +48,13 @@ def position(label: str, count: int, *, key: str, start: int = 0) -> int:
     if st.session_state.get(key, start) not in range(count):
         st.session_state[key] = start
     return st.number_input(label, 0, max(count - 1, 0), start, key=key, bind="query-params")
+
+
+def page(table: pd.DataFrame, rows: int, *, key: str) -> pd.DataFrame:
+    """One page of ``table``, at most ``rows`` long: a table on screen is sent to the browser whole."""
+    pages = max(1, -(-len(table) // rows))
+    number = position(f"Page (0 to {pages - 1:,})", pages, key=key) if pages > 1 else 0
+    return table.iloc[number * rows : (number + 1) * rows]
 
 
 def slider(label: str, high: float, start: float, step: float, *, key: str) -> Any:

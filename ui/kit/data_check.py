@@ -1,4 +1,4 @@
-"""Say on a page that a dataset is not on this machine, and offer its download."""
+"""Say on a page that a dataset is not on this machine, and offer its download; or that it has too few classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from ui.kit import errand, text
 
 
 def present(data: DataConfig) -> bool:
-    """Tell whether the data is here; where it is not, say so, and offer the download of what can be had."""
+    """Tell whether the data is here and can be told apart; where it is not, say so.
+
+    The download of what can be had is offered.
+    """
+    if data.classes is not None and len(data.classes) < 2:
+        text.failed("At least two classes are needed.", "Choose another beside it; none at all means every class.")
+        return False
     found = availability(data.name, data.root)
     if found.present:
         return True

@@ -15,7 +15,7 @@ from ui.noise import one_image
 VALUES = {"radius": "certified radius (L2 pixel units)", "margin": "margin (units of σ)"}
 ROWS = 20
 """Images per page of the table behind a bar: each with its thumbnail."""
-MOST_POINTS = 10_000
+MOST_POINTS = 4_000
 COLUMNS = {
     "image": st.column_config.ImageColumn("image", width="small"),
     "set": "set",
@@ -89,15 +89,13 @@ def images_of(run: Run, by: str, of: str, bar: int) -> None:
     bins, group = tables.sigma_bins(run, by, of), st.session_state.get("group", "")
     rows = core.in_bar(tables.grouped(run, by, of), bins, bar, group)
     edges = bins.drop_duplicates("low").iloc[bar]
-    pages = max(1, -(-len(rows) // ROWS))
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.markdown(
         f"**{len(rows):,}** images{f' of {markdown_text(group)}' if group else ''} have σ\\* from "
         f"**{edges['low']:.4f}** to **{edges['high']:.4f}**. Tick one to open it below."
     )
     with right:
-        page = controls.position(f"Page (0 to {pages - 1:,})", pages, key="rows")
-    shown = rows.iloc[page * ROWS : (page + 1) * ROWS]
+        shown = controls.page(rows, ROWS, key="rows")
     st.dataframe(
         shown.assign(image=tables.thumbnails(run, shown)),
         hide_index=True,

@@ -19,10 +19,11 @@ def all_pairs(run: Run, moment: str, kind: str, *, clickable: bool = True) -> No
     ledger = tables.ledger(run)
     found = before if moment == "before" else after
     names = list(ledger.loc[ledger["stored"], "input"])
+    balls = f"the first {core.SURVEYED:,} of " * (len(names) > core.SURVEYED) + f"{len(names):,} stored balls"
     charts.show(
         pairs.distance_against_radii(found, pairs=kind, names=names),
         key="overlap-pairs",
-        summary=f"All **{found.pairs:,}** pairs of {len(names):,} stored balls, binned; dots are conflicts"
+        summary=f"All **{found.pairs:,}** pairs of {balls}, binned; dots are conflicts"
         + (f" (the deepest {len(found.first):,} are drawn)" if found.conflicts > len(found.first) else "")
         + f". Conflicts before the storage-update: **{before.conflicts:,}**, after it: "
         f"**{after.conflicts:,}**. {found.touching:,} pairs of one label intersect, which does no harm."

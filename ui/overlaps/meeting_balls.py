@@ -61,7 +61,9 @@ def _stretch(run: Run, row: Row) -> None:
         chosen = st.slider("Stretch radii by", 1.0, FARTHEST, 1.0, 0.05, key="stretched", bind="query-params")
     balls, ledger = tables.stretched(run, chosen)
     found = core.conflicts(ledger)
-    apart = f"The nearest two balls of different label are **{factor:.2f} times too far apart** to meet."
+    many = int(tables.ledger(run)["stored"].sum() > store_ledger.SURVEYED)
+    first = f" among the first {store_ledger.SURVEYED:,}" * many
+    apart = f"The nearest two balls of different label{first} are **{factor:.2f} times too far apart** to meet."
     if chosen > 1:
         st.warning(
             f"Nobody certified these claims: every radius is overstated **{chosen:g} times**. {apart} The store "

@@ -60,3 +60,17 @@ def test_points_beside_a_selected_one_stay_visible():
     app = AppTest.from_function(selectable).run()
     assert not app.exception
     assert app.session_state["opacities"] == [0.6, 1.0]
+
+
+def test_of_a_long_table_the_first_rows_are_shown():
+    def long() -> None:
+        import pandas as pd
+        import plotly.graph_objects as go
+
+        from ui.kit import charts
+
+        charts.show(go.Figure(), key="long", summary="Long.", table=pd.DataFrame({"x": range(2500)}))
+
+    app = AppTest.from_function(long).run()
+    assert app.dataframe[0].value["x"].tolist() == list(range(1000))
+    assert "The first 1,000 of 2,500 rows; the CSV file has all of them." in [one.value for one in app.caption]
