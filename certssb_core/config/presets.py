@@ -17,6 +17,7 @@ _PUBLISHED_TRIGGERS = ("one-pixel", "four-pixel", "blended")
 
 _MNIST_01 = DataConfig(name="mnist", classes=("0", "1"))
 _MNIST_NOISE = NoiseConfig(sigma=0.5, sigma_min=0.25, sigma_max=1.0, iterations=3)
+_MNIST_01_NOISE = _MNIST_NOISE.model_copy(update={"candidates": 4, "iterations": 0, "draws": 24})
 _MNIST_TRAINING = TrainingConfig(members=1000, share=0.25, epochs=1, single_epochs=5, batch_size=32, learning_rate=4e-3)
 
 _CIFAR10_PAIR = DataConfig(name="cifar10", classes=("airplane", "bird"))
@@ -59,7 +60,7 @@ def _mnist_01(trigger: str) -> RunConfig:
         title=f"MNIST 0/1, {trigger}, norm 1.0, 2 % poisoned, 1,000 members (the published setting)",
         data=_MNIST_01,
         attack=AttackConfig(trigger=trigger),
-        noise=_MNIST_NOISE,
+        noise=_MNIST_01_NOISE,
         training=_MNIST_TRAINING,
     )
 

@@ -200,7 +200,7 @@ class NoiseConfig(Group):
     candidates: int = _setting(
         8, "Starting points", "Noise levels, on a log scale, tried before the ascent; 0: start at σ₀.", 0, 1000
     )
-    iterations: int = _setting(8, "Ascent steps", "Gradient steps towards σ*.", 0, 10_000)
+    iterations: int = _setting(8, "Ascent steps", "Gradient steps towards σ*; 0: the top of a parabola.", 0, 10_000)
     step: float = _setting(0.1, "Ascent step", "Step size on log σ (Adam).", TINY, 10)
     draws: int = _setting(16, "Noise draws per step", "Noise draws per ascent step and starting point.", 1, 4096)
     paths: int = _setting(64, "Ascent paths kept", "Images per set whose way to σ* is stored.", 0, 10_000)

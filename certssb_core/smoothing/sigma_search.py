@@ -96,7 +96,7 @@ class Search:
     Attributes:
         sigma: σ₀, where it starts; low, high: the range of σ*.
         candidates: points of a log grid over the range, tried before the ascent; 0 starts it at σ₀.
-        iterations, step: Adam steps on log σ, and their size.
+        iterations, step: Adam steps on log σ, and their size. Without steps σ* is read off the grid alone.
         draws: noise draws K per step and candidate.
         p_cap: the largest probability that the votes could certify under their bound, in (1/2, 1).
     """
@@ -118,7 +118,8 @@ def ascend(
 
     The grid finds the right hill (r can have several), the ascent its top. Every step takes fresh draws, common
     to all images; the step size falls to zero along a cosine, and the answer is the mean of log σ over the last
-    quarter of the steps, which averages the draws' noise out.
+    quarter of the steps, which averages the draws' noise out. Without steps the answer is the top of a parabola through
+    the grid's best point and its neighbours: no gradient is needed, and many draws cost little.
 
     Args:
         network: the base classifier, in evaluation mode; its weights are not changed.
@@ -161,8 +162,23 @@ def _ascend_batch(network: nn.Module, images: torch.Tensor, search: Search, seed
             log_sigma.clamp_(*bounds)
     path = torch.stack(path_sigma, dim=1)  # (n, 1 + T)
     last = max(1, search.iterations // 4) if search.iterations else 0
-    sigma = path[:, -last:].log().mean(1).exp() if last else log_sigma.detach().exp()
+    sigma = path[:, -last:].log().mean(1).exp() if last else _top(points, grid_radii)
     return SearchResult(sigma=sigma, path_sigma=path, path_radius=torch.stack(path_radius, dim=1))
+
+
+def _top(points: torch.Tensor, radii: torch.Tensor) -> torch.Tensor:
+    """The top of each image's r(x, σ) ``(n,)``, from σ₀ and a log grid ``(1 + G,)`` and the radii ``(n, 1 + G)`` there.
+
+    It lies on the parabola through the grid's best point and both its neighbours, over log σ, and never beyond them.
+    """
+    if len(points) < 4:
+        return points[radii.argmax(1)]
+    grid, radii = points[1:].log(), radii[:, 1:]
+    middle = radii.argmax(1).clamp(1, len(grid) - 2)
+    left, centre, right = (radii.gather(1, middle[:, None] + side).squeeze(1) for side in (-1, 0, 1))
+    bend = left - 2 * centre + right
+    places = torch.where(bend < 0, (left - right) / (2 * bend), (right - left).sign()).clamp(-1, 1)
+    return (grid[middle] + places * (grid[1] - grid[0])).exp()
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import nn
 from certssb_core.smoothing.seeds import standard_normal
 from certssb_core.smoothing.sigma_search import (
     Search,
+    _top,
     ascend,
     leading_class,
     radius_curve,
@@ -98,13 +99,13 @@ def test_sigma_falls_where_it_started_too_large():
     assert ascent.sigma.item() < 0.4
 
 
-@pytest.mark.parametrize("candidates", [0, 8])
-def test_regret_against_a_dense_grid_is_small(candidates):
+@pytest.mark.parametrize(("candidates", "iterations"), [(0, 40), (8, 40), (8, 0)])
+def test_regret_against_a_dense_grid_is_small(candidates, iterations):
     """Bands around images of different width: mean exact r at σ* within 3 % of the exact best of a dense grid."""
     firsts = torch.linspace(-0.6, 0.6, 13)
     images = torch.zeros(13, 1, 2, 2)
     images[:, 0, 0, 0] = firsts
-    ascent = ascend(Band(1.0), images, search(candidates=candidates, iterations=40), seed=2)
+    ascent = ascend(Band(1.0), images, search(candidates=candidates, iterations=iterations), seed=2)
     cap = search().p_cap
 
     def exact(sigma: np.ndarray) -> np.ndarray:
@@ -129,10 +130,25 @@ def test_sigma_stays_in_its_range_and_the_path_is_whole():
     assert ascent.path_sigma.shape == ascent.path_radius.shape == (1, 31)
 
 
-def test_no_iterations_leaves_the_best_candidate():
+def test_without_steps_sigma_is_the_top_of_the_parabola_through_the_best_points():
+    """Against a parabola fitted by NumPy to the same radii, over log σ; a best point at an end is no middle."""
+    points = torch.tensor([0.5, 0.1, 0.2, 0.4, 0.8], dtype=torch.float64)
+    radii = torch.tensor([[9.0, 0.1, 0.7, 0.9, 0.3], [0.0, 0.0, 0.1, 0.5, 0.9], [0.0, 0.9, 0.8, 0.1, 0.0]])
+    found = _top(points, radii.double()).numpy()
+    bend, slope, _ = np.polyfit(np.log([0.2, 0.4, 0.8]), [0.7, 0.9, 0.3], 2)
+    assert found[0] == pytest.approx(np.exp(-slope / (2 * bend)), rel=1e-9)
+    assert found[1] == pytest.approx(0.8)
+    assert 0.1 <= found[2] < 0.15
+    few = torch.tensor([[0.2, 0.1, 0.3]], dtype=torch.float64)
+    assert _top(points[:3], few).item() == points[2]
+
+
+def test_without_steps_sigma_stays_in_its_range():
     ascent = ascend(Band(0.5), image(0.0), search(candidates=12, iterations=0, sigma=0.7), seed=0)
-    assert np.abs(np.geomspace(0.05, 4.0, 12) - ascent.sigma.item()).min() < 1e-9
     assert 0.1 < ascent.sigma.item() < 0.4
+    assert ascent.path_sigma.shape == (1, 1)
+    wide = ascend(Halfspace(0.0), image(30.0), search(candidates=4, iterations=0, high=0.7), seed=0)
+    assert wide.sigma.item() == pytest.approx(0.7)
 
 
 def test_anchored_class_is_not_rewarded_for_losing():
