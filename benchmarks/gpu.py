@@ -69,15 +69,15 @@ class Clock:
 
 def parts() -> dict[str, tuple[float, Callable[[str, Clock], Iterator[dict[str, Any]]]]]:
     """The parts by name, each with its share of the time; only called once the wheels are there."""
-    from benchmarks import gpu_parts
+    from benchmarks import gpu_checks, gpu_rates, gpu_runs
 
     return {
-        "machine": (0.05, gpu_parts.machine),
-        "correctness": (0.5, gpu_parts.correctness),
-        "members": (0.25, gpu_parts.members),
-        "votes": (0.1, gpu_parts.votes),
-        "sigma": (0.05, gpu_parts.sigma),
-        "runs": (1.0, gpu_parts.runs),
+        "machine": (0.05, gpu_rates.machine),
+        "correctness": (0.5, gpu_checks.correctness),
+        "members": (0.25, gpu_rates.members),
+        "votes": (0.1, gpu_rates.votes),
+        "sigma": (0.05, gpu_rates.sigma),
+        "runs": (1.0, gpu_runs.runs),
     }
 
 

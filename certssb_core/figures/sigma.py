@@ -228,7 +228,7 @@ def ascent(
         line={"color": theme.INK, "width": 3},
         hovertemplate="σ = %{x:.3f}: r = %{y:.3f}<extra></extra>",
     )
-    if path_sigma is not None and path_radius is not None:
+    if path_sigma is not None and path_radius is not None and len(path_sigma) > 1:
         _way(figure, path_sigma, path_radius)
     figure.add_scatter(
         x=curve_sigma[[best]],

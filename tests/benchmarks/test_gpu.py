@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_parts
+from benchmarks import gpu, gpu_checks, gpu_runs
+from certssb_core.runs.inputs import load_inputs
 
 ROOT = Path(__file__).parents[2]
 UNNEEDED = ("streamlit", "plotly", "typer", "rich", "jinja2", "torchvision", "optuna", "ray", "diffusers")
@@ -72,18 +73,18 @@ def test_a_part_that_fails_is_reported_and_the_others_go_on(monkeypatch, tmp_pat
 
 def test_made_up_images_are_read_as_mnist(monkeypatch, tmp_path):
     monkeypatch.setenv("CERTSSB_DATA", str(tmp_path / "nothing"))
-    with gpu_parts.mnist() as there:
+    with gpu_runs.mnist() as there:
         assert not there
-        inputs = gpu_parts.load_inputs(gpu_parts.small("cpu", 2))
+        inputs = load_inputs(gpu_runs.small("cpu", 2))
     assert inputs.dataset.train_images.shape == (400, 1, 28, 28)
-    assert gpu_parts.os.environ["CERTSSB_DATA"] == str(tmp_path / "nothing")
+    assert gpu_runs.os.environ["CERTSSB_DATA"] == str(tmp_path / "nothing")
 
 
 def test_small_stacks_are_made_when_the_memory_ends():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = gpu_parts.halves_when_memory_ends("cpu")
+        found = gpu_checks.halves_when_memory_ends("cpu")
     finally:
         torch.set_num_threads(threads)
     assert found["passed"]
