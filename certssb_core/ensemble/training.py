@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from certssb_core.ensemble.batched import stacked_weights
 from certssb_core.ensemble.closed_form import solve_all
 from certssb_core.ensemble.stack import Captured, Stack
 from certssb_core.smoothing.seeds import generator
@@ -51,7 +52,7 @@ def train(
         "precision": precision,
     }
     train_together([network], [images], [labels], seed=seed, members=[member], **settings)
-    if diverged(network):
+    if diverged([network])[0]:
         raise Diverged(member, learning_rate)
     return network
 
@@ -109,9 +110,13 @@ def train_together(
     learner.finish()
 
 
-def diverged(network: nn.Module) -> bool:
-    """True if a weight is NaN or infinite."""
-    return not bool(torch.stack([weights.isfinite().all() for weights in network.parameters()]).all())
+def diverged(networks: Sequence[nn.Module]) -> list[bool]:
+    """True for each of the networks, all of one kind, that has a weight that is NaN or infinite.
+
+    On a GPU the host waits once, however many they are.
+    """
+    finite = [own.reshape(len(networks), -1).isfinite().all(1) for own in stacked_weights(networks).values()]
+    return (~torch.stack(finite).all(0)).tolist()
 
 
 class Alone:

@@ -217,8 +217,9 @@ def trained_members(
     told: dict[int, list[str]] = {member: [] for member in members}
     found: dict[int, nn.Module] = {}
     if len(members) > 1:
-        for member, network in zip(members, _trained_together(context, members, sigma), strict=True):
-            if diverged(network):
+        networks = _trained_together(context, members, sigma)
+        for member, network, lost in zip(members, networks, diverged(networks), strict=True):
+            if lost:
                 reason = Diverged(member, context.config.training.learning_rate)
                 told[member].append(f"{reason}, attempt 1 of {ATTEMPTS}")
             else:

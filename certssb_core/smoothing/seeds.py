@@ -48,13 +48,15 @@ def standard_normal(
     """
     device = torch.device(device)
     noise = torch.empty((count, *shape), dtype=torch.float32, device=device)
+    stream = None if device.type == "cpu" else torch.Generator(device=device)
     for block, start in enumerate(range(0, count, BLOCK)):
         part = noise[start : start + BLOCK]
-        if device.type == "cpu":
+        if stream is None:
             generator(seed, purpose, member, block).standard_normal(dtype=np.float32, out=part.numpy())
         else:
             words = int.from_bytes(key(seed, purpose, member, block)[:8], "little") >> 1
-            stream = torch.Generator(device=device).manual_seed(words)
-            full = torch.empty((BLOCK, *shape), dtype=torch.float32, device=device).normal_(generator=stream)
-            part.copy_(full[: len(part)])
+            full = part if len(part) == BLOCK else part.new_empty((BLOCK, *shape))
+            full.normal_(generator=stream.manual_seed(words))
+            if full is not part:
+                part.copy_(full[: len(part)])
     return noise

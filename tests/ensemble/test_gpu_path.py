@@ -16,6 +16,7 @@ from certssb_core.ensemble import stack, voting
 from certssb_core.ensemble.batched import stacked_weights
 from certssb_core.ensemble.models import MODELS, check_fits
 from certssb_core.ensemble.stack import Captured, Stack
+from certssb_core.ensemble.training import diverged
 from certssb_core.ensemble.voting import near_tie, vote, vote_as_stack
 from certssb_core.smoothing import sigma_search
 from certssb_core.smoothing.noise import NOISE_LAWS, NoisyInputs
@@ -219,6 +220,19 @@ def test_operations_of_a_vote_do_not_grow_with_the_members_or_the_images():
         found.append(operations.names)
     assert found[0] == found[1] == found[2]
     assert found[0].total() <= 45
+
+
+def test_a_stack_is_asked_once_for_its_diverged_members():
+    found = []
+    for members in (2, 9):
+        networks = made("mnist-cnn", "mnist", members, "cpu")
+        with torch.no_grad():
+            networks[1].output.bias[0] = torch.nan
+        with Operations() as operations:
+            assert diverged(networks) == [member == 1 for member in range(members)]
+        found.append(operations.names)
+    assert found[0] == found[1]
+    assert not [name for name in found[0] if "item" in name or "local_scalar" in name]
 
 
 class Recorded:

@@ -117,6 +117,14 @@ def test_against_marks_wrong_answers_and_carries_the_key_of_each_image():
     np.testing.assert_allclose(line.y / line.x, 2.0)
 
 
+def test_a_search_without_steps_has_no_way_to_draw():
+    grid = np.geomspace(0.05, 2.0, 5)
+    still, moved = (
+        sigma.ascent(grid, grid, np.full(steps, 0.3), np.full(steps, 0.3), sigma_star=0.3) for steps in (1, 2)
+    )
+    assert len(still.data) + 1 == len(moved.data)
+
+
 def test_ascent_stars_the_best_of_the_grid():
     grid = np.geomspace(0.05, 2.0, 30)
     curve = np.exp(-(np.log(grid / 0.4) ** 2))
