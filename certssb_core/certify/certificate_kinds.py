@@ -51,6 +51,7 @@ PARTITION_CONDITION = (
     "None, and it is certain: no noise is drawn, which member sees an image follows from that image alone, and "
     "training is deterministic, so nothing is left to chance."
 )
+PARTITION_JOINT = "The radius itself is about training images; nothing is certified about changes of the test input."
 
 SUBSET_UNIT = "L2 pixel units of the test input, training images replaced"
 SUBSET_BUDGET = "L2 norm of the change of the test input, while training images are replaced by anything"
@@ -80,6 +81,7 @@ class CertificateKind:
         bound: its own bound on the votes, whatever the config says; None where the config chooses.
         certain: True where the votes estimate nothing, so that no certificate can fail.
         margins: whether votes are kept with their margins; members then need linear logits.
+        ranks: whether votes are kept with the rank that the member gives each class.
         weighs: whether training images may move by a norm, so that there is a joint budget.
         balls: whether certificates are L2 balls around test inputs: those go into the store, may move in the
             joint budget too, and can be searched for an adversary.
@@ -110,6 +112,7 @@ class CertificateKind:
     may_leave_out: bool = False
     certain: bool = False
     margins: bool = False
+    ranks: bool = False
     replaced: Callable[[VoteBounds, Drawing, float], np.ndarray] | None = None
 
     @property
@@ -264,10 +267,28 @@ CERTIFICATES: dict[str, CertificateKind] = {
         balls=False,
         certify=_partition,
         promise=PARTITION_PROMISE,
-        joint="The radius itself is about training images; nothing is certified about changes of the test input.",
+        joint=PARTITION_JOINT,
         condition=lambda training_map, test_map: PARTITION_CONDITION,
         may_leave_out=True,  # a part that is left out votes for nobody, which is covered
         certain=True,
+    ),
+    "run-off": CertificateKind(
+        title="Number of inserted or removed training images, members voting twice (run-off election)",
+        unit="inserted or removed training images",
+        budget="training images inserted or removed, test input as given",
+        whole=True,
+        law="none",
+        sees="partition",
+        bound=COUNTED,
+        weighs=False,
+        balls=False,
+        certify=_partition,
+        promise=PARTITION_PROMISE,
+        joint=PARTITION_JOINT,
+        condition=lambda training_map, test_map: PARTITION_CONDITION,
+        may_leave_out=True,
+        certain=True,
+        ranks=True,
     ),
     "subset": CertificateKind(
         title="Training images replaced by anything, and an L2 change of the test input",

@@ -20,6 +20,7 @@ class InputVotes:
         softmax: ``{noise map: (n, C) float64}``, mean softmax over the members.
         sigma: ``{noise map: (n,) float64}``, the level of the noise law at each input.
         margins: ``(M, n)`` uint8, margins of the hard votes in steps of ``margin_votes.STEP``; None where not kept.
+        ranks: ``(M, n, C)`` uint8, the rank that each member gives each class, 0 the best; None where not kept.
         candidates: the K test σ to choose from, rising, pixel units; empty where σ is not chosen by votes.
         candidate_votes: ``(M, K, n)`` uint8, votes at every candidate.
         candidate_softmax: ``(K, n, C)`` float64.
@@ -30,6 +31,7 @@ class InputVotes:
     softmax: dict[str, np.ndarray]
     sigma: dict[str, np.ndarray]
     margins: np.ndarray | None = None
+    ranks: np.ndarray | None = None
     candidates: tuple[float, ...] = ()
     candidate_votes: np.ndarray | None = None
     candidate_softmax: np.ndarray | None = None
@@ -56,8 +58,8 @@ class VoteBounds:
         test_map: how ``sigma`` was chosen.
         lead: ``(n, MOST + 1)`` how far the leading class is ahead while the input moves by each number of steps, see
             :func:`margin_votes.leads`; None where votes have no margin.
-        changes: ``(n,)`` int64, the insertions and removals of training images that cannot change the leading class,
-            where each reaches several members; None elsewhere.
+        changes: ``(n,)`` int64, the insertions and removals of training images that cannot change the answer, where
+            each reaches several members or members vote twice; None elsewhere.
     """
 
     bounds: ClassBounds

@@ -49,12 +49,35 @@ def offsets(members: int, spread: int) -> list[int]:
     return found
 
 
+def fewest_changes(worth: np.ndarray, gap: np.ndarray, spread: int) -> np.ndarray:
+    """The fewest insertions and removals after which votes may have shifted by ``gap``, each input on its own.
+
+    A change of bucket j rules the members that see it. It shifts the votes by at most the sum of what each of them is
+    worth, so r changes shift them by at most the r largest of these sums.
+
+    Args:
+        worth: ``(M, n)`` small integers >= 0: by how much each member can shift the votes, in the order of the members.
+        gap: ``(n,)`` the shift that is needed; 0 or less needs no change.
+        spread: members that each bucket reaches, at the distances of :func:`offsets`.
+
+    Returns:
+        ``(n,)`` int64 in [0, M + 1]; M + 1 where all changes together fall short.
+    """
+    members = len(worth)
+    whole = worth.astype(np.int32)
+    of_bucket = np.sum([np.roll(whole, -distance, axis=0) for distance in offsets(members, spread)], axis=0)
+    needed, left = np.zeros(len(gap), np.int64), np.maximum(gap, 0).astype(np.int64)
+    for value in range(int(np.max(of_bucket, initial=0)), 0, -1):
+        taken = np.minimum((of_bucket == value).sum(0), -(-left // value))
+        needed, left = needed + taken, np.maximum(left - taken * value, 0)
+    return np.where(left > 0, members + 1, needed)
+
+
 def spread_changes_certified(votes: ArrayLike, classes: int, spread: int) -> np.ndarray:
     """The most insertions and removals that cannot change the leading class where each reaches ``spread`` members.
 
-    A change of bucket j lets its members vote anything: of the lead over class c it takes at most the sum over them of
-    ``1 + [votes A] - [votes c]``. So r changes take at most the r largest of these sums, and the lead, less one where
-    c < A, must cover them (finite aggregation). With ``spread`` 1 this is :func:`changes_certified`.
+    A member shifts the lead of A over class c by at most ``1 + [votes A] - [votes c]``. The lead, less one where c < A,
+    must cover what so many changes can shift (finite aggregation). With ``spread`` 1 this is :func:`changes_certified`.
 
     Args:
         votes: ``(M, n)`` hard votes, in the order of the members.
@@ -68,14 +91,11 @@ def spread_changes_certified(votes: ArrayLike, classes: int, spread: int) -> np.
     members, n = votes.shape
     counts = np.stack([(votes == label).sum(0) for label in range(classes)], axis=1)
     top = counts.argmax(1)
-    reached = (np.arange(members)[:, None] + offsets(members, spread)) % members  # (buckets, spread)
-    for_top = (votes == top).astype(np.int64)
     certified = np.full(n, members)
     for label in range(classes):
-        taken = (1 + for_top - (votes == label))[reached].sum(1)  # (buckets, n)
-        worst = np.cumsum(-np.sort(-taken, axis=0), axis=0)
         lead = counts[np.arange(n), top] - counts[:, label] - (label < top)
-        certified = np.where(label == top, certified, np.minimum(certified, (worst <= lead).sum(0)))
+        fewest = fewest_changes((1 + (votes == top) - (votes == label).astype(np.int8)), lead + 1, spread)
+        certified = np.where(label == top, certified, np.minimum(certified, fewest - 1))
     return certified
 
 

@@ -91,6 +91,12 @@ SYSTEMS: dict[str, System] = {
         "DPA with images that reach several members each, by the same hash. A member then sees more images, and an "
         "attacked image takes several votes at most; which members share images is counted. Certain, not probable.",
     ),
+    "run-off": System(
+        "Run-off election",
+        "2302.02300",
+        "DPA in two rounds: all members vote, then all choose between the two classes with most votes. An attacker "
+        "must keep the answer out of the second round, or win that against it. Certain, not probable.",
+    ),
     "dpa": System(
         "DPA",
         "2006.14768",
@@ -123,12 +129,25 @@ class Suite:
         return certification.promise(config, config.noise.test_map).condition
 
 
+_TWO_CLASSES = "With two classes both rounds are one: it is DPA."
+
 SUITES: dict[str, Suite] = {
     "digits": Suite(
         "Handwritten digits 0 and 1",
         PRESETS["digits-01-rab"].attack,
         {system: f"digits-01-{system}" for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa", "finite-aggregation")}
         | {"subset": "subset-digits-01"},
+        {"run-off": _TWO_CLASSES},
+    ),
+    "digits-10": Suite(
+        "Handwritten digits, ten classes",
+        PRESETS["digits-rab"].attack,
+        {"cert-ssbd": "digits", "subset": "subset-digits"}
+        | {system: f"digits-{system}" for system in ("rab", "dpa", "run-off", "finite-aggregation")},
+        {
+            "denoise": "It is not measured on ten classes.",
+            "l0": "It is not measured on ten classes: of 100 binary images each class would have ten.",
+        },
     ),
     "mnist": Suite(
         "MNIST 0 and 1",
@@ -142,6 +161,7 @@ SUITES: dict[str, Suite] = {
             "subset": "subset-mnist-01-onepixel",
             "finite-aggregation": "finite-aggregation-mnist-01",
         },
+        {"run-off": _TWO_CLASSES},
     ),
     "photographs": Suite(
         "Photographs of airplanes and birds",
@@ -153,6 +173,7 @@ SUITES: dict[str, Suite] = {
             "photographs` makes one.",
             "nearest": f"Its exact probabilities are computed for at most {SMALL:,} training images.",
             "finite-aggregation": "It is not measured on photographs.",
+            "run-off": _TWO_CLASSES,
         },
     ),
 }
@@ -291,6 +312,7 @@ def _entry(system: str, run: Run) -> _Entry:
         "denoise": f"σ {noise.sigma:g}, denoiser {config.denoiser}",
         "l0": f"β {noise.keep:g}, {len(run.arrays('sigma')['train'])} binary training images",
         "dpa": f"{run_votes.members} parts",
+        "run-off": f"{run_votes.members} parts, two rounds",
         "finite-aggregation": f"{run_votes.members} members, each image in {config.training.spread}",
         "subset": f"{config.training.subset} images per member",
     }[system]

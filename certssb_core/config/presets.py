@@ -41,6 +41,12 @@ _PHOTOGRAPHS_TITLE = "Photographs 32×32, airplanes and birds, four-pixel, norm 
 _DIGITS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)
 _DIGITS_NOISE = NoiseConfig(sigma=0.3, sigma_min=0.1, sigma_max=0.5)
 
+_DIGITS_FEW_ATTACK = AttackConfig(trigger="four-pixel", norm=2.0, rate=0.015)
+_DIGITS_FEW_TITLE = "Handwritten digits, ten classes, four-pixel, norm 2, 1.5 % poisoned"
+_DIGITS_PARTS = TrainingConfig(
+    model="dct-ridge", undefended_model="small-cnn", members=50, single_epochs=80, batch_size=128, learning_rate=6e-3
+)
+
 _DIGITS_01 = DataConfig(classes=("0", "1"))
 _DIGITS_01_ATTACK = AttackConfig(trigger="four-pixel", norm=2.0, rate=0.05)
 _DIGITS_01_TRAINING = TrainingConfig(members=300, epochs=12, single_epochs=40, batch_size=64, learning_rate=6e-3)
@@ -145,14 +151,16 @@ def _subset(
     )
 
 
-def _dpa(title: str, data: DataConfig, attack: AttackConfig, training: TrainingConfig) -> RunConfig:
+def _dpa(
+    title: str, data: DataConfig, attack: AttackConfig, training: TrainingConfig, *, certificate: str = "partition"
+) -> RunConfig:
     return RunConfig(
         title=title,
         data=data,
         attack=attack,
         noise=NoiseConfig(law="none", **_UNIFORM),
         training=training.model_copy(update={"sees": "partition", "share": 1.0}),
-        certification=CertificationConfig(certificate="partition", radii=_COUNTS),
+        certification=CertificationConfig(certificate=certificate, radii=_COUNTS),
     )
 
 
@@ -212,6 +220,34 @@ PRESETS: dict[str, RunConfig] = {
         attack=_DIGITS_ATTACK,
         noise=_DIGITS_NOISE.model_copy(update={"paths": 16}),
         training=TrainingConfig(members=30, epochs=12, single_epochs=25, batch_size=64, learning_rate=6e-3),
+    ),
+    "digits-rab": RunConfig(
+        title=f"RAB: {_DIGITS_FEW_TITLE}, uniform σ 0.3",
+        attack=_DIGITS_FEW_ATTACK,
+        noise=NoiseConfig(sigma=0.3, **_UNIFORM),
+        training=TrainingConfig(members=200, epochs=12, single_epochs=80, batch_size=128, learning_rate=6e-3),
+    ),
+    "digits-dpa": _dpa(f"DPA: {_DIGITS_FEW_TITLE}, 50 partitions", DataConfig(), _DIGITS_FEW_ATTACK, _DIGITS_PARTS),
+    "digits-run-off": _dpa(
+        f"Run-off election: {_DIGITS_FEW_TITLE}, 50 partitions",
+        DataConfig(),
+        _DIGITS_FEW_ATTACK,
+        _DIGITS_PARTS,
+        certificate="run-off",
+    ),
+    "digits-finite-aggregation": _dpa(
+        f"Finite aggregation: {_DIGITS_FEW_TITLE}, 100 members, each image in 2",
+        DataConfig(),
+        _DIGITS_FEW_ATTACK,
+        _DIGITS_PARTS.model_copy(update={"members": 100, "spread": 2}),
+    ),
+    "subset-digits": _subset(
+        f"Subset: {_DIGITS_FEW_TITLE}, 1,000 members of 30 images each",
+        DataConfig(),
+        _DIGITS_FEW_ATTACK,
+        images=30,
+        members=1000,
+        network="small-cnn",
     ),
     "photographs": RunConfig(
         title=f"{_PHOTOGRAPHS_TITLE}, 300 closed-form members",

@@ -397,7 +397,8 @@ class RunConfig(Group):
     @property
     def bytes_per_vote(self) -> int:
         """Bytes that a member's votes on one test input take."""
-        return self.noise.votes_per_input + self.kind.margins
+        classes = len(self.data.classes or ()) or DATASETS[self.data.name].class_count or 2
+        return self.noise.votes_per_input + self.kind.margins + self.kind.ranks * classes
 
     @property
     def drawing(self) -> Drawing | None:

@@ -30,17 +30,19 @@ STACKED_PIXELS = 2**23
 class Ballot:
     """One network's answers: ``hard`` ``(n,)`` uint8 and ``softmax`` ``(n, classes)`` float32.
 
-    ``margin`` ``(n,)`` float64, L2 pixel units: distances to the nearest boundary, where they were asked for.
+    ``margin`` ``(n,)`` float64, L2 pixel units: distances to the nearest boundary; ``order`` ``(n, classes)`` uint8:
+    classes from the most to the least likely. Each where it was asked for.
     """
 
     hard: torch.Tensor
     softmax: torch.Tensor
     margin: torch.Tensor | None = None
+    order: torch.Tensor | None = None
 
     def of(self, place: int) -> Ballot:
         """The ballot of one of the members that voted together."""
-        margin = None if self.margin is None else self.margin[place]
-        return Ballot(self.hard[place], self.softmax[place], margin)
+        margin, order = (None if whole is None else whole[place] for whole in (self.margin, self.order))
+        return Ballot(self.hard[place], self.softmax[place], margin, order)
 
 
 def near_tie(logits: torch.Tensor) -> torch.Tensor:
@@ -60,6 +62,7 @@ def vote(
     precision: str = "float32",
     batch_size: int = 128,
     margins: bool = False,
+    order: bool = False,
 ) -> Ballot:
     """Ask a network in evaluation mode about ``inputs`` ``(n, C, H, W)``.
 
@@ -68,9 +71,10 @@ def vote(
     Args:
         precision: ``float32``, or ``bfloat16`` with near ties in float32. Networks in closed form answer in float32.
         margins: measure margins too, in float32; the logits must be linear (:data:`architectures.LINEAR`).
+        order: rank all classes, in float32.
     """
     network.eval()
-    dtype = torch.float32 if margins else _arithmetic(network, precision)
+    dtype = torch.float32 if margins or order else _arithmetic(network, precision)
 
     def answers(seen: torch.Tensor | NoisyInputs, dtype: torch.dtype) -> torch.Tensor:
         return halving(lambda chunk: torch.cat([answer(seen[rows], dtype) for rows in _parts(seen, chunk)]), batch_size)
@@ -82,12 +86,17 @@ def vote(
     logits = answers(inputs, dtype)
     if dtype == torch.bfloat16 and len(rows := near_tie(logits).nonzero().squeeze(1)):
         logits[rows] = answers(inputs[rows], torch.float32)
-    return _ballot(logits, network.state_dict() if margins else None)
+    return _ballot(logits, network.state_dict() if margins else None, order)
 
 
 @torch.inference_mode()
 def vote_together(
-    network: nn.Module, weights: dict[str, torch.Tensor], inputs: torch.Tensor, *, margins: bool = False
+    network: nn.Module,
+    weights: dict[str, torch.Tensor],
+    inputs: torch.Tensor,
+    *,
+    margins: bool = False,
+    order: bool = False,
 ) -> Ballot:
     """Ask m members of one kind at once, each about its own ``inputs`` ``(m, k, C, H, W)``; always in float32.
 
@@ -95,13 +104,14 @@ def vote_together(
         network: gives the computation; its own weights take no part.
         weights: of the m members, every tensor stacked along a first axis.
         margins: measure margins too; the logits must be linear (:data:`architectures.LINEAR`).
+        order: rank all classes.
 
     Returns:
         ``hard`` ``(m, k)`` and ``softmax`` ``(m, k, classes)``; as :func:`vote` of each member alone, beyond
         rounding.
     """
     network.eval()
-    return _ballot(forward_together(network, weights, inputs).float(), weights if margins else None)
+    return _ballot(forward_together(network, weights, inputs).float(), weights if margins else None, order)
 
 
 @torch.inference_mode()
@@ -112,6 +122,7 @@ def vote_as_stack(
     *,
     precision: str = "float32",
     margins: bool = False,
+    order: bool = False,
 ) -> Ballot:
     """Ask m members about the same n images, each under its own draw, as :func:`vote` asks each of them.
 
@@ -125,7 +136,7 @@ def vote_as_stack(
         ``hard`` ``(m, n)`` and ``softmax`` ``(m, n, classes)``.
     """
     network.eval()
-    dtype = torch.float32 if margins else _arithmetic(network, precision)
+    dtype = torch.float32 if margins or order else _arithmetic(network, precision)
     cast = {name: tensor.to(dtype) for name, tensor in weights.items()}
 
     def answers(chunk: int) -> torch.Tensor:
@@ -135,7 +146,7 @@ def vote_as_stack(
     logits = halving(answers, max(1, STACKED_PIXELS // inputs.draw.numel()))
     if dtype == torch.bfloat16 and (most := int((near := near_tie(logits)).sum(1).max())):
         _answer_again(network, weights, inputs, logits, near.float().topk(most).indices)
-    return _ballot(logits, weights if margins else None)
+    return _ballot(logits, weights if margins else None, order)
 
 
 def _answer_again(
@@ -155,7 +166,9 @@ def _parts(inputs: torch.Tensor | NoisyInputs, chunk: int) -> Iterator[slice]:
     return (slice(start, start + chunk) for start in range(0, len(inputs), chunk))
 
 
-def _ballot(logits: torch.Tensor, weights: Mapping[str, torch.Tensor] | None) -> Ballot:
+def _ballot(logits: torch.Tensor, weights: Mapping[str, torch.Tensor] | None, order: bool) -> Ballot:
     """Answers of ``logits`` ``(…, n, C)``, with their margins where the linear logits' weights are given."""
     margin = None if weights is None else linear_margins(logits, weights["output.weight"], weights["output.bias"])
-    return Ballot(hard=logits.argmax(-1).to(torch.uint8), softmax=logits.softmax(-1), margin=margin)
+    ranked = logits.argsort(dim=-1, descending=True, stable=True).to(torch.uint8) if order else None
+    hard = logits.argmax(-1).to(torch.uint8) if ranked is None else ranked[..., 0]
+    return Ballot(hard=hard, softmax=logits.softmax(-1), margin=margin, order=ranked)

@@ -21,6 +21,7 @@ from torch import nn
 from certssb_core.attacks.clean_label import CRAFTS, STAMPED, Plan
 from certssb_core.certify.bounds.registry import BOUNDS, largest_probability
 from certssb_core.certify.margin_votes import in_steps
+from certssb_core.certify.run_off import in_ranks
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import METHODS
 from certssb_core.data.triggers import apply_trigger
@@ -284,7 +285,8 @@ def cast_votes(
 
     Returns:
         per member ``votes/SET/MAP`` ``(n,)`` uint8 and ``softmax/SET/MAP`` ``(n, C)``; of candidates ``(K, n, …)``;
-        ``votes/SET/margins`` ``(n,)`` uint8 where the certificate counts margins.
+        ``votes/SET/margins`` ``(n,)`` uint8 where the certificate counts margins; ``votes/SET/ranks`` ``(n, C)`` uint8
+        where it counts rankings.
 
     Raises:
         RunError: an answer is NaN. The member is not dropped, or test inputs would choose the voters.
@@ -303,6 +305,8 @@ def cast_votes(
                 if ballot.margin is not None:
                     steps = in_steps(ballot.margin.cpu().numpy())
                     tensors[member][f"votes/{which}/margins"] = torch.from_numpy(steps)
+                if ballot.order is not None:
+                    tensors[member][f"votes/{which}/ranks"] = torch.from_numpy(in_ranks(ballot.order.cpu().numpy()))
         if config.noise.chosen_by_votes:
             every = [_ballots(context, networks, draws, which, level) for level in candidate_levels(config, sigma)]
             for member in networks:
@@ -325,7 +329,8 @@ def _ballots(
     context: RunContext, networks: dict[int, nn.Module], draws: dict[int, torch.Tensor], which: str, sigma: torch.Tensor
 ) -> dict[int, Ballot]:
     """Let every member vote on a test set under its own draw, at level ``sigma`` ``(n,)``."""
-    how: dict[str, Any] = {"precision": context.config.training.precision, "margins": context.config.kind.margins}
+    kind, precision = context.config.kind, context.config.training.precision
+    how: dict[str, Any] = {"precision": precision, "margins": kind.margins, "order": kind.ranks}
     under = partial(NoisyInputs, NOISE_LAWS[context.config.noise.law], context.before_noise[which], sigma)
     if len(networks) == 1:
         ((member, network),) = networks.items()

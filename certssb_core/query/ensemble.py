@@ -20,6 +20,7 @@ from certssb_core.certify.certificate import FIXED, Certificates
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes
 from certssb_core.certify.margin_votes import in_steps
+from certssb_core.certify.run_off import in_ranks
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.models import build, projected
 from certssb_core.ensemble.voting import Ballot, vote, vote_together
@@ -103,6 +104,7 @@ class LoadedEnsemble:
                 "sample-specific": sigma.double().cpu().numpy(),
             },
             margins=None if ballot.margin is None else in_steps(ballot.margin[:, 0, None].cpu().numpy()),
+            ranks=None if ballot.order is None else in_ranks(ballot.order[:, 0, None].cpu().numpy()),
             candidates=self.config.noise.test_candidates if candidates else (),
             candidate_votes=votes[:, len(levels) :, None],
             candidate_softmax=shares[len(levels) :, None],
@@ -202,17 +204,21 @@ class LoadedEnsemble:
 
     def _vote(self, x: torch.Tensor, levels: list[torch.Tensor]) -> Ballot:
         """Let every member answer ``x`` ``(1, C, H, W)`` at every level: ``(M, L)`` and ``(M, L, C)``."""
-        law, seed = NOISE_LAWS[self.config.noise.law], self.run.noise_seed
+        law, kind, seed = NOISE_LAWS[self.config.noise.law], self.config.kind, self.run.noise_seed
         copies, together = x.expand(len(levels), *x.shape[1:]), torch.cat(levels)  # a member's noise is drawn once
         ballots = []
         for members, weights in self._held or self._read_groups():
             seen = [law.test_inputs(copies, together, seed=seed, member=m) for m in members]
-            ballots.append(vote_together(self._network, weights, torch.stack(seen), margins=self.config.kind.margins))
+            ballots.append(
+                vote_together(self._network, weights, torch.stack(seen), margins=kind.margins, order=kind.ranks)
+            )
         margins = [ballot.margin for ballot in ballots if ballot.margin is not None]
+        orders = [ballot.order for ballot in ballots if ballot.order is not None]
         return Ballot(
             hard=torch.cat([ballot.hard for ballot in ballots]),
             softmax=torch.cat([ballot.softmax for ballot in ballots]),
             margin=torch.cat(margins) if margins else None,
+            order=torch.cat(orders) if orders else None,
         )
 
     def _sigma(self, image: np.ndarray, x: torch.Tensor) -> torch.Tensor:

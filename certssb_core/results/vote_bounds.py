@@ -11,6 +11,7 @@ from certssb_core.certify.bounds.registry import BOUNDS, Bound
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes, VoteBounds, bound_at
 from certssb_core.certify.partition import spread_changes_certified
+from certssb_core.certify.run_off import elect
 from certssb_core.certify.sigma_candidates import choose_by_all_votes, choose_by_members_set_aside
 from certssb_core.config.schema import RunConfig
 from certssb_core.errors import RunError
@@ -56,8 +57,12 @@ def bound_votes(votes: InputVotes, config: RunConfig, *, mode: str, bound: str, 
 
 
 def _with_changes(votes: InputVotes, config: RunConfig, mode: str, bounds: VoteBounds) -> VoteBounds:
-    """Add the certified changes of training images where each reaches several members; none if some are left out."""
+    """Hold the second round where members ranked classes, and add the certified changes of training images where a
+    vote alone does not tell them; none if each reaches several members and some are left out."""
     training = config.training
+    if votes.ranks is not None:
+        election = elect(votes.ranks, members=training.members, spread=training.spread)
+        return replace(bounds, bounds=election.bounds, changes=election.changes)
     if training.sees != "partition" or training.spread == 1:
         return bounds
     whole = votes.members == training.members

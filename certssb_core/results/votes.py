@@ -106,8 +106,8 @@ def run_votes(
     """Sort votes by test set and noise map.
 
     Args:
-        votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``votes/SET/margins``, ``draws/SET`` and
-            ``left_out``, as votes.safetensors holds them.
+        votes: ``labels``, ``votes/SET/MAP``, ``softmax/SET/MAP`` and, of some, ``votes/SET/margins``,
+            ``votes/SET/ranks``, ``draws/SET`` and ``left_out``, as votes.safetensors holds them.
         sigma: noise levels of ``train`` and the test sets, as sigma.safetensors holds them.
         fixed: ``votes/SET``, ``softmax/SET`` and ``sigma/SET`` of the fixed ensemble's draws, where it has some.
     """
@@ -131,6 +131,7 @@ def run_votes(
                 sigma={"sample-specific": sigma[test_set], "uniform": np.full(len(labels), noise.level)}
                 | drawn("sigma", test_set),
                 margins=votes.get(f"votes/{test_set}/margins"),
+                ranks=votes.get(f"votes/{test_set}/ranks"),
                 candidates=noise.test_candidates if chosen else (),
                 candidate_votes=votes.get(f"votes/{test_set}/candidates"),
                 candidate_softmax=votes.get(f"softmax/{test_set}/candidates"),

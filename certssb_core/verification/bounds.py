@@ -23,14 +23,15 @@ PRECISE = {"xtol": 1e-15, "rtol": 1e-14}
 @dataclass(frozen=True, eq=False)
 class Ballots:
     """Votes on ``n`` inputs: hard ``votes`` ``(M, n)`` in the order of the members, mean ``softmax`` ``(n, C)``
-    of them where it was kept, and ``classes`` C. The inputs' uniform ``draws`` ``(n,)`` and the votes' ``margins``
-    ``(M, n)`` in steps, where they were stored."""
+    of them where it was kept, and ``classes`` C. The inputs' uniform ``draws`` ``(n,)``, the votes' ``margins``
+    ``(M, n)`` in steps, and the members' ``ranks`` of all classes ``(M, n, C)``, where they were stored."""
 
     votes: np.ndarray
     softmax: np.ndarray | None
     classes: int
     draws: np.ndarray | None = None
     margins: np.ndarray | None = None
+    ranks: np.ndarray | None = None
 
     @property
     def members(self) -> int:
@@ -183,6 +184,18 @@ def counted(ballots: Ballots, alpha: float) -> pd.DataFrame:
     return pd.DataFrame({"prediction": top, "p_a_lower": first, "p_b_upper": second})
 
 
+def run_off(ballots: Ballots, alpha: float) -> pd.DataFrame:
+    """Hold both rounds, input by input: the two classes with most votes, then the one that more members rank higher."""
+    rows = []
+    for counts, ranks in zip(ballots.counts.tolist(), np.moveaxis(np.asarray(ballots.ranks), 1, 0), strict=True):
+        pair = sorted(range(ballots.classes), key=lambda label: (-counts[label], label))[:2]
+        low, high = ranks[:, pair].T
+        better = dict(zip(pair, (int((low < high).sum()), int((high < low).sum())), strict=True))
+        first, second = sorted(pair, key=lambda label: (-better[label], label))
+        rows.append((first, better[first] / ballots.members, better[second] / ballots.members))
+    return pd.DataFrame(rows, columns=["prediction", "p_a_lower", "p_b_upper"])
+
+
 def at_any_margin(ballots: Ballots, alpha: float) -> pd.DataFrame:
     """Two classes: the joint bound, nothing where it abstains. More: α split over both sides and all classes."""
     if ballots.classes > 2:
@@ -205,7 +218,7 @@ BOUNDS: dict[str, Recount] = {
 }
 """By the bound's name in the config. A bound that is not here has no independent re-verification."""
 
-OWN_BOUNDS: dict[str, Recount] = {"partition": counted, "subset-margin": at_any_margin}
+OWN_BOUNDS: dict[str, Recount] = {"partition": counted, "run-off": run_off, "subset-margin": at_any_margin}
 """By the name of a certificate that has a bound of its own."""
 
 

@@ -103,14 +103,16 @@ class Evidence:
 
     @cached_property
     def claims(self) -> pd.DataFrame:
-        """The table; with each row's votes ``(M,)`` where an image reaches several members, or votes have margins, and
-        with those margins in steps."""
+        """The table; with each row's votes ``(M,)`` where an image reaches several members, or votes have margins, with
+        those margins in steps, and with the members' ranks ``(M, C)``, where votes have them."""
         ballots = [read.ballots for read in self.certifying]
         columns: dict[str, list[np.ndarray]] = {}
         if self.config.training.spread > 1 or self.kind.margins:
             columns["cast"] = [one for read in ballots for one in read.votes.T]
         if self.kind.margins:
             columns["margins"] = [one for read in ballots if read.margins is not None for one in read.margins.T]
+        if self.kind.ranks:
+            columns["ranks"] = [one for read in ballots for one in np.moveaxis(np.asarray(read.ranks), 1, 0)]
         return self.table.assign(**{name: pd.Series(of, self.table.index, object) for name, of in columns.items()})
 
     @cached_property

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -77,24 +78,64 @@ def partition(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.nd
 def _spread(table: pd.DataFrame, config: RunConfig) -> np.ndarray:
     """The fewest buckets whose members together may take the lead over some class, added up bucket by bucket."""
     members, found = config.training.members, []
-    golden, distances = (np.sqrt(5) - 1) / 2, []
-    for step in range(config.training.spread):
-        free = [(int(step * members * golden) + more) % members for more in range(members)]
-        distances.append(next(place for place in free if place not in distances))
     for cast, top in zip(table["cast"], table["prediction"], strict=True):
         if len(cast) != members:  # some are left out, and it is not said which buckets they saw
             found.append(1)
             continue
-        least = members + 1
-        for rival in range(sum(name.startswith("votes_") for name in table)):
-            worth = np.select([cast == top, cast == rival], [2, 0], 1)  # of one vote, to go over to the rival
-            buckets = -np.sort(-np.sum([np.roll(worth, -distance) for distance in distances], axis=0))
-            lead = int((cast == top).sum() - (cast == rival).sum() - (rival < top))
-            taken = np.cumsum(buckets)
-            if rival != top:
-                least = min(least, 1 + int(np.sum(taken <= lead)))
-        found.append(least)
+        rivals = set(range(sum(name.startswith("votes_") for name in table))) - {top}
+        swings = [(cast == top).astype(int) - (cast == rival) for rival in rivals]
+        found.append(
+            min(_buckets(swing, int(top < rival), config) for swing, rival in zip(swings, rivals, strict=True))
+        )
     return np.array(found, float)
+
+
+def run_off(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Round two's lead, and the fewest buckets by which the answer misses the final or loses it."""
+    return _lead(table), np.array(
+        [_buckets_to_fall(ranks, top, config) for ranks, top in zip(table["ranks"], table["prediction"], strict=True)],
+        float,
+    )
+
+
+def _buckets_to_fall(ranks: np.ndarray, top: int, config: RunConfig) -> int:
+    missing, classes = config.training.members - len(ranks), ranks.shape[1]
+    if missing and config.training.spread > 1:
+        return 1
+    place = np.vstack([ranks.astype(int), np.full((missing, classes), classes)])
+    ballots = (place == 0).astype(int)
+    rivals = [label for label in range(classes) if label != top]
+
+    def overtaken(leader: int, rival: int) -> int:
+        return _buckets(ballots[:, leader] - ballots[:, rival], int(leader < rival), config)
+
+    lost_duels = [_buckets(np.sign(place[:, rival] - place[:, top]), int(top < rival), config) for rival in rivals]
+    finals = [max([overtaken(third, rival) for third in rivals if third != rival], default=0) for rival in rivals]
+    ways = [max(pair) for pair in zip(lost_duels, finals, strict=True)]
+    for b, c in combinations(rivals, 2):
+        both = 2 * ballots[:, top] - ballots[:, b] - ballots[:, c]
+        ties = int(top < b) + int(top < c)
+        ways.append(max(overtaken(top, b), overtaken(top, c), _buckets(both, ties, config)))
+    return min(ways)
+
+
+def _buckets(swing: np.ndarray, ties: int, config: RunConfig) -> int:
+    """The fewest buckets whose members, each gone over from its ``swing`` ``(M,)`` to -1, bring the sum to ``-ties``;
+    one more than there are where none do."""
+    distances = _distances(config.training.members, config.training.spread)
+    buckets = np.sort(np.sum([np.roll(swing + 1, -distance) for distance in distances], axis=0))[::-1]
+    taken = np.concatenate([[0], np.cumsum(buckets)])
+    return int(np.sum(swing.sum() - taken > -ties))
+
+
+@cache
+def _distances(members: int, spread: int) -> list[int]:
+    """Distances to the members that see a bucket: golden steps around their circle."""
+    golden, found = (np.sqrt(5) - 1) / 2, []
+    for step in range(spread):
+        free = [(int(step * members * golden) + more) % members for more in range(members)]
+        found.append(next(place for place in free if place not in found))
+    return found
 
 
 def subset(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -184,6 +225,7 @@ RADII: dict[str, Callable[[pd.DataFrame, RunConfig], tuple[np.ndarray, np.ndarra
     "training-l2": l2,
     "l0": l0,
     "partition": partition,
+    "run-off": run_off,
     "subset": subset,
     "subset-margin": subset_margin,
 }

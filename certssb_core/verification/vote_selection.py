@@ -54,8 +54,8 @@ class RecordedVotes:
 
     def ballots(self, noise_map: str) -> Ballots:
         votes, softmax = (self.votes[f"{kind}/{self.test_set}/{noise_map}"] for kind in ("votes", "softmax"))
-        margins = self.votes.get(f"votes/{self.test_set}/margins")
-        return Ballots(votes, softmax, self.classes, self.draws, margins)
+        margins, ranks = (self.votes.get(f"votes/{self.test_set}/{name}") for name in ("margins", "ranks"))
+        return Ballots(votes, softmax, self.classes, self.draws, margins, ranks)
 
     def candidates(self) -> list[Ballots]:
         votes, softmax = (self.votes[f"{kind}/{self.test_set}/candidates"] for kind in ("votes", "softmax"))

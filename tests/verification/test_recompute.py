@@ -6,11 +6,13 @@ import pytest
 
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate_kinds import CERTIFICATES
-from certssb_core.certify.input_votes import VoteBounds, bound_at
+from certssb_core.certify.input_votes import InputVotes, VoteBounds, bound_at
+from certssb_core.certify.run_off import in_ranks
 from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
+from certssb_core.results.vote_bounds import bound_votes
 from certssb_core.verification import recompute
-from certssb_core.verification.bounds import Ballots, at_any_margin
+from certssb_core.verification.bounds import OWN_BOUNDS, Ballots, at_any_margin
 
 
 def test_margin_of_a_thousand_unanimous_votes():
@@ -114,6 +116,32 @@ def test_both_implementations_agree_on_every_kind_of_certificate(kind, level, cl
 
 def test_every_kind_of_certificate_has_a_second_implementation():
     assert set(recompute.RADII) == set(CERTIFICATES)
+
+
+@pytest.mark.parametrize(
+    ("classes", "spread", "members"), [(2, 1, 40), (3, 1, 40), (5, 1, 40), (4, 3, 40), (4, 1, 43), (3, 2, 43)]
+)
+def test_both_implementations_agree_on_the_run_off(classes, spread, members):
+    """40 random rankings for 60 inputs, near and far from a tie; of 43 members three are left out."""
+    chance = np.random.default_rng(classes * spread + members)
+    liking = 2 * chance.normal(size=(1, 60, classes)) * chance.random((1, 60, 1))
+    ranks = in_ranks(np.argsort(-(liking + chance.gumbel(size=(40, 60, classes))), axis=-1))
+    votes = ranks.argmin(-1).astype(np.uint8)
+    settings = {"certification.certificate": "run-off", "noise.law": "none", "training.sees": "partition"}
+    config = override(CONFIG, settings | {"training.spread": spread, "training.members": members})
+    softmax = np.full((60, classes), 1 / classes)
+    cast = InputVotes({"uniform": votes}, {"uniform": softmax}, {"uniform": np.zeros(60)}, ranks=ranks)
+    read = bound_votes(cast, config, mode="uniform", bound="joint", alpha=0.01)
+    found = CERTIFICATES["run-off"].certify(read, "uniform", None)
+    names = ("prediction", "p_a_lower", "p_b_upper", "margin", "radius")
+    table = pd.DataFrame({name: getattr(found, name) for name in names})
+    bounds = OWN_BOUNDS["run-off"](Ballots(votes, None, classes, ranks=ranks), 0.01)
+    for name in ("prediction", "p_a_lower", "p_b_upper"):
+        np.testing.assert_allclose(bounds[name], table[name])
+    margin, radius = recompute.RADII["run-off"](table.assign(ranks=[*np.moveaxis(ranks, 1, 0)]), config)
+    np.testing.assert_allclose(margin, table["margin"])
+    np.testing.assert_array_equal(radius, table["radius"])
+    assert table["radius"].nunique() > 3 or (spread, members) == (2, 43)
 
 
 @pytest.mark.parametrize("classes", [2, 4])

@@ -31,6 +31,7 @@ SOURCES: dict[str, str] = {
     "2512.01782": "Dual smoothing",
     **{method.source: method.title for method in METHODS.values()},
     "2006.14768": "DPA: deep partition aggregation",
+    "2302.02300": "Run-off election: partitions that vote in two rounds",
 }
 
 
