@@ -21,6 +21,8 @@ FORMULAS = r"""
   $\sum_t$ of $\binom{k}{t}\beta^t(1-\beta)^{k-t}$ that $\underline{p_A}$ leaves to the leading class exceeds the
   most that $\overline{p_B}$ allows another.
 - **DPA**: $\lfloor (n_A - n_B - [B < A]) / 2 \rfloor$ images inserted or removed; a tie goes to the lower class.
+- **Partitions with margins**: DPA's count, where every vote whose margin is below τ goes to the other class. A replaced
+  image is two changes.
 - **Run-off election**: A falls if two classes pass it in round one, or if one other class reaches round two and wins.
   Certified is one change less than the cheaper way takes.
 - **Backdoor smoothing**: over N draws $x + s z$, with class shares $\hat p$: entropy $H(\hat p)$, $1 - \max \hat p$,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from certssb_core.certify import margin_votes, partition_margin
 from certssb_core.certify.bounds.registry import Bound
 from certssb_core.certify.certificate import (
     INDEPENDENT,
@@ -21,7 +22,7 @@ from certssb_core.certify.certificate import (
 )
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.l0 import features_certified
-from certssb_core.certify.margin_votes import AT_ANY_MARGIN, margin_certified, replaced_at
+from certssb_core.certify.margin_votes import AT_ANY_MARGIN
 from certssb_core.certify.partition import COUNTED, changes_certified
 from certssb_core.certify.subset import Drawing, norm_certified, replaced_certified
 
@@ -61,6 +62,8 @@ SUBSET_PROMISE = (
     "input by less than the radius (L2). The smoothed answer does not become another class by that. "
     "This covers poisons that change labels."
 )
+PARTITION_MARGIN_PROMISE = SUBSET_PROMISE.replace("The smoothed answer", "The answer")
+PARTITION_MARGIN_CONDITION = f"{PARTITION_CONDITION} A member's distance to its decision boundary is exact."
 DRAWN_BY_SEED = "The images that a member sees are drawn by its seed, never by their content."
 MARGIN_CONDITION = (
     "The images that a member sees are drawn by its seed, independently of the data and of the input, and never by "
@@ -169,7 +172,7 @@ def _subset_margin(votes: VoteBounds, training_map: str, drawing: Drawing | None
     """The margin is how far the leader's probability is ahead of all others; nothing but margins moves the radius."""
     if drawing is None or votes.lead is None:
         raise ValueError("a subset certificate from margins needs the margins and how members draw their images")
-    certified = np.maximum(margin_certified(votes.lead, drawing), 0.0)
+    certified = np.maximum(margin_votes.margin_certified(votes.lead, drawing), 0.0)
     return _led(votes, np.where(votes.bounds.prediction >= 0, certified, 0.0), SUBSET_PROMISE, MARGIN_CONDITION)
 
 
@@ -181,7 +184,21 @@ def _replaced_under_noise(votes: VoteBounds, drawing: Drawing, norm: float) -> n
 def _replaced_by_margin(votes: VoteBounds, drawing: Drawing, norm: float) -> np.ndarray:
     if votes.lead is None:
         raise ValueError("a subset certificate from margins needs the votes' margins")
-    return replaced_at(votes.lead, drawing, norm)
+    return margin_votes.replaced_at(votes.lead, drawing, norm)
+
+
+def _partition_margin(votes: VoteBounds, training_map: str, drawing: Drawing | None = None) -> Certificates:
+    """The radius is about the test input, at the run's number of replaced images."""
+    if drawing is None or votes.changes is None:
+        raise ValueError("a partition certificate from margins needs the margins and the number of images")
+    certified = np.maximum(partition_margin.margin_certified(votes.changes, drawing), 0.0)
+    return _led(votes, certified, PARTITION_MARGIN_PROMISE, PARTITION_MARGIN_CONDITION)
+
+
+def _replaced_in_parts(votes: VoteBounds, drawing: Drawing, norm: float) -> np.ndarray:
+    if votes.changes is None:
+        raise ValueError("a partition certificate from margins needs the votes' margins")
+    return partition_margin.replaced_at(votes.changes, drawing, norm)
 
 
 def _subset_condition(training_map: str, test_map: str) -> str:
@@ -289,6 +306,25 @@ CERTIFICATES: dict[str, CertificateKind] = {
         may_leave_out=True,
         certain=True,
         ranks=True,
+    ),
+    "partition-margin": CertificateKind(
+        title="Training images replaced by anything, and an L2 change of the test input, by partitions (PECAN)",
+        unit=SUBSET_UNIT,
+        budget=SUBSET_BUDGET,
+        whole=False,
+        law="none",
+        sees="partition",
+        bound=COUNTED,
+        weighs=False,
+        balls=False,
+        certify=_partition_margin,
+        promise=PARTITION_MARGIN_PROMISE,
+        joint=SUBSET_JOINT,
+        condition=lambda training_map, test_map: PARTITION_MARGIN_CONDITION,
+        may_leave_out=True,
+        certain=True,
+        margins=True,
+        replaced=_replaced_in_parts,
     ),
     "subset": CertificateKind(
         title="Training images replaced by anything, and an L2 change of the test input",

@@ -59,7 +59,8 @@ class VoteBounds:
         lead: ``(n, MOST + 1)`` how far the leading class is ahead while the input moves by each number of steps, see
             :func:`margin_votes.leads`; None where votes have no margin.
         changes: ``(n,)`` int64, the insertions and removals of training images that cannot change the answer, where
-            each reaches several members or members vote twice; None elsewhere.
+            each reaches several members or members vote twice; of partitions with margins ``(n, MOST + 1)``, while the
+            input moves by each number of steps; None elsewhere.
     """
 
     bounds: ClassBounds

@@ -30,6 +30,8 @@ Notes:
     Margins are kept in whole steps, rounded down, up to :data:`MOST`. All rounding goes against the claim.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -97,18 +99,30 @@ def leads(votes: np.ndarray, margins: np.ndarray, top: np.ndarray, classes: int,
     """
     members = len(votes)
     kept, won = np.empty((2, votes.shape[1], MOST + 1), np.int64)
-    for row, label in enumerate(top):
-        places = votes[:, row].astype(np.int64) * (MOST + 1) + margins[:, row]
-        steps = np.bincount(places, minlength=classes * (MOST + 1)).reshape(classes, -1)
-        beyond = steps[:, ::-1].cumsum(axis=1)[:, ::-1]  # votes for each class with a margin of at least so many steps
-        kept[row] = beyond[label]
-        won[row] = members - beyond.sum(axis=0) + np.delete(beyond, label, axis=0).max(axis=0)
+    for row, (label, firm) in enumerate(zip(top, firm_votes(votes, margins, classes), strict=True)):
+        kept[row] = firm[label]
+        won[row] = members - firm.sum(axis=0) + np.delete(firm, label, axis=0).max(axis=0)
     if classes == 2:
         return 2 * kept_lower(kept, members, alpha) - 1
     share = alpha / (2 * classes)
     every = np.arange(members + 1)
     lower = clopper_pearson_lower(every, members, share)[kept]
     return lower - np.minimum(clopper_pearson_upper(every, members, share)[won], 1.0 - lower)
+
+
+def firm_votes(votes: np.ndarray, margins: np.ndarray, classes: int) -> Iterator[np.ndarray]:
+    """Count, input by input, the votes for each class with a margin of at least each number of steps.
+
+    Args:
+        votes, margins: ``(M, n)`` uint8, answers and their margins in steps.
+
+    Yields:
+        ``(C, MOST + 1)`` int64, of each of the n inputs.
+    """
+    for cast, own in zip(votes.T, margins.T, strict=True):
+        places = cast.astype(np.int64) * (MOST + 1) + own
+        steps = np.bincount(places, minlength=classes * (MOST + 1)).reshape(classes, -1)
+        yield steps[:, ::-1].cumsum(axis=1)[:, ::-1]
 
 
 def votes_needed(members: int, alpha: float, drawing: Drawing) -> int:
@@ -129,8 +143,7 @@ def margin_certified(lead: np.ndarray, drawing: Drawing) -> np.ndarray:
     Returns:
         ``(n,)`` L2 pixel units, whole steps; -1 where not even the test input as given is certified.
     """
-    steps = (lead > _at_stake(drawing)).sum(axis=1) - 1  # leads never rise, so the certified steps are the first ones
-    return np.where(steps >= 0, steps * STEP, -1.0)
+    return norm_of(lead > _at_stake(drawing))
 
 
 def replaced_at(lead: np.ndarray, drawing: Drawing, norm: float) -> np.ndarray:
@@ -143,13 +156,28 @@ def replaced_at(lead: np.ndarray, drawing: Drawing, norm: float) -> np.ndarray:
     Returns:
         ``(n,)`` int64 in [-1, N]; -1 where moving the test input alone is not certified.
     """
-    if not norm >= 0:
-        raise ValueError(f"norm must not be negative, got {norm}")
-    steps = np.ceil(norm / STEP)
-    if steps > MOST:
+    if (steps := steps_of(norm)) > MOST:
         return np.full(len(lead), -1)
     unseen = unseen_probability(drawing.images, drawing.seen, np.arange(drawing.images + 1))
-    return np.searchsorted(2 * (1 - unseen) + _ROUNDING, lead[:, int(steps)], side="left") - 1
+    return np.searchsorted(2 * (1 - unseen) + _ROUNDING, lead[:, steps], side="left") - 1
+
+
+def steps_of(norm: float) -> int:
+    """The fewest steps of a margin that cover a change of ``norm``, L2 pixel units, >= 0.
+
+    Raises:
+        ValueError: the norm is negative or no number.
+    """
+    if not norm >= 0:
+        raise ValueError(f"norm must not be negative, got {norm}")
+    return int(min(np.ceil(norm / STEP), MOST + 1))
+
+
+def norm_of(stands: np.ndarray) -> np.ndarray:
+    """The largest change that stands, L2 pixel units ``(n,)``; ``stands`` ``(n, MOST + 1)`` is true for the first steps,
+    and -1 says that it is so for none."""
+    steps = stands.sum(axis=1) - 1
+    return np.where(steps >= 0, steps * STEP, -1.0)
 
 
 def _at_stake(drawing: Drawing) -> float:

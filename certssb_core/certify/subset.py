@@ -34,7 +34,7 @@ class Drawing:
 
     Attributes:
         images: N, training images in all, >= 1.
-        seen: k, images that a member sees, in [1, N].
+        seen: k, images that a member sees, in [1, N]; of parts, on average.
         replaced: n, images that the attacker replaces by anything, in [0, N].
     """
 

@@ -91,6 +91,13 @@ SYSTEMS: dict[str, System] = {
         "DPA with images that reach several members each, by the same hash. A member then sees more images, and an "
         "attacked image takes several votes at most; which members share images is counted. Certain, not probable.",
     ),
+    "pecan": System(
+        "Partitions with margins",
+        "2301.11824",
+        "DPA whose votes count where the member's decision boundary is far enough, as in PECAN; here that distance is "
+        "exact, for linear members. So images may be replaced by anything and the test input moved, and both are "
+        "certain, not probable. A replaced image rules two members: the one that it leaves and the one that it enters.",
+    ),
     "run-off": System(
         "Run-off election",
         "2302.02300",
@@ -135,7 +142,10 @@ SUITES: dict[str, Suite] = {
     "digits": Suite(
         "Handwritten digits 0 and 1",
         PRESETS["digits-01-rab"].attack,
-        {system: f"digits-01-{system}" for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa", "finite-aggregation")}
+        {
+            system: f"digits-01-{system}"
+            for system in ("cert-ssbd", "rab", "denoise", "l0", "dpa", "finite-aggregation", "pecan")
+        }
         | {"subset": "subset-digits-01"},
         {"run-off": _TWO_CLASSES},
     ),
@@ -143,7 +153,7 @@ SUITES: dict[str, Suite] = {
         "Handwritten digits, ten classes",
         PRESETS["digits-rab"].attack,
         {"cert-ssbd": "digits", "subset": "subset-digits"}
-        | {system: f"digits-{system}" for system in ("rab", "dpa", "run-off", "finite-aggregation")},
+        | {system: f"digits-{system}" for system in ("rab", "dpa", "run-off", "finite-aggregation", "pecan")},
         {
             "denoise": "It is not measured on ten classes.",
             "l0": "It is not measured on ten classes: of 100 binary images each class would have ten.",
@@ -160,6 +170,7 @@ SUITES: dict[str, Suite] = {
             "dpa": "dpa-mnist-01",
             "subset": "subset-mnist-01-onepixel",
             "finite-aggregation": "finite-aggregation-mnist-01",
+            "pecan": "pecan-mnist-01",
         },
         {"run-off": _TWO_CLASSES},
     ),
@@ -174,6 +185,7 @@ SUITES: dict[str, Suite] = {
             "nearest": f"Its exact probabilities are computed for at most {SMALL:,} training images.",
             "finite-aggregation": "It is not measured on photographs.",
             "run-off": _TWO_CLASSES,
+            "pecan": "It is not measured on photographs.",
         },
     ),
 }
@@ -313,6 +325,7 @@ def _entry(system: str, run: Run) -> _Entry:
         "l0": f"β {noise.keep:g}, {len(run.arrays('sigma')['train'])} binary training images",
         "dpa": f"{run_votes.members} parts",
         "run-off": f"{run_votes.members} parts, two rounds",
+        "pecan": f"{run_votes.members} parts, votes with margins",
         "finite-aggregation": f"{run_votes.members} members, each image in {config.training.spread}",
         "subset": f"{config.training.subset} images per member",
     }[system]

@@ -164,6 +164,17 @@ def _dpa(
     )
 
 
+def _pecan(title: str, data: DataConfig, attack: AttackConfig, *, parts: int, network: str) -> RunConfig:
+    """Members of a part each, as those of :func:`_subset` in all else: their votes are counted with their margins."""
+    subset = _subset(title, data, attack, images=1, members=parts, network=network)
+    return subset.model_copy(
+        update={
+            "training": subset.training.model_copy(update={"sees": "partition", "subset": 12}),
+            "certification": CertificationConfig(certificate="partition-margin"),
+        }
+    )
+
+
 def _denoise(title: str, data: DataConfig, attack: AttackConfig, training: TrainingConfig, sigma: float) -> RunConfig:
     return RunConfig(
         title=title,
@@ -247,6 +258,13 @@ PRESETS: dict[str, RunConfig] = {
         _DIGITS_FEW_ATTACK,
         images=30,
         members=1000,
+        network="small-cnn",
+    ),
+    "digits-pecan": _pecan(
+        f"Partitions with margins (PECAN): {_DIGITS_FEW_TITLE}, 150 partitions",
+        DataConfig(),
+        _DIGITS_FEW_ATTACK,
+        parts=150,
         network="small-cnn",
     ),
     "photographs": RunConfig(
@@ -347,6 +365,13 @@ PRESETS: dict[str, RunConfig] = {
         _DIGITS_01_ATTACK,
         _DIGITS_01_TRAINING.model_copy(update={"members": 100, "spread": 2, "epochs": 30}),
     ),
+    "digits-01-pecan": _pecan(
+        f"Partitions with margins (PECAN): {_DIGITS_01_TITLE}, 96 partitions",
+        _DIGITS_01,
+        _DIGITS_01_ATTACK,
+        parts=96,
+        network="small-cnn",
+    ),
     "digits-01-denoise": _denoise(
         f"Diffusion denoising: {_DIGITS_01_TITLE}, σ 0.5, test input clean",
         _DIGITS_01,
@@ -414,6 +439,13 @@ PRESETS: dict[str, RunConfig] = {
         _MNIST_01,
         AttackConfig(),
         _MNIST_TRAINING.model_copy(update={"spread": 2, "epochs": 10, "batch_size": 16}),
+    ),
+    "pecan-mnist-01": _pecan(
+        "Partitions with margins (PECAN): MNIST 0/1, one-pixel, norm 1.0, 2 % poisoned, 1,500 partitions",
+        _MNIST_01,
+        AttackConfig(),
+        parts=1500,
+        network="mnist-cnn",
     ),
     "denoise-mnist-01": _denoise(
         "Diffusion denoising: MNIST 0/1, one-pixel, norm 1.0, 2 % poisoned, σ 0.5, 200 members",

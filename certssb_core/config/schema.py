@@ -273,7 +273,10 @@ class TrainingConfig(Group):
     )
     subset: int = _setting(12, "Images per member", "Number of training images that each member sees (subset).", 1)
     drawn_from: int | None = _setting(
-        None, "Images in all", "Number of training images; filled in when the run starts (subset).", 1
+        None,
+        "Images in all",
+        "Number of training images; filled in when the run starts (subset, partition-margin).",
+        1,
     )
     share: float = _setting(1.0, "Share", "Share of the training images that each member sees (share).", TINY, 1)
     spread: int = _setting(
@@ -334,7 +337,8 @@ class CertificationConfig(Group):
     attacked: int | None = _setting(
         None,
         "Images replaced",
-        "Number of training images that an attacker replaces (subset); default: as many as the run poisons.",
+        "Number of training images that an attacker replaces (subset, partition-margin); default: as many as the run "
+        "poisons.",
         0,
     )
     alpha: float = _setting(0.001, "α", "Failure probability: a certificate may be wrong this often.", 1e-12, 0.5)
@@ -402,12 +406,13 @@ class RunConfig(Group):
 
     @property
     def drawing(self) -> Drawing | None:
-        """Drawing of the members' images and number of attacked ones; None until the run has begun, and where members
-        see more than a few."""
+        """Drawing of the members' images and number of attacked ones; None until the run has begun, and where the kind
+        of certificate says nothing about replaced images."""
         training, attacked = self.training, self.certification.attacked
-        if training.sees != "subset" or training.drawn_from is None or attacked is None:
+        if self.kind.replaced is None or training.drawn_from is None or attacked is None:
             return None
-        return Drawing(images=training.drawn_from, seen=training.subset, replaced=attacked)
+        seen = max(1, round(training.seen * training.drawn_from))
+        return Drawing(images=training.drawn_from, seen=seen, replaced=attacked)
 
     def with_full_paths(self) -> RunConfig:
         """The same config, its paths independent of the working folder and of ``~``."""
@@ -438,6 +443,8 @@ class RunConfig(Group):
         training = self.training
         if training.sees == "partition" and training.spread > training.members:
             raise ValueError(f"training.spread {training.spread} must be at most training.members")
+        if kind.margins and training.spread > 1:
+            raise ValueError(f"certification.certificate {name} needs training.spread 1, not {training.spread}")
         if kind.margins and self.training.model not in LINEAR:
             raise ValueError(
                 f"certification.certificate {name} needs a network whose margins are known: set training.model to one "

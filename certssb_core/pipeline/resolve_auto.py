@@ -97,10 +97,11 @@ def with_drawing(config: RunConfig, inputs: Inputs) -> RunConfig:
     Raises:
         RunError: there are fewer images than a member is to see, or than an attacker is to replace.
     """
-    if config.training.sees != "subset":
+    if config.kind.replaced is None:
         return config
     images, attacked = len(inputs.poisoned.labels), config.certification.attacked
-    if max(config.training.subset, attacked or 0) > images:
+    drawn = config.training.subset if config.training.sees == "subset" else 0
+    if max(drawn, attacked or 0) > images:
         raise RunError(
             f"there are {images:,} training images: training.subset {config.training.subset:,} and "
             f"certification.attacked {attacked or 0:,} must not be more"

@@ -10,7 +10,9 @@ from certssb_core.certify import published_release
 from certssb_core.certify.bounds.registry import BOUNDS, Bound
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes, VoteBounds, bound_at
+from certssb_core.certify.margin_votes import AT_ANY_MARGIN
 from certssb_core.certify.partition import spread_changes_certified
+from certssb_core.certify.partition_margin import changes_while_moved
 from certssb_core.certify.run_off import elect
 from certssb_core.certify.sigma_candidates import choose_by_all_votes, choose_by_members_set_aside
 from certssb_core.config.schema import RunConfig
@@ -57,9 +59,12 @@ def bound_votes(votes: InputVotes, config: RunConfig, *, mode: str, bound: str, 
 
 
 def _with_changes(votes: InputVotes, config: RunConfig, mode: str, bounds: VoteBounds) -> VoteBounds:
-    """Hold the second round where members ranked classes, and add the certified changes of training images where a
-    vote alone does not tell them; none if each reaches several members and some are left out."""
+    """Hold the second round where members ranked classes, and add the certified changes of training images where counts
+    of votes do not tell them; none if each reaches several members and some are left out."""
     training = config.training
+    if training.sees == "partition" and votes.margins is not None:
+        changes = changes_while_moved(votes.votes[mode], votes.margins, bounds.bounds.top, votes.classes)
+        return replace(bounds, changes=changes)
     if votes.ranks is not None:
         election = elect(votes.ranks, members=training.members, spread=training.spread)
         return replace(bounds, bounds=election.bounds, changes=election.changes)
@@ -82,7 +87,7 @@ def apply_rule(votes: InputVotes, rule: BoundRule, *, alpha: float) -> VoteBound
         softmax=votes.softmax.get(rule.drawn),
         count=rule.count,
         draws=votes.draws,
-        margins=votes.margins,
+        margins=votes.margins if rule.bound is AT_ANY_MARGIN else None,
     )
 
 

@@ -218,7 +218,12 @@ BOUNDS: dict[str, Recount] = {
 }
 """By the bound's name in the config. A bound that is not here has no independent re-verification."""
 
-OWN_BOUNDS: dict[str, Recount] = {"partition": counted, "run-off": run_off, "subset-margin": at_any_margin}
+OWN_BOUNDS: dict[str, Recount] = {
+    "partition": counted,
+    "partition-margin": counted,
+    "run-off": run_off,
+    "subset-margin": at_any_margin,
+}
 """By the name of a certificate that has a bound of its own."""
 
 

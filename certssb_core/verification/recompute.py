@@ -128,6 +128,27 @@ def _buckets(swing: np.ndarray, ties: int, config: RunConfig) -> int:
     return int(np.sum(swing.sum() - taken > -ties))
 
 
+def partition_margin(table: pd.DataFrame, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The share's lead, and the largest change of the input under which the attacked answer leads."""
+    return _lead(table), np.maximum(_last_margin_of_parts(table, config, config.certification.attacked or 0), 0)
+
+
+def _last_margin_of_parts(table: pd.DataFrame, config: RunConfig, spoilt: int) -> np.ndarray:
+    """The largest change of the input at which each answer leads, where two votes per replaced image, and every vote of
+    smaller margin, go over to a rival; -1 where there is none."""
+    classes = table.filter(regex=r"^votes_\d+$").shape[1]
+
+    def falls(answer: int, cast: np.ndarray, margins: np.ndarray, step: int) -> bool:
+        votes = np.bincount(cast[margins >= step], minlength=classes)
+        gained = 2 * spoilt + int((margins < step).sum())
+        own = (votes[answer] - 2 * spoilt, -answer)
+        return any((votes[rival] + gained, -rival) > own for rival in range(classes) if rival != answer)
+
+    rows = zip(table["prediction"], table["cast"], table["margins"], strict=True)
+    last = [bisect_left(range(256), True, key=partial(falls, *row)) - 1 for row in rows]
+    return np.array([step / 64 if step >= 0 else -1.0 for step in last])
+
+
 @cache
 def _distances(members: int, spread: int) -> list[int]:
     """Distances to the members that see a bucket: golden steps around their circle."""
@@ -199,7 +220,7 @@ def _reach_of_noise(table: pd.DataFrame, config: RunConfig, images: int) -> np.n
     return np.where(reach > 0, reach, -1.0)
 
 
-PLANTED = {"subset": _reach_of_noise, "subset-margin": _last_margin}
+PLANTED = {"subset": _reach_of_noise, "subset-margin": _last_margin, "partition-margin": _last_margin_of_parts}
 """By the certificate's name: from table, config and replaced images to the change certified, -1 where none is."""
 
 
@@ -226,6 +247,7 @@ RADII: dict[str, Callable[[pd.DataFrame, RunConfig], tuple[np.ndarray, np.ndarra
     "l0": l0,
     "partition": partition,
     "run-off": run_off,
+    "partition-margin": partition_margin,
     "subset": subset,
     "subset-margin": subset_margin,
 }

@@ -31,6 +31,8 @@ SOURCES: dict[str, str] = {
     "2512.01782": "Dual smoothing",
     **{method.source: method.title for method in METHODS.values()},
     "2006.14768": "DPA: deep partition aggregation",
+    "2202.02628": "Finite aggregation: partitions whose images reach several members",
+    "2301.11824": "PECAN: partitions with certified members",
     "2302.02300": "Run-off election: partitions that vote in two rounds",
 }
 
