@@ -174,8 +174,8 @@ def steps_of(norm: float) -> int:
 
 
 def norm_of(stands: np.ndarray) -> np.ndarray:
-    """The largest change that stands, L2 pixel units ``(n,)``; ``stands`` ``(n, MOST + 1)`` is true for the first steps,
-    and -1 says that it is so for none."""
+    """The largest change that stands, L2 pixel units ``(n,)``, -1 for none; ``stands`` ``(n, MOST + 1)`` is true for the
+    first steps."""
     steps = stands.sum(axis=1) - 1
     return np.where(steps >= 0, steps * STEP, -1.0)
 
