@@ -174,8 +174,7 @@ def steps_of(norm: float) -> int:
 
 
 def norm_of(stands: np.ndarray) -> np.ndarray:
-    """The largest change that stands, L2 pixel units ``(n,)``, -1 for none; ``stands`` ``(n, MOST + 1)`` is true for the
-    first steps."""
+    """The largest change that stands, L2 pixel units ``(n,)``, -1 for none; the first steps of ``stands`` are true."""
     steps = stands.sum(axis=1) - 1
     return np.where(steps >= 0, steps * STEP, -1.0)
 
