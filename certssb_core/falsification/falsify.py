@@ -1,8 +1,8 @@
 """Try to break the certificates of a run within a budget of time, and write what was tried and found into its folder.
 
-Of certificates that are L2 balls there are three parts: the test radius (:mod:`.test_input`), the joint budget
-(:mod:`.training_set`), the store (:mod:`.store_orders`); and the attack with known noise (:mod:`.known_noise`). Of
-certificates against replaced images there is one (:mod:`.replaced_images`).
+Certificates that are L2 balls are attacked on the test input (:mod:`.test_input`), through its noise level
+(:mod:`.moved_levels`), on the training set (:mod:`.training_set`), through the store (:mod:`.store_orders`), and with
+known noise (:mod:`.known_noise`); certificates against replaced images by replacing them (:mod:`.replaced_images`).
 
 A violation is a broken claim that the votes establish at the run's own confidence. A certificate may be wrong with
 probability α; the store's promises admit no exception.
@@ -21,9 +21,11 @@ import numpy as np
 from certssb_core.certify.certificate import FIXED
 from certssb_core.errors import RunError
 from certssb_core.falsification.known_noise import attack_with_known_noise, known_noise_in_words
+from certssb_core.falsification.moved_levels import attack_levels
+from certssb_core.falsification.overstatement import overstated, overstatement
 from certssb_core.falsification.replaced_images import attack_replaced
 from certssb_core.falsification.store_orders import ORDERS, Replay, replay
-from certssb_core.falsification.test_input import attack_inputs, overstated, overstatement, searchers
+from certssb_core.falsification.test_input import attack_inputs, searchers
 from certssb_core.falsification.training_set import attack_training
 from certssb_core.falsification.violations import CONFIDENCE, Claims, Part, claims, units
 from certssb_core.pipeline import context
@@ -38,7 +40,7 @@ from certssb_core.smoothing.seeds import generator
 
 REPLAYS = 20
 """Number of times that the store is filled again."""
-SHARES = {"store": 0.1, "test": 0.35, "power": 0.55, "joint": 0.97}
+SHARES = {"store": 0.1, "test": 0.3, "levels": 0.4, "power": 0.6, "joint": 0.97}
 """Share of the whole time at which each part must end; a part that ends early leaves its time to the next."""
 
 
@@ -139,9 +141,7 @@ def falsify(
             "minutes_asked": minutes,
             "minutes": round(seconds / 60, 3),
             "known_noise": known,
-            "parts": [
-                part.report(claimed.alpha if part.name in ("test", "joint", "replaced") else 0.0) for part in parts
-            ],
+            "parts": [part.report(0.0 if part.name.startswith("store") else claimed.alpha) for part in parts],
         }
         files.write_json(run.path / "falsification.json", report)
     return report
@@ -172,7 +172,7 @@ def attack(
     announce: Callable[[Part], None] = lambda part: None,
     factors: bool = True,
 ) -> tuple[list[Part], float]:
-    """Run the three parts against ``claimed`` in order; the run's scratch file must exist. Also returns the seconds."""
+    """Run the parts against ``claimed`` in order; the run's scratch file must exist. Also returns the seconds."""
     started = time.monotonic()
     ends = {part: started + 60 * minutes * share for part, share in SHARES.items()}
     parts: list[Part] = []
@@ -186,9 +186,14 @@ def attack(
     with _workers(run, engine, address) as workers:
         finish(*attack_store(claimed, deadline=ends["store"], seed=seed))
         part, closest = attack_inputs(run, workers, claimed, count=searches, deadline=ends["test"], seed=seed)
-        told = overstatement(run, workers, claimed, deadline=ends["power"], seed=seed) if factors else []
-        power = f"{part.power}; {overstated(told)}" if part.trials else part.power
-        finish(replace(part, power=power, facts=part.facts | {"overstated": told}))
+        levels = None
+        if claimed.searched:
+            levels = attack_levels(run, workers, claimed, deadline=ends["levels"], seed=seed)
+        if factors and part.trials:
+            told = overstatement(run, workers, claimed, deadline=ends["power"], seed=seed)
+            facts = part.facts | {"overstated": told["factors"], "slack": told["slack"]}
+            part = replace(part, power=f"{part.power}. {overstated(told)}", facts=facts)
+        finish(part, *([levels] if levels else []))
         finish(
             attack_training(
                 run,

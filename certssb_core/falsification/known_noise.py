@@ -155,5 +155,5 @@ class _Ensemble:
     def votes(self, point: torch.Tensor, context: RunContext) -> np.ndarray:
         """Votes per class ``(classes,)`` of all members under the noise of ``context``."""
         asked, sigma = point.detach().cpu().numpy(), self._sigma.cpu().numpy()
-        cast = [ballot(context, network, member, asked, sigma).counts[0] for member, network in self._networks.items()]
-        return np.sum(cast, axis=0)
+        cast = [ballot(context, network, member, asked, sigma)[0] for member, network in self._networks.items()]
+        return np.bincount(cast, minlength=int(context.tensors["classes"]))

@@ -10,8 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,9 @@ import torch
 
 from certssb_core.attacks.gradient import INSIDE
 from certssb_core.data.triggers import apply_trigger
-from certssb_core.falsification.test_input import ballot, until
-from certssb_core.falsification.violations import Claims, Part, Poll, examples, judge, power, votes_needed
+from certssb_core.falsification import betting
+from certssb_core.falsification.test_input import JUDGING_DRAWS, until, vote_shares
+from certssb_core.falsification.violations import Claims, Part, beyond_chance, examples
 from certssb_core.pipeline import tasks
 from certssb_core.pipeline.context import RunContext, noise_levels, open_context
 from certssb_core.pipeline.engines.local import Engine
@@ -32,7 +31,7 @@ from certssb_core.smoothing.seeds import generator, key
 TITLE = "replaced images: planted, relabelled and crafted worlds"
 CHUNK = 100
 """Members per task."""
-FACTORS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0)
+FACTORS = (1.1, 1.25, 1.5, 1.75, 2.0, 3.0, 4.0, 6.0)
 """Factors by which the number of replaced images is overstated, to see from which one on that is found."""
 FAR = 20.0
 """How far a crafted image is pushed, in L2 pixel units: an attacker may replace an image by anything."""
@@ -154,8 +153,9 @@ def plant(path: Path, number: int, seed: int, claims: Claims, count: int) -> Wor
     return World(number, own, name, replaced, points)
 
 
-def world_votes(path: Path, world: World, sigma: np.ndarray, *members: int) -> Poll:
-    """Task: train some members of a world, which draw with its seed, and let them vote on its points."""
+def world_votes(path: Path, world: World, sigma: np.ndarray, *members: int) -> np.ndarray:
+    """Task: train some members of a world, which draw with its seed; return their shares of votes on its points,
+    ``(m, n, C)`` float16."""
     context, new = open_context(path), world.replaced
     train, labels = context.tensors["train"].clone(), context.tensors["labels"].clone()
     train[new.rows] = torch.from_numpy(new.images).to(train)
@@ -163,24 +163,27 @@ def world_votes(path: Path, world: World, sigma: np.ndarray, *members: int) -> P
     changed = context.tensors | {"train": train, "labels": labels}
     context = replace(context, tensors=changed, seed=world.seed)
     found, _ = tasks.trained_members(context, noise_levels(path)["train"], members)
-    return reduce(
-        add, [ballot(context, context.rounded(one), member, world.points, sigma) for member, one in found.items()]
-    )
+    shares = [
+        vote_shares(context, context.rounded(one), member, world.points, sigma, world.number, JUDGING_DRAWS)
+        for member, one in found.items()
+    ]
+    return np.stack(shares).astype(np.float16)
 
 
-def _poll(run: Run, engine: Engine, world: World, claims: Claims, members: int, deadline: float) -> Poll | None:
-    """Votes of all members of a world; None if the time was up before."""
+def _shares(run: Run, engine: Engine, world: World, claims: Claims, members: int, deadline: float) -> np.ndarray | None:
+    """Shares of votes of all members of a world ``(M, n, C)``; None if the time was up before."""
     chunks = [range(start, min(start + CHUNK, members)) for start in range(0, members, CHUNK)]
     work = [(run.path, world, claims.sigma, *chunk) for chunk in chunks]
-    polls = [poll for _, poll in engine.map(world_votes, until(deadline, work))]
-    return reduce(add, polls) if len(polls) == len(work) else None
+    heard = {task[3]: shares for task, shares in engine.map(world_votes, until(deadline, work))}
+    return np.concatenate([heard[first] for first in sorted(heard)]) if len(heard) == len(work) else None
 
 
 def _overstated(
     run: Run, engine: Engine, claims: Claims, *, members: int, deadline: float, seed: int
-) -> list[dict[str, float]]:
-    """Replace more images than certified, by rising factors, until some claim breaks; one world per strategy each."""
-    told: list[dict[str, float]] = []
+) -> list[dict[str, Any]]:
+    """Replace more images than certified, by rising factors, until more claims of a world break than chance explains;
+    one world per strategy each."""
+    told: list[dict[str, Any]] = []
     allowed, images = run.config.certification.attacked or 0, len(open_context(run.path).tensors["labels"])
     for factor in FACTORS:
         if (count := round(factor * allowed)) > images // 2:
@@ -188,11 +191,12 @@ def _overstated(
         worst = 0
         for number in range(len(STRATEGIES)):
             world = plant(run.path, number, seed, claims, count)
-            if (poll := _poll(run, engine, world, claims, members, deadline)) is None:
+            if (shares := _shares(run, engine, world, claims, members, deadline)) is None:
                 return told
-            worst = max(worst, int(judge(poll, claims, claims.prediction).broken.sum()))
-        told.append({"factor": factor, "inputs": len(claims), "broken": worst})
-        if worst:
+            worst = max(worst, int(betting.broken(shares, claims.prediction, claims.alpha).sum()))
+        found = beyond_chance(worst, len(claims), claims.alpha)
+        told.append({"factor": factor, "inputs": len(claims), "broken": worst, "found": found})
+        if found:
             break
     return told
 
@@ -215,18 +219,20 @@ def attack_replaced(
     started, replaced = time.monotonic(), run.config.certification.attacked or 0
     told: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
-    needed = votes_needed(claims, members)
+    needed, power = betting.members_needed(members, claims.classes, claims.alpha), betting.NONE
     for number in range(count if len(claims) and needed is not None else 0):
         world = plant(run.path, number, seed, claims, replaced)
-        if (poll := _poll(run, engine, world, claims, members, deadline)) is None:
+        if (shares := _shares(run, engine, world, claims, members, deadline)) is None:
             break
-        verdict = judge(poll, claims, claims.prediction)
+        verdict = betting.judge(shares, claims.prediction, claims.alpha)
+        if not told:
+            power = betting.in_words(shares, claims.prediction, claims.alpha, JUDGING_DRAWS)
         told.append(
             {
                 "world": world.number,
                 "strategy": world.strategy,
                 "images": len(world.replaced.rows),
-                "members": poll.members,
+                "members": len(shares),
                 "inputs": len(claims),
                 "flips": int(verdict.flipped.sum()),
                 "violations": int(verdict.broken.sum()),
@@ -246,14 +252,14 @@ def attack_replaced(
     tried: list[dict[str, Any]] = []
     if told and factors:
         tried = _overstated(run, engine, claims, members=members, deadline=deadline, seed=seed)
-    found = next((one for one in tried if one["broken"]), None)
+    found = next((one for one in tried if one["found"]), None)
     reach = (
         f"{found['factor']:g} times as many replaced images are found: {found['broken']} of {found['inputs']} inputs "
-        "break"
+        "break in one world"
         if found
-        else f"up to {tried[-1]['factor']:g} times as many images replaced were not found"
+        else f"Up to {tried[-1]['factor']:g} times as many images replaced were not found"
         if tried
-        else "not measured"
+        else "How many replaced images are found was not measured"
     )
     return Part(
         name="replaced",
@@ -265,7 +271,7 @@ def attack_replaced(
         units=len(told),
         broken_units=sum(one["violations"] > 0 for one in told),
         attack=ATTACK,
-        power=f"{power(needed, members)}; {reach}",
+        power=f"{power}. {reach}",
         seconds=time.monotonic() - started,
         facts={"asked": count, "done": len(told), "worlds": told, "overstated": tried},
         examples=examples(shown),

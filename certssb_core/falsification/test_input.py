@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from certssb_core.attacks.gradient import Voter, search
 from certssb_core.ensemble import shards
 from certssb_core.ensemble.voting import vote
 from certssb_core.falsification import betting
-from certssb_core.falsification.violations import Claims, Part, Poll, examples
+from certssb_core.falsification.violations import Claims, Part, examples
 from certssb_core.pipeline.context import RunContext, open_context
 from certssb_core.pipeline.engines.local import Engine, Task
 from certssb_core.runs.run import Run
@@ -31,10 +30,10 @@ CHUNK = 64
 """Searches per task."""
 STEERING_DRAWS = 2
 """Draws of fresh noise per steering member: an average over more noise is closer to the smoothed classifier."""
+BATCH = 1024
+"""Points under noise that a judging member sees at once."""
 JUDGING_DRAWS = 16
 """Draws of fresh noise per judging member."""
-FACTORS = (1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0)
-"""Factors by which radii are overstated, to see from which one on that is found."""
 
 
 def until(deadline: float, tasks: Iterable[Task]) -> Iterator[Task]:
@@ -109,23 +108,21 @@ def _logits(
     return network(context.test_inputs(points, sigma, member=member))
 
 
-def ballot(context: RunContext, network: nn.Module, member: int, points: np.ndarray, sigma: np.ndarray) -> Poll:
-    """Let one member vote on ``points`` ``(n, C, H, W)`` under its test noise at ``sigma`` ``(n,)``."""
+def ballot(context: RunContext, network: nn.Module, member: int, points: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Let one member vote on ``points`` ``(n, C, H, W)`` under its test noise at ``sigma`` ``(n,)``; its answers."""
     inputs, levels = (torch.from_numpy(array).to(context.device) for array in (points, sigma))
-    answers = vote(network, context.test_inputs(inputs, levels, member=member))
-    return Poll.of(answers.hard.cpu().numpy(), answers.softmax.cpu().numpy())
+    return vote(network, context.test_inputs(inputs, levels, member=member)).hard.cpu().numpy()
 
 
 def poll_shard(
-    path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray, sigma: np.ndarray, seed: int
+    path: Path, shard: Path, but: tuple[int, ...], points: np.ndarray, sigma: np.ndarray, seed: int, draws: int
 ) -> np.ndarray | None:
     """Task: let a shard's members vote under fresh noise, except those in ``but``; None if none is left.
 
     Returns:
-        ``(m, n, classes)`` float32, every member's shares of votes over :data:`JUDGING_DRAWS` draws.
+        ``(m, n, classes)`` float32, every member's shares of votes over so many ``draws``.
     """
     context = open_context(path)
-    fresh = [with_fresh_noise(context, seed, draw) for draw in range(JUDGING_DRAWS)]
     network = context.network(0).eval()
     shares = []
     for members, found in shards.shards(path / "members"):
@@ -136,9 +133,74 @@ def poll_shard(
                     network.load_state_dict(
                         {name.removeprefix(shards.WEIGHT): tensor[row] for name, tensor in stacked.items()}
                     )
-                    cast = [ballot(drawn, network, member, points, sigma).counts for drawn in fresh]
-                    shares.append(np.mean(cast, axis=0, dtype=np.float32))
+                    shares.append(vote_shares(context, network, member, points, sigma, seed, draws))
     return np.stack(shares) if shares else None
+
+
+def vote_shares(
+    context: RunContext,
+    network: nn.Module,
+    member: int,
+    points: np.ndarray,
+    sigma: np.ndarray,
+    seed: int,
+    draws: int,
+) -> np.ndarray:
+    """One member's shares of votes ``(n, classes)`` float32 over ``draws`` of fresh noise."""
+    images, levels = (torch.from_numpy(array).to(context.device) for array in (points, sigma))
+    together = max(1, BATCH // len(points))
+    counts = np.zeros((len(points), int(context.tensors["classes"])), np.float32)
+    for start in range(0, draws, together):
+        fresh = [with_fresh_noise(context, seed, draw) for draw in range(start, min(start + together, draws))]
+        asked = torch.cat([drawn.test_inputs(images, levels, member=member) for drawn in fresh])
+        cast = vote(network, asked).hard.cpu().numpy().reshape(len(fresh), len(points))
+        np.add.at(counts, (np.broadcast_to(np.arange(len(points)), cast.shape), cast), 1)
+    return counts / draws
+
+
+def judged(
+    run: Run,
+    engine: Engine,
+    steering: tuple[int, ...],
+    points: np.ndarray,
+    sigma: np.ndarray,
+    *,
+    seed: int,
+    draws: int = JUDGING_DRAWS,
+) -> np.ndarray:
+    """Shares of votes ``(M, n, classes)`` of all stored members but those that steered, on ``points``."""
+    tasks = [
+        (run.path, shard, steering, points, sigma, seed, draws) for _, shard in shards.shards(run.path / "members")
+    ]
+    heard = {task[1]: shares for task, shares in engine.map(poll_shard, tasks) if shares is not None}
+    return np.concatenate([heard[shard] for shard in sorted(heard)])
+
+
+def searched(
+    run: Run,
+    engine: Engine,
+    claims: Claims,
+    steering: tuple[int, ...],
+    chunks: Mapping[tuple[int, int], np.ndarray],
+    *,
+    deadline: float,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Search for the claims of every chunk, named by its lap and its beginning, until the time is up.
+
+    Returns:
+        the claims ``(n,)`` searched for, the points ``(n, C, H, W)`` found, and the other class's lead there ``(n,)``.
+    """
+    columns = (claims.images, claims.prediction, claims.radius, claims.sigma)
+    work = ((run.path, steering, *(column[rows] for column in columns), seed, *chunk) for chunk, rows in chunks.items())
+    found = {task[-2:]: result for task, result in engine.map(search_points, until(deadline, work))}
+    done = sorted(found)
+    rows = np.concatenate([np.empty(0, np.int64), *(chunks[chunk] for chunk in done)])
+    points, lead = (
+        np.concatenate([nothing, *(found[chunk][part] for chunk in done)])
+        for part, nothing in enumerate((claims.images[:0], np.empty(0, np.float32)))
+    )
+    return rows, points, lead
 
 
 def attack_inputs(
@@ -162,80 +224,35 @@ def attack_inputs(
     for lap in range(-(-count // max(1, len(claims)))):
         order = generator(seed, "falsification order", lap).permutation(len(claims))[: count - lap * len(claims)]
         chunks |= {(lap, begin): order[begin : begin + CHUNK] for begin in range(0, len(order), CHUNK)}
-    columns = (claims.images, claims.prediction, claims.radius, claims.sigma)
-    work = ((run.path, steering, *(column[rows] for column in columns), seed, *chunk) for chunk, rows in chunks.items())
-    found = {task[-2:]: result for task, result in engine.map(search_points, until(deadline, work))}
     closest = np.zeros_like(claims.images)
-    done = sorted(found)
-    rows = np.concatenate([np.empty(0, np.int64), *(chunks[chunk] for chunk in done)])
-    if not done or len(steering) == run.config.training.members:
+    rows, points, lead = searched(run, engine, claims, steering, chunks, deadline=deadline, seed=seed)
+    if not len(rows) or len(steering) == run.config.training.members:
         return _part(started, count, 0, rows[:0], [], claims, rows, steering, 0), closest
-    points, lead = (np.concatenate([found[chunk][part] for chunk in done]) for part in (0, 1))
     best = np.argsort(lead, kind="stable")  # the largest lead of an input is written last
     closest[rows[best]] = points[best] - claims.images[rows[best]]
 
-    tasks = [
-        (run.path, shard, steering, points, claims.sigma[rows], seed)
-        for _, shard in shards.shards(run.path / "members")
-    ]
-    heard = {task[1]: shares for task, shares in engine.map(poll_shard, tasks) if shares is not None}
-    shares = np.concatenate([heard[shard] for shard in sorted(heard)])
-    mean = shares.mean(axis=0, dtype=np.float64)
+    shares = judged(run, engine, steering, points, claims.sigma[rows], seed=seed)
+    verdict = betting.judge(shares, claims.prediction[rows], claims.alpha)
     change = points.astype(np.float64) - claims.images[rows]
     distance = np.linalg.norm(change.reshape(len(rows), -1), axis=1)
     inside = distance < claims.radius[rows]  # float32 pixels can step over a very small sphere
-    leading = mean.argmax(axis=1)
-    broken = np.flatnonzero(betting.broken(shares, claims.prediction[rows], claims.alpha) & inside)
+    broken = np.flatnonzero(verdict.broken & inside)
     shown = examples(
         {
             "set": claims.sets[rows[i]],
             "index": claims.indices[rows[i]],
             "claimed": claims.prediction[rows[i]],
-            "found": leading[i],
-            "share_claimed": mean[i, claims.prediction[rows[i]]],
-            "share_found": mean[i, leading[i]],
+            "found": verdict.leading[i],
+            "share_claimed": verdict.shares[i, claims.prediction[rows[i]]],
+            "share_found": verdict.shares[i, verdict.leading[i]],
             "distance": distance[i],
             "radius": claims.radius[rows[i]],
         }
         for i in broken[np.argsort(distance[broken] / claims.radius[rows[broken]])]
     )
-    flips = int(((leading != claims.prediction[rows]) & inside).sum())
+    flips = int((verdict.flipped & inside).sum())
     part = _part(started, count, flips, rows[broken], shown, claims, rows[inside], steering, len(shares))
     return part, closest
-
-
-def overstatement(run: Run, engine: Engine, claims: Claims, *, deadline: float, seed: int) -> list[dict[str, Any]]:
-    """Overstate every radius by rising factors, until the searches find out.
-
-    Found out means that the inputs that break are more than chance explains at α. One search per input, from the input.
-
-    Returns:
-        of each factor tried: ``factor, inputs, broken, found``; the last one is the power of the searches.
-    """
-    told: list[dict[str, Any]] = []
-    for factor in FACTORS:
-        if time.monotonic() >= deadline or not len(claims):
-            break
-        inflated = replace(claims, radius=claims.radius * factor)
-        part, _ = attack_inputs(run, engine, inflated, count=len(claims), deadline=deadline, seed=seed)
-        found = bool(part.units) and part.report(claims.alpha)["units_lower"] > claims.alpha
-        told.append({"factor": factor, "inputs": part.units, "broken": part.broken_units, "found": found})
-        if found:
-            break
-    return told
-
-
-def overstated(told: list[dict[str, Any]]) -> str:
-    """Say in words from which factor on overstated radii are found."""
-    if not told:
-        return "not measured"
-    last = told[-1]
-    if not last["found"]:
-        return f"radii that are {last['factor']:g} times too large were not found"
-    return (
-        f"radii that are {last['factor']:g} times too large are found: {last['broken']:,} of {last['inputs']:,} inputs "
-        "break"
-    )
 
 
 def _part(
@@ -261,9 +278,7 @@ def _part(
         broken_units=len(np.unique(broken)),
         attack=f"projected gradient ascent of another class's lead, {STEPS} steps, steered by {len(steering)} members "
         "under fresh noise; from the input itself, then from random points of its sphere",
-        power="none: too few members to establish any flip"
-        if needed is None
-        else f"{judges:,} members judge, with {JUDGING_DRAWS} fresh draws each",
+        power=betting.NONE if needed is None else f"{judges:,} members judge, with {JUDGING_DRAWS} fresh draws each",
         seconds=time.monotonic() - started,
         facts={
             "asked": asked,

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from certssb_core.attacks.gradient import INSIDE, alignment, unit
-from certssb_core.data.triggers import apply_trigger
+from certssb_core.attacks.gradient import INSIDE, unit
 from certssb_core.ensemble.training import Diverged
-from certssb_core.falsification.test_input import ballot, networks, until
-from certssb_core.falsification.violations import Claims, Part, Poll, Verdict, examples, judge, power, votes_needed
-from certssb_core.pipeline.context import RunContext, noise_levels, open_context
+from certssb_core.falsification import betting
+from certssb_core.falsification.image_moves import STRATEGIES
+from certssb_core.falsification.test_input import JUDGING_DRAWS, networks, until, vote_shares
+from certssb_core.falsification.violations import Claims, Part, examples
+from certssb_core.pipeline import tasks
+from certssb_core.pipeline.context import SINGLES, RunContext, noise_levels, open_context
 from certssb_core.pipeline.engines.local import Engine
-from certssb_core.runs.inputs import trigger_settings
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.seeds import generator, key
 
@@ -35,8 +34,10 @@ IMAGES = (1, 8, 64)
 """Numbers of training images that a world may move."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75)
 """Quantiles of the certified margins: a world spends one of them, as weighted norm, on training images."""
-MATCHED = 8
-"""Number of stored members whose gradients are matched."""
+ANEW = 2
+"""Worlds that are made a second time with σ_i found anew, where the run searched them."""
+SEARCHED = 256
+"""Images whose σ are searched at once."""
 VICTIMS = 256
 """Most certified inputs that the attacker aims at."""
 
@@ -51,6 +52,7 @@ class World:
         images: ``(k,)`` training images moved, changes: ``(k, C, H, W)`` float32; weight: their weighted norm.
         moves_inputs: whether the test inputs spend what is left of their budgets.
         rows: ``(n,)`` the claims that cover it; points: ``(n, C, H, W)`` where they are asked; sigma: ``(n,)``.
+        levels: ``(N,)`` σ_i found anew for the moved images, which no certificate covers; None for those of the run.
     """
 
     number: int
@@ -64,62 +66,12 @@ class World:
     rows: np.ndarray
     points: np.ndarray
     sigma: np.ndarray
+    levels: torch.Tensor | None = None
 
-
-def towards_trigger(
-    context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
-) -> np.ndarray:
-    """Add the run's own trigger to images of the attacker's class."""
-    blank = np.zeros((1, *context.tensors["train"].shape[1:]), np.float32)
-    return np.repeat(apply_trigger(blank, **trigger_settings(context.config.attack)), len(images), axis=0)
-
-
-def towards_victims(
-    context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
-) -> np.ndarray:
-    """Move to the mean of the inputs aimed at, so that their region gets the attacker's class."""
-    return victims.mean(axis=0) - context.tensors["train"][images].cpu().numpy()
-
-
-def by_gradient(
-    context: RunContext, images: np.ndarray, victims: np.ndarray, members: Callable[[], list[nn.Module]]
-) -> np.ndarray:
-    """Match gradients: training on the images then pulls the victims to the attacker's class."""
-    aim = torch.full((len(victims),), context.config.attack.target, device=context.device)
-    direction = alignment(
-        members()[:MATCHED],
-        context.tensors["train"][images],
-        context.tensors["labels"][images],
-        torch.from_numpy(victims).to(context.device),
-        aim,
-    )
-    return direction.cpu().numpy()
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """Way in which an attacker moves training images.
-
-    Attributes:
-        title: for people.
-        direction: from images and victims to changes ``(k, C, H, W)`` of any length.
-        of_target: only images that carry the attacker's class.
-        noisiest: the images of largest σ_i, which move farthest for one weighted norm; else those of smallest σ_i,
-            which cost most at one norm.
-    """
-
-    title: str
-    direction: Callable[[RunContext, np.ndarray, np.ndarray, Callable[[], list[nn.Module]]], np.ndarray]
-    of_target: bool
-    noisiest: bool
-
-
-STRATEGIES: dict[str, Strategy] = {
-    "trigger": Strategy("the trigger, on images of smallest σ", towards_trigger, True, False),
-    "gradient": Strategy("gradient matching, on images of smallest σ", by_gradient, False, False),
-    "collision": Strategy("towards the victims, on images of largest σ", towards_victims, True, True),
-    "gradient-noisiest": Strategy("gradient matching, on images of largest σ", by_gradient, False, True),
-}
+    @property
+    def key(self) -> tuple[int, bool]:
+        """Names the world beside its twin with levels found anew."""
+        return self.number, self.levels is not None
 
 
 ATTACK = (
@@ -182,18 +134,37 @@ def plant(
     )
 
 
-def world_votes(path: Path, world: World, member: int) -> Poll:
-    """Task: train member ``member`` of a world, under its fresh noise, and let it vote on the world's points."""
-    images = open_context(path).tensors["train"].clone()
-    images[world.images] += torch.from_numpy(world.changes).to(images)
-    context = open_context(path)
-    context = replace(context, tensors=context.tensors | {"train": images}, seed=world.seed)
+def world_votes(path: Path, world: World, member: int) -> np.ndarray:
+    """Task: train member ``member`` of a world, under its fresh noise, and let it vote on the world's points.
+
+    Returns:
+        ``(1, n, C)`` float16, its shares of votes; ``(0, n, C)`` where it diverged, as it is left out in the run too.
+    """
+    context, levels = _inside(path, world), noise_levels(path)["train"] if world.levels is None else world.levels
     try:
-        network = context.rounded(context.trained(member, noise_levels(path)["train"]))
-    except Diverged:  # left out, as in the run itself
-        shape = len(world.points), int(context.tensors["classes"])
-        return Poll(np.zeros(shape, np.int64), np.zeros(shape), 0)
-    return ballot(context, network, member, world.points, world.sigma)
+        network = context.rounded(context.trained(member, levels))
+    except Diverged:
+        return np.empty((0, len(world.points), int(context.tensors["classes"])), np.float16)
+    shares = vote_shares(context, network, member, world.points, world.sigma, world.number, JUDGING_DRAWS)
+    return shares[None].astype(np.float16)
+
+
+def _inside(path: Path, world: World) -> RunContext:
+    """The run's context with the world's training images and seed."""
+    context = open_context(path)
+    images = context.tensors["train"].clone()
+    images[world.images] += torch.from_numpy(world.changes).to(images)
+    return replace(context, tensors=context.tensors | {"train": images}, seed=world.seed)
+
+
+def with_levels_anew(path: Path, world: World) -> World:
+    """Task: the same world, where σ*_i are found anew, on a base classifier trained in it."""
+    context = _inside(path, world)
+    count = len(context.tensors["train"])
+    base = context.trained(SINGLES["base"], torch.full((count,), context.config.noise.sigma)).eval()
+    starts = range(0, count, SEARCHED)
+    found = [tasks.searched(context, base, "train", start, start + SEARCHED).sigma for start in starts]
+    return replace(world, levels=torch.cat(found))
 
 
 def attack_training(
@@ -222,27 +193,35 @@ def attack_training(
         (world for _, world in engine.map(plant, until(deadline, planting)) if world is not None and len(world.rows)),
         key=lambda world: world.number,
     )
+    if run.config.noise.searches_train:
+        again = [(run.path, world) for world in worlds[:ANEW]]
+        made = [world for _, world in engine.map(with_levels_anew, until(deadline, again))]
+        worlds += sorted(made, key=lambda world: world.number)
     work = [(run.path, world, member) for world, member in rota(worlds, members, first=enough(claims, members))]
-    polls: dict[int, list[Poll]] = defaultdict(list)
-    for (_, world, _), poll in engine.map(world_votes, until(deadline, work)):
-        polls[world.number].append(poll)
+    heard: dict[tuple[int, bool], dict[int, np.ndarray]] = defaultdict(dict)
+    for (_, world, member), shares in engine.map(world_votes, until(deadline, work)):
+        heard[world.key][member] = shares
 
     told, shown, trials, flips, violations = [], [], 0, 0, 0
     powers: list[str] = []
     for world in worlds:
-        poll = reduce(add, polls[world.number]) if polls[world.number] else None
-        needed = votes_needed(claims, poll.members) if poll else None
-        told.append(_told(world, claims, poll, needed))
-        if poll is None or needed is None:
+        cast = heard[world.key]
+        judges = sum(len(cast[member]) for member in cast)
+        needed = betting.members_needed(judges, claims.classes, claims.alpha)
+        told.append(_told(world, judges, needed))
+        if needed is None:
             continue
-        verdict = judge(poll, claims, claims.prediction[world.rows])
-        powers.append(power(needed, poll.members))
+        shares = np.concatenate([cast[member] for member in sorted(cast)])
+        verdict = betting.judge(shares, claims.prediction[world.rows], claims.alpha)
         told[-1] |= {"flips": int(verdict.flipped.sum()), "violations": int(verdict.broken.sum())}
+        if world.levels is not None:
+            continue
+        powers.append(betting.in_words(shares, claims.prediction[world.rows], claims.alpha, JUDGING_DRAWS))
         trials += len(world.rows)
         flips += int(verdict.flipped.sum())
         violations += int(verdict.broken.sum())
-        shown += _shown(world, claims, poll, verdict)
-    heard = [world["members"] for world in told]
+        shown += _shown(world, claims, verdict)
+    judged = [world["members"] for world in told]
     return Part(
         name="joint",
         title=TITLE,
@@ -251,14 +230,14 @@ def attack_training(
         violations=violations,
         unit="worlds",
         units=len(powers),
-        broken_units=sum(world["violations"] > 0 for world in told),
+        broken_units=sum(world["violations"] > 0 for world in told if world["levels"] == "certified"),
         attack=ATTACK,
-        power=powers[0] if powers else power(None, 0),
+        power=". ".join([powers[0] if powers else betting.NONE, *_anew(told)]),
         seconds=time.monotonic() - started,
         facts={
             "asked": count,
-            "done": sum(world["votes_needed"] is not None for world in told),
-            "members_per_world": [min(heard, default=0), max(heard, default=0)],
+            "done": len(powers),
+            "members_per_world": [min(judged, default=0), max(judged, default=0)],
             "worlds": told,
         },
         examples=examples(shown),
@@ -266,11 +245,11 @@ def attack_training(
 
 
 def enough(claims: Claims, members: int) -> int:
-    """The smallest number of votes, up to ``members``, of which nine in ten for another class establish a flip."""
-    for heard in range(1, members):
-        needed = votes_needed(claims, heard)
-        if needed is not None and needed <= 0.9 * heard:
-            return heard
+    """The fewest judges, up to ``members``, of whom nine in ten for another class establish a flip."""
+    for judges in range(1, members):
+        needed = betting.members_needed(judges, claims.classes, claims.alpha)
+        if needed is not None and needed <= 0.9 * judges:
+            return judges
     return members
 
 
@@ -291,13 +270,25 @@ def _nothing(asked: int, reason: str) -> Part:
         0,
         0,
         ATTACK,
-        power(None, 0),
+        betting.NONE,
         0.0,
         {"asked": asked, "done": 0, "reason": reason},
     )
 
 
-def _told(world: World, claims: Claims, poll: Poll | None, needed: int | None) -> dict:
+def _anew(told: Sequence[dict]) -> list[str]:
+    """Say what broke where σ_i was found anew for the moved images."""
+    worlds = [world for world in told if world["levels"] == "anew" and world["votes_needed"] is not None]
+    if not worlds:
+        return []
+    broken, trials = (sum(world[name] for world in worlds) for name in ("violations", "inputs"))
+    return [
+        f"With σ found anew for the moved images, which no certificate covers, {broken:,} of {trials:,} claims break "
+        f"in {len(worlds)} worlds"
+    ]
+
+
+def _told(world: World, judges: int, needed: int | None) -> dict:
     changes = np.linalg.norm(world.changes.reshape(len(world.images), -1).astype(np.float64), axis=1)
     return {
         "world": world.number,
@@ -306,15 +297,16 @@ def _told(world: World, claims: Claims, poll: Poll | None, needed: int | None) -
         "weighted_norm": world.weight,
         "largest_change": float(changes.max()),
         "moves_inputs": world.moves_inputs,
+        "levels": "certified" if world.levels is None else "anew",
         "inputs": len(world.rows),
-        "members": poll.members if poll else 0,
+        "members": judges,
         "votes_needed": needed,
         "flips": 0,
         "violations": 0,
     }
 
 
-def _shown(world: World, claims: Claims, poll: Poll, verdict: Verdict) -> list[dict]:
+def _shown(world: World, claims: Claims, verdict: betting.Verdict) -> list[dict]:
     return [
         {
             "world": world.number,
@@ -322,8 +314,8 @@ def _shown(world: World, claims: Claims, poll: Poll, verdict: Verdict) -> list[d
             "index": claims.indices[world.rows[i]],
             "claimed": claims.prediction[world.rows[i]],
             "found": verdict.leading[i],
-            "votes_claimed": poll.counts[i, claims.prediction[world.rows[i]]],
-            "votes_found": poll.counts[i, verdict.leading[i]],
+            "share_claimed": verdict.shares[i, claims.prediction[world.rows[i]]],
+            "share_found": verdict.shares[i, verdict.leading[i]],
             "weighted_norm": world.weight,
             "margin": claims.margin[world.rows[i]],
         }

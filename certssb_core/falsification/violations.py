@@ -1,4 +1,4 @@
-"""Claims about inputs, votes cast elsewhere, and the rule by which these votes break a claim."""
+"""Claims about inputs, and what a part of the attack reports of them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
 
-from certssb_core.certify.bounds.registry import BOUNDS, clopper_pearson_lower, clopper_pearson_upper
+from certssb_core.certify.bounds.registry import clopper_pearson_lower, clopper_pearson_upper
 from certssb_core.results import certification
 from certssb_core.results.votes import RunVotes
 from certssb_core.runs.inputs import SETS, Inputs
 
 CONFIDENCE = 0.95
 """Of the one-sided Clopper–Pearson bounds on how often something breaks."""
-CHANCE = 0.9
-"""Chance of establishing a flip at which an attack's power is stated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +26,8 @@ class Claims:
         images: ``(n, C, H, W)`` float32; prediction: ``(n,)`` int64.
         margin: ``(n,)``; radius: ``(n,)``, L2 pixel units; their ratio is the σ_x of the claim.
         sigma: ``(n,)`` the noise at which the mode's votes were cast.
-        classes: number of classes; bound, alpha: of the run, by which votes are judged.
+        classes: number of classes; bound, alpha: of the run.
+        searched: whether every input's σ was searched for it, on the run's base classifier.
     """
 
     sets: np.ndarray
@@ -42,35 +40,10 @@ class Claims:
     classes: int
     bound: str
     alpha: float
+    searched: bool = False
 
     def __len__(self) -> int:
         return len(self.prediction)
-
-
-@dataclass(frozen=True, eq=False)
-class Poll:
-    """Votes of ``members`` on n points: ``counts`` ``(n, classes)`` int64, ``softmax`` ``(n, classes)``, their sum."""
-
-    counts: np.ndarray
-    softmax: np.ndarray
-    members: int
-
-    @classmethod
-    def of(cls, hard: np.ndarray, softmax: np.ndarray) -> Poll:
-        """Make a poll of one member's ballot."""
-        return cls(np.eye(softmax.shape[1], dtype=np.int64)[hard], softmax.astype(np.float64), 1)
-
-    def __add__(self, other: Poll) -> Poll:
-        return Poll(self.counts + other.counts, self.softmax + other.softmax, self.members + other.members)
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """Verdict on each point: ``flipped``, another class leads; ``broken``, the votes establish that it does."""
-
-    flipped: np.ndarray
-    broken: np.ndarray
-    leading: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -152,48 +125,13 @@ def claims(run_votes: RunVotes, inputs: Inputs, *, mode: str) -> Claims:
         classes=run_votes.classes,
         bound=settings.bound,
         alpha=settings.alpha,
+        searched=mode == "sample-specific",
     )
 
 
-def judge(poll: Poll, claims: Claims, prediction: np.ndarray) -> Verdict:
-    """Judge by the votes the claim that ``prediction`` ``(n,)`` is the answer.
-
-    Broken means that the run's own bound, with its correction for choosing the class, would certify another class
-    on these votes: at confidence 1 − α the smoothed prediction is not the claimed one. A bound that needs the order of
-    the votes is replaced by Clopper–Pearson.
-    """
-    bound = BOUNDS[claims.bound]
-    if bound.vote == "sequence":  # it needs the order of the votes, which a poll does not keep
-        bound = BOUNDS["clopper-pearson"]
-    values = poll.counts if bound.vote == "hard" else poll.softmax / poll.members
-    bounds = bound.class_bounds(values, poll.members, claims.alpha)
-    broken = (bounds.prediction >= 0) & (bounds.prediction != prediction)
-    return Verdict(flipped=bounds.top != prediction, broken=broken, leading=bounds.top)
-
-
-def votes_needed(claims: Claims, members: int) -> int | None:
-    """The smallest number of ``members`` votes for another class that establish a flip.
-
-    None where not even unanimous votes do: then nothing could be found, whatever the claims are worth.
-    """
-    if not members:
-        return None
-    against = np.arange(members + 1)
-    counts = np.zeros((members + 1, claims.classes), dtype=np.int64)
-    counts[:, 0], counts[:, 1] = members - against, against
-    broken = judge(Poll(counts, counts.astype(np.float64), members), claims, np.zeros(members + 1, int)).broken
-    return int(against[broken].min()) if broken.any() else None
-
-
-def power(needed: int | None, members: int) -> str:
-    """Say how strong a flip must be for the votes to establish it."""
-    if needed is None:
-        return "none: too few votes to establish any flip"
-    chance = betaincinv(needed, members - needed + 1, CHANCE)
-    return (
-        f"a flip counts from {needed:,} of {members:,} votes; one to a class of probability {chance:.2f} is "
-        f"established with probability {CHANCE:g}, weaker ones mostly are not"
-    )
+def beyond_chance(broken: int, units: int, alpha: float) -> bool:
+    """Decide whether more units break than claims that fail with probability ``alpha`` explain, at 95 %."""
+    return bool(clopper_pearson_lower(broken, units, 1 - CONFIDENCE) > alpha)
 
 
 def units(part: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ their certificates: from then on every image in such a ball gets its answer.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.certify.certificate import FIXED, Certificates
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.input_votes import InputVotes
@@ -34,6 +36,7 @@ from certssb_core.runs import files, integrity, server_limits
 from certssb_core.runs.inputs import SETS, Inputs, binarised, run_inputs
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS
+from certssb_core.smoothing.seeds import key
 from certssb_core.smoothing.sigma_search import ascend
 from certssb_core.store.answer import Answer
 from certssb_core.store.store import Store
@@ -66,7 +69,10 @@ class LoadedEnsemble:
         wanted = torch.device(self.config.training.device)
         self.device = wanted if wanted.type == "cpu" or torch.cuda.is_available() else torch.device("cpu")
         self._network = self._build(0, self.config.training.model)
-        self._levels = self._known_levels(inputs)
+        self._levels = self._known(inputs, run.arrays("sigma")) if self.config.noise.searches_test else {}
+        votes = run.arrays("votes") if BOUNDS[self.config.certification.bound].randomised else {}
+        drawn = {which: votes[f"draws/{which}"] for which in SETS if f"draws/{which}" in votes}
+        self._draws = self._known(inputs, drawn) if drawn else {}
         self._base = self._single("base") if self.config.noise.searches_test else None
         self._undefended = self._single("undefended")
         self._opened: tuple[object, Store] | None = None
@@ -108,7 +114,7 @@ class LoadedEnsemble:
             candidates=self.config.noise.test_candidates if candidates else (),
             candidate_votes=votes[:, len(levels) :, None],
             candidate_softmax=shares[len(levels) :, None],
-            draws=tasks.bound_draws(self.config, {"query": 1}, seed=self.run.noise_seed).get("draws/query"),
+            draws=self._draw(image),
         )
         reply = replace(self._reply(image, input_votes, insert), undefended=self._undefended_answer(image))
         return reply if self._drawn is None else replace(reply, fixed=self._fixed(x, reply.sigma))
@@ -233,14 +239,25 @@ class LoadedEnsemble:
             search = tasks.search_settings(self.config, len(self.classes))
             return ascend(self._base, x, search, seed=self.run.noise_seed).sigma
 
-    def _known_levels(self, inputs: Inputs) -> dict[bytes, float]:
-        if not self.config.noise.searches_test:
-            return {}
-        sigma = self.run.arrays("sigma")
+    def _draw(self, image: np.ndarray) -> np.ndarray | None:
+        """``(1,)``, the uniform draw of a randomised bound: the stored one of a test image that the run knows, else one
+        that follows from the seed of the run's noise and the image's pixels; None where the bound takes none."""
+        if not BOUNDS[self.config.certification.bound].randomised:
+            return None
+        pixels = image.tobytes()
+        if pixels in self._draws:
+            return np.array([self._draws[pixels]])
+        own = key(self.run.noise_seed, f"query {hashlib.sha256(pixels).hexdigest()}")
+        seed = int.from_bytes(own, "little")
+        return tasks.bound_draws(self.config, {"query": 1}, seed=seed)["draws/query"]
+
+    @staticmethod
+    def _known(inputs: Inputs, values: Mapping[str, np.ndarray]) -> dict[bytes, float]:
+        """Values ``(n,)`` of each test set by their image's pixels."""
         return {
-            image.tobytes(): float(level)
+            image.tobytes(): float(value)
             for which in reversed(SETS)  # an image that is in both counts as clean
-            for image, level in zip(inputs.test_images(which), sigma[which], strict=True)
+            for image, value in zip(inputs.test_images(which), values[which], strict=True)
         }
 
     def _single(self, kind: str) -> nn.Module | None:

@@ -11,17 +11,20 @@ from certssb_core.attacks.gradient import INSIDE
 from certssb_core.cli import app
 from certssb_core.errors import RunError
 from certssb_core.falsification import falsify as falsification
-from certssb_core.falsification import known_noise
+from certssb_core.falsification import known_noise, moved_levels, overstatement
+from certssb_core.falsification.betting import members_needed
 from certssb_core.falsification.falsify import attack, falsify, table
-from certssb_core.falsification.test_input import searchers
-from certssb_core.falsification.training_set import STRATEGIES, enough, plant, rota, world_votes
-from certssb_core.falsification.violations import claims, votes_needed
+from certssb_core.falsification.moved_levels import attack_levels, levels_anew
+from certssb_core.falsification.test_input import judged, searchers
+from certssb_core.falsification.training_set import STRATEGIES, enough, plant, rota, with_levels_anew, world_votes
+from certssb_core.falsification.violations import claims
 from certssb_core.pipeline import context
+from certssb_core.pipeline.engines.local import InProcessEngine
 from certssb_core.results.votes import read_run_votes
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, load_inputs
 from certssb_core.runs.run import Run
-from tests.conftest import finish, make_small_run
+from tests.conftest import make_small_run
 
 pytestmark = pytest.mark.slow  # attacks on a run, and ensembles trained again
 
@@ -30,29 +33,12 @@ BUDGET = {"minutes": 5.0, "worlds": 4, "searches": 100, "members": 14, "factors"
 
 @pytest.fixture(autouse=True)
 def small_attacks(monkeypatch):
-    """Fewer replays of the store, one input with known noise, and few fresh draws per judge."""
+    """Fewer replays of the store, inputs and steps, and few members trained to judge."""
     monkeypatch.setattr(falsification, "REPLAYS", 4)
     monkeypatch.setattr(known_noise, "INPUTS", 1)
     monkeypatch.setattr(known_noise, "STEPS", 5)
-
-
-@pytest.fixture(scope="module")
-def finished_run(tmp_path_factory) -> Run:
-    """The small run with 40 members."""
-    changes = {"training.members": "40", "certification.alpha": "0.01"}
-    return finish(make_small_run(tmp_path_factory.mktemp("attacked"), "forty", **changes))
-
-
-@pytest.fixture
-def run(finished_run) -> Run:
-    """The same, its images laid out for the attack's tasks."""
-    context.write_scratch(finished_run, load_inputs(finished_run.config))
-    return finished_run
-
-
-@pytest.fixture
-def claimed(run):
-    return claims(read_run_votes(run), load_inputs(run.config), mode="sample-specific")
+    monkeypatch.setattr(moved_levels, "MOST", 24)
+    monkeypatch.setattr(overstatement, "FRESH", 10)
 
 
 @pytest.fixture
@@ -73,6 +59,8 @@ def test_sound_certificates_hold(run):
     parts = {part["name"]: part for part in report["parts"]}
     assert parts["test"]["trials"] == 100
     assert parts["joint"]["trials"] > 200
+    assert parts["levels"]["trials"] == 24
+    assert [world["levels"] for world in parts["joint"]["facts"]["worlds"]] == ["certified"] * 4 + ["anew"] * 2
     assert parts["store-invariant"]["trials"] > 1000
     assert parts["store-promises"]["trials"] > 100
     for part in parts.values():
@@ -151,22 +139,48 @@ def test_worlds_are_worst_images_and_differ(run, one_world):
     assert len({one_world(number).seed for number in range(4)} | {run.config.seed}) == 5
 
 
-def test_a_world_without_changes_is_the_same_classifier_under_fresh_noise(run, one_world):
+def test_a_world_without_changes_is_the_same_classifier_under_fresh_noise(run, claimed, one_world):
     world = one_world(0)
     still = replace(world, changes=np.zeros_like(world.changes))
-    same, again = world_votes(run.path, still, 3), world_votes(run.path, still, 3)
-    assert np.array_equal(same.softmax, again.softmax)
-    run_votes, inputs = read_run_votes(run), load_inputs(run.config)
-    home = replace(
-        still,
-        seed=run.config.seed,
-        points=inputs.dataset.test_images,
-        sigma=run_votes.sets["clean"].sigma["sample-specific"],
-    )
-    votes = world_votes(run.path, home, 3)
-    assert np.array_equal(votes.counts.argmax(axis=1), run_votes.sets["clean"].votes["sample-specific"][3])
-    fresh = world_votes(run.path, replace(home, seed=world.seed), 3)
-    assert not np.allclose(fresh.softmax, votes.softmax, atol=1e-3)
+    cast, again = world_votes(run.path, still, 3), world_votes(run.path, still, 3)
+    assert np.array_equal(cast, again)
+    assert cast.astype(float).sum(axis=2) == pytest.approx(np.ones((1, len(still.points))))
+    other = world_votes(run.path, replace(still, seed=world.seed + 1), 3)
+    assert not np.array_equal(cast, other)
+    assert (cast[0].argmax(axis=1) == claimed.prediction[world.rows]).mean() > 0.5
+    home = replace(still, seed=run.noise_seed)
+    stored = judged(run, InProcessEngine(), tuple(m for m in range(40) if m != 3), still.points, still.sigma, seed=0)
+    same = world_votes(run.path, replace(home, number=0), 3)
+    assert np.array_equal(same[0], stored[0].astype(np.float16))
+
+
+def test_images_that_move_take_their_levels_along(run, claimed, one_world):
+    """The second world of a pair differs from the first in its σ_i only, and all of them are within the run's range."""
+    world = one_world(3)
+    anew = with_levels_anew(run.path, world)
+    certified, noise = run.arrays("sigma")["train"], run.config.noise
+    assert anew.levels.shape == certified.shape
+    assert noise.sigma_min <= float(anew.levels.min()) <= float(anew.levels.max()) <= noise.sigma_max
+    assert not np.allclose(anew.levels.numpy(), certified)
+    assert np.array_equal(anew.changes, world.changes)
+    assert anew.seed == world.seed
+    assert world.key != anew.key
+    assert not np.array_equal(world_votes(run.path, anew, 3), world_votes(run.path, world, 3))
+
+
+def test_an_unmoved_input_has_the_level_of_its_certificate(run, claimed):
+    assert levels_anew(run.path, claimed.images[:9], 0) == pytest.approx(claimed.sigma[:9], rel=1e-4)
+
+
+def test_claims_at_certified_levels_hold_and_inflated_ones_break(run, claimed):
+    part = attack_levels(run, InProcessEngine(), claimed, deadline=np.inf, seed=0)
+    assert (part.units, part.trials, part.violations) == (24, 24, 0)
+    assert part.facts["anew"]["inputs"] == 24
+    assert part.facts["anew"]["largest_change"] > 1.01
+    assert part.facts["anew"]["broken"] <= part.facts["anew"]["flips"]
+    inflated = replace(claimed, radius=5 * claimed.radius, margin=5 * claimed.margin)
+    assert attack_levels(run, InProcessEngine(), inflated, deadline=np.inf, seed=0).violations > 0
+    assert attack_levels(run, InProcessEngine(), claimed, deadline=0.0, seed=0) is None
 
 
 def test_searchers_are_a_quarter_at_most_and_judges_the_rest():
@@ -201,9 +215,10 @@ def test_the_command_prints_a_table(run):
 
 
 def test_worlds_are_heard_one_by_one_until_their_votes_can_tell(claimed):
-    first = enough(claimed, 200)
-    assert votes_needed(claimed, first) <= 0.9 * first
-    assert votes_needed(claimed, first - 1) is None or votes_needed(claimed, first - 1) > 0.9 * (first - 1)
+    first, classes = enough(claimed, 200), claimed.classes
+    assert members_needed(first, classes, claimed.alpha) <= 0.9 * first
+    before = members_needed(first - 1, classes, claimed.alpha)
+    assert before is None or before > 0.9 * (first - 1)
     assert enough(claimed, 5) == 5
     turns = list(rota(["a", "b"], 4, first=2))
     assert turns == [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("a", 2), ("b", 2), ("a", 3), ("b", 3)]

@@ -229,8 +229,15 @@ def test_what_an_attack_found_is_told_or_that_there_was_none(page, finished_run)
     path = finished_run.path / "falsification.json"
     path.write_text(json.dumps(report))
     page.run()
+    assert not page.exception
+    assert "found out" not in texts(page)
+    rows = [{"factor": factor, "found": factor == 1.5} for factor in (1.4, 1.5)]
+    part |= {"title": "test radius: searches", "facts": {"overstated": rows}}
+    path.write_text(json.dumps(report | {"parts": [part | {"allowed": 0.001}]}))
+    page.run()
     path.unlink()
     assert not page.exception
+    assert "Claims **1.5** times too large are found out (test radius)." in texts(page)
     assert "90 certificates in mode sample-specific: **3** broken in 200 attempts" in texts(page)
 
 

@@ -6,7 +6,9 @@ import json
 import shutil
 import stat
 
+import numpy as np
 import pytest
+from scipy import stats
 from typer.testing import CliRunner
 
 from certssb_core import capsule
@@ -52,8 +54,25 @@ def test_its_members_vote_the_same_again(secret_run):
     """A clean test image is one of those that the run voted on: its votes follow from the secret seed."""
     recorded = secret_run.certificates().iloc[0]
     loaded = LoadedEnsemble(secret_run)
-    reply = loaded.ask(run_inputs(secret_run).dataset.test_images[0])
+    image = run_inputs(secret_run).dataset.test_images[0]
+    reply = loaded.ask(image)
     assert reply.votes == tuple(int(recorded[f"votes_{label}"]) for label in range(3))
+    assert reply.p_a_lower == pytest.approx(recorded["p_a_lower"], rel=1e-12)  # by the stored draw
+    assert loaded._draw(image) == [secret_run.arrays("votes")["draws/clean"][0]]
+
+
+@pytest.mark.slow
+def test_every_query_has_its_own_draw(secret_run):
+    """By Kolmogorov–Smirnov at 10⁻⁶ the draws of 300 images are uniform; equal images draw equally."""
+    loaded = LoadedEnsemble(secret_run)
+    image = np.array(run_inputs(secret_run).dataset.test_images[0])
+    draws = []
+    for step in range(300):
+        image[0, 0, 0] = step / 1000 + 0.0005
+        draws.append(float(loaded._draw(image)[0]))
+    assert loaded._draw(image) == [draws[-1]]
+    assert len(set(draws)) == 300
+    assert stats.kstest(draws, "uniform").pvalue > 1e-6
 
 
 @pytest.mark.slow

@@ -68,8 +68,8 @@ def attacks(chosen: list[tables.Choice]) -> None:
             f"broken in {sum(part['trials'] for part in parts):,} attempts over {report['minutes']:.1f} minutes. Lines "
             f"end at the {report['confidence']:.0%} upper bound on the share that would break, over the "
             "independent units (worlds, inputs, replays; an older report counts every attempt). Certificates admit to "
-            f"α = {report['alpha']:g}, the store to none. A violation is a flip that the attacked votes themselves "
-            "establish with the certificates' own bound.",
+            f"α = {report['alpha']:g}, the store to none. A violation is a flip that the votes of the attacked members "
+            f"establish at α. {_reach(parts)}",
             table=pd.DataFrame(parts)[
                 ["title", "trials", "flips", "violations", "rate", "rate_upper", "allowed"]
             ].assign(units=[units(part) for part in parts]),
@@ -78,6 +78,17 @@ def attacks(chosen: list[tables.Choice]) -> None:
             if "attack" in part:
                 st.caption(f"{part['title']}: {part['attack']}. Power: {part['power']}.")
         known_noise(run, report.get("known_noise"))
+
+
+def _reach(parts: list[dict]) -> str:
+    """The least overstatement that the same attacks find, as far as it was measured."""
+    found = [
+        f"Claims **{one['factor']:g}** times too large are found out ({part['title'].partition(':')[0]})."
+        for part in parts
+        for one in part.get("facts", {}).get("overstated", [])
+        if one.get("found")
+    ]
+    return " ".join(found)
 
 
 def known_noise(run: Run, found: dict | None) -> None:
