@@ -112,9 +112,11 @@ def gather(
         own, tensors = _stacked(path, read_tensors(path))
         rows = [row for row, member in enumerate(own) if parts.get(member) == path]
         held += [own[row] for row in rows]
+        in_a_row = bool(rows) and rows[-1] - rows[0] + 1 == len(rows)
+        taken = slice(rows[0], rows[-1] + 1) if in_a_row else rows  # a slice is no copy
         for name, tensor in tensors.items():
-            pieces.setdefault(name, []).append(tensor[rows])
-    stacked = {name: torch.cat(tensors) for name, tensors in pieces.items() if held}
+            pieces.setdefault(name, []).append(tensor[taken])
+    stacked = {name: torch.cat(own) if len(own) > 1 else own[0] for name, own in pieces.items() if held}
     return stacked if len(held) == len(members) else stacked | {MEMBERS: torch.tensor(held, dtype=torch.int64)}
 
 
