@@ -88,9 +88,10 @@ def _curve(run: Run, name: str, index: int) -> None:
     if found is None:
         _curve_on_demand(run, name, index, sigma)
         return
-    way = "The search took no steps: the noise levels that it tried led to"
+    way, scatter = "The search took no steps: the noise levels that it tried led to", ""
     if steps := len(found.path_sigma) - 1:
         way = f"The ascent took {steps} steps from σ = {found.path_sigma[0]:.3f} to"
+        scatter = f" The ascent's own estimates, from {run.config.noise.draws} draws each, scatter about the curve."
     charts.show(
         figures.ascent(
             found.curve_sigma,
@@ -101,8 +102,7 @@ def _curve(run: Run, name: str, index: int) -> None:
         ),
         key="sigma-ascent",
         summary=f"{way} σ\\* = **{found.sigma_star:.3f}** with r = **{found.radius_star:.3f}**; the best on the grid "
-        f"is r = {found.best_radius:.3f} at σ = {found.best_sigma:.3f}. The search's own estimates, from "
-        f"{run.config.noise.draws} draws each, scatter about the curve.",
+        f"is r = {found.best_radius:.3f} at σ = {found.best_sigma:.3f}.{scatter}",
         table=core.ascent_table(found),
     )
 
