@@ -1,14 +1,16 @@
 """Time the dashboard: the real server, a real Chromium, every page's first paint and the reruns of its sliders.
 
-    python -m benchmarks.dashboard [--runs 50] [--small 1000]   (needs playwright, a Chromium and Linux)
+    python -m benchmarks.dashboard [--runs 50] [--small 1000] [--paints]   (needs playwright, a Chromium and Linux)
 
-On the shipped run alone; with ``--small`` runs beside it that hold little more than their figures; and with ``--runs``
+First Home cold: a fresh server each time, from the moment it is up until Home is painted. Then every page, on the
+shipped run alone; with ``--small`` runs beside it that hold little more than their figures; and with ``--runs``
 runs beside it, each of 2,115 × 2 certificates by M = 1,000 votes, made up but in the true file format.
 
 First paint is wall-clock time in a new session of a browser that has been here before, until the page's heading is
 there. Server time is the processor time of the server's process, with one BLAS thread, until it has come to rest: for
 the whole page, or for a slider's rerun at a place not visited before; what others do on the machine moves it much less.
-Each number is the median of several, after one to warm up. Prints a table and writes results/dashboard.json.
+Payload is the bytes that the server sends over the page's websocket. Each number is the median of several, after one to
+warm up. Prints a table and writes results/dashboard.json.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 PORT, PATIENCE_MS = 8599, 60_000
+VIEWPORT = {"width": 1280, "height": 900}
 QUIET_SECONDS, QUIET_CPU = 0.5, 0.01
 """A server that uses less processor time than this over such a while has nothing more to do."""
 
@@ -120,10 +124,20 @@ def serving(runs: Path) -> Iterator[Server]:
         server.stop()
 
 
-def first_paint(context: BrowserContext, server: Server, path: str) -> tuple[float, float]:
-    """Seconds until the page is painted in a fresh session, and the processor seconds of the server for all of it."""
+@dataclass(frozen=True)
+class Visit:
+    """One visit of a page: seconds until its heading is there, and the server's processor seconds and bytes sent."""
+
+    paint: float
+    server: float
+    payload: int
+
+
+def visit_page(context: BrowserContext, server: Server, path: str) -> Visit:
+    """Open a page in a fresh session, until the server has come to rest."""
     page = context.new_page()
-    painted = []
+    painted, sent = [], []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sent.append(len(frame))))
 
     def visit() -> None:
         start = time.perf_counter()
@@ -134,7 +148,20 @@ def first_paint(context: BrowserContext, server: Server, path: str) -> tuple[flo
 
     spent = server.spent(visit)
     page.close()
-    return painted[0], spent
+    return Visit(painted[0], spent, sum(sent))
+
+
+def cold_home(browser: Browser, runs: Path, times: int) -> dict[str, float]:
+    """Home on a server that has served nothing yet, in a browser that has its files already."""
+    visits = []
+    with browser.new_context(viewport=VIEWPORT) as context:
+        context.set_default_timeout(PATIENCE_MS)
+        for _ in range(times + 1):  # the first fills the browser's cache
+            with serving(runs) as server:
+                visits.append(visit_page(context, server, "/"))
+    found = {name: statistics.median(getattr(visit, name) for visit in visits[1:]) for name in ("paint", "server")}
+    print(f"home, cold  paint {found['paint']:.2f} s  server {1000 * found['server']:.0f} ms")
+    return found
 
 
 def at_rest(page: Page) -> None:
@@ -167,18 +194,16 @@ def reruns(context: BrowserContext, server: Server, path: str, label: str, times
 def measure(browser: Browser, runs: Path, times: int, *, sliders: bool = True) -> dict[str, Any]:
     """First paints and reruns over a folder of runs."""
     paints, moved = {}, {}
-    with serving(runs) as server, browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+    with serving(runs) as server, browser.new_context(viewport=VIEWPORT) as context:
         context.set_default_timeout(PATIENCE_MS)
         for name, path in PAGES.items():
-            visits = [first_paint(context, server, path) for _ in range(times + 1)]
-            cold, warm = visits[0], visits[1:]
-            paints[name] = {
-                "paint": statistics.median(paint for paint, _ in warm),
-                "server": statistics.median(spent for _, spent in warm),
-                "paint_cold": cold[0],
-                "server_cold": cold[1],
-            }
-            print(f"{name:10} paint {paints[name]['paint']:.2f} s  server {1000 * paints[name]['server']:.0f} ms")
+            cold, *warm = [visit_page(context, server, path) for _ in range(times + 1)]
+            found = {part: statistics.median(getattr(one, part) for one in warm) for part in vars(cold)}
+            paints[name] = found | {"paint_cold": cold.paint, "server_cold": cold.server}
+            print(
+                f"{name:10} paint {found['paint']:.2f} s  server {1000 * found['server']:.0f} ms  "
+                f"{found['payload'] / 1000:.0f} kB"
+            )
             for label in SLIDERS.get(name, ()) if sliders else ():
                 spent = reruns(context, server, path, label, times)
                 moved[f"{name}: {label}"] = {"server": statistics.median(spent), "worst": max(spent)}
@@ -192,6 +217,7 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=1000, help="small runs beside the shipped one")
     parser.add_argument("--times", type=int, default=3, help="measurements of each, after one to warm up")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "dashboard.json")
+    parser.add_argument("--paints", action="store_true", help="leave the sliders out")
     settings = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     results: dict[str, Any] = {"cores": os.cpu_count(), "times": settings.times, "runs": settings.runs}
@@ -203,7 +229,8 @@ def main() -> None:
         runs = Path(folder)
         shutil.copytree(ROOT / "checkpoints" / "digits", runs / "digits")
         print("the shipped run")
-        results["shipped"] = measure(browser, runs, settings.times)
+        results["home, cold (s)"] = cold_home(browser, runs, settings.times)
+        results["shipped"] = measure(browser, runs, settings.times, sliders=not settings.paints)
         if settings.small:
             print(f"{settings.small} small runs beside it")
             with tempfile.TemporaryDirectory() as other:
@@ -213,7 +240,7 @@ def main() -> None:
         if settings.runs:
             print(f"{settings.runs} large runs beside it")
             make_runs(runs, settings.runs)
-            results["many"] = measure(browser, runs, settings.times)
+            results["many"] = measure(browser, runs, settings.times, sliders=not settings.paints)
     results["load average"] = os.getloadavg()
     settings.out.parent.mkdir(exist_ok=True)
     settings.out.write_text(json.dumps(results, indent=1, ensure_ascii=False))

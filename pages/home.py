@@ -78,11 +78,11 @@ with left:
         }
     )
     st.dataframe(table, hide_index=True)
-with right:
+if shipped:
+    with playground:
+        stage.stage(shipped)
+with right:  # last: on a server's first page another process looks, and imports torch
     st.subheader("This machine", anchor=False)
     with text.plain_errors():
         checks = pd.DataFrame(run_files.machine())
         st.dataframe(checks[~checks["name"].str.startswith("data")], hide_index=True)
-if shipped:
-    with playground:
-        stage.stage(shipped)

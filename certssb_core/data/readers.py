@@ -5,10 +5,12 @@ before anything is decoded. Missing or damaged files raise `DataError`. Only the
 it.
 """
 
+import gzip
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -69,14 +71,24 @@ def balanced_subset(labels: np.ndarray, cap: int, *, seed: int) -> np.ndarray:
 
 def read_digits(root: Path, *, train: bool, size: int, download: bool) -> Split:
     """The 1,797 digits of scikit-learn, 17 grey levels: 36 fixed ones of each class to test."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    is_test = np.zeros(len(digits.target), dtype=bool)
-    is_test[balanced_subset(digits.target, DIGITS_TEST_IMAGES, seed=DIGITS_SPLIT_SEED)] = True
+    levels, labels = _digits()
+    is_test = np.zeros(len(labels), dtype=bool)
+    is_test[balanced_subset(labels, DIGITS_TEST_IMAGES, seed=DIGITS_SPLIT_SEED)] = True
     members = np.flatnonzero(is_test != train)
-    images = (digits.images[members, None] / 16).astype(np.float32)
-    return Split(tuple("0123456789"), digits.target[members], images.__getitem__)
+    images = (levels[members, None] / 16).astype(np.float32)
+    return Split(tuple("0123456789"), labels[members], images.__getitem__)
+
+
+@cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Grey levels ``(1797, 8, 8)`` and labels, from scikit-learn's file: its import would take longer than the page."""
+    package = find_spec("sklearn")
+    if package is None or not package.submodule_search_locations:
+        raise DataError("The digits come with scikit-learn, which is not installed: pip install scikit-learn.")
+    file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    with gzip.open(file, "rt") as lines:
+        rows = np.loadtxt(lines, delimiter=",")
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int64)
 
 
 def read_photographs(root: Path, *, train: bool, size: int, download: bool) -> Split:

@@ -69,6 +69,13 @@ def test_the_page_says_which_certificates_cover_a_poison_that_relabels(machine, 
     assert "DPA" in said
 
 
+def test_the_radius_is_promised_for_the_test_image_alone(machine, runs_dir):
+    (said,) = [part.value for part in home().markdown if "follows a **radius**" in part.value]
+    assert "no change of the test image below it turns the smoothed answer into another class" in said
+    assert "the training set as given" in said
+    assert "training and test" not in said
+
+
 def test_all_datasets_are_listed(machine, runs_dir):
     tables = [frame.value for frame in home().dataframe]
     datasets = next(table for table in tables if "present" in table)

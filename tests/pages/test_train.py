@@ -292,6 +292,15 @@ def test_a_number_out_of_range_is_said_in_words_and_nothing_starts(page, runs_di
     assert Run.all(runs_dir) == []
 
 
+def test_a_run_that_can_certify_nothing_is_told_before_the_start(page, runs_dir):
+    """Ten classes at α 0.001: log2(20,000) = 14.3 votes that all agree."""
+    page.query_params["training.members"] = "10"
+    page.run()
+    assert any("Nothing can be certified" in one.value and "at least 15 members" in one.value for one in page.warning)
+    page.number_input(key="training.members").set_value(15).run()
+    assert not any("Nothing can be certified" in one.value for one in page.warning)
+
+
 def test_missing_data_is_said_before_the_start(page, runs_dir, monkeypatch, tmp_path, errands):
     monkeypatch.setenv("CERTSSB_DATA", str(tmp_path / "nothing"))
     page.query_params["preset"] = "mnist-10"
