@@ -80,14 +80,14 @@ text.page_header(
     FORMULAS,
     ["2504.21730", "2012.04351"],
 )
-left, right = st.columns(2)
-with left:
+first, second, third = st.columns([9, 5, 8], vertical_alignment="bottom")
+with first:
     view = controls.choose("Look at", VIEWS, "store", key="view")
 if view == "sandbox":
     sandbox.section()
 else:
-    with right:
-        run = run_files.pick_run(balls=True)
+    with second:
+        run = run_files.pick_run(balls=True, title=third)
     if run:
         if some_balls := len(run_files.balls_and_ledger(run)[0].ids) > 0:
             meeting_balls.section(run)

@@ -78,14 +78,14 @@ text.page_header(
     ["2504.21730", "1902.02918"],
 )
 first, second = st.columns([2, 5])
+left, members_say = st.columns([2, 6], gap="medium")
+picked, about = left.container(), left.container()
 with first:
-    run = run_files.pick_run(moved_input=True)
+    run = run_files.pick_run(moved_input=True, title=about)
 with second:
     chosen = image_source.choose(run, run_files.inputs(run)) if run else None
 if run and chosen:
-    left, right = st.columns([2, 6], gap="medium")
-    members_say = right.container()
-    with left:
+    with picked:
         asked = image_source.change(run, chosen, members_say)
     if run.config.kind.balls:
         store(run, asked)  # at once; the members may still have to be loaded

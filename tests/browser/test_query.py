@@ -22,7 +22,7 @@ def canvas(page):
 
 
 def moved(page):
-    return page.get_by_test_id("stAlertContentInfo").filter(has_text="Moved by")
+    return page.get_by_test_id("stMarkdownContainer").filter(has_text="Moved by").last
 
 
 def metric(page, label: str):
@@ -38,12 +38,12 @@ def pixel(page, row: int, column: int, side: int = 8) -> dict[str, float]:
 @pytest.mark.slow
 def test_a_trigger_and_a_brush_change_the_answer(page):
     visit(page, f"/query?index={FLIPPED}&apply=Four+pixels&strength=0.3")
-    expect(metric(page, "Answer")).to_have_text("8")
+    expect(metric(page, "Defended answer")).to_have_text("8")
     expect(moved(page)).to_contain_text("Moved by 0.30")
     slider = page.get_by_role("slider", name="Strength")
     slider.focus()
     slider.press("End")
-    expect(metric(page, "Answer")).to_have_text("0")
+    expect(metric(page, "Defended answer")).to_have_text("0")
     expect(moved(page)).to_contain_text("has become 0")
     assert "strength=3" in page.url
     canvas(page).click(position=pixel(page, 0, 0))
@@ -55,7 +55,7 @@ def test_a_trigger_and_a_brush_change_the_answer(page):
 
 def test_the_keyboard_paints_and_erases(page):
     visit(page, f"/query?index={FLIPPED}")
-    expect(metric(page, "Answer")).to_have_text("8")
+    expect(metric(page, "Defended answer")).to_have_text("8")
     expect(moved(page)).to_have_count(0)
     canvas(page).focus()
     for _ in range(8):
@@ -75,14 +75,14 @@ def test_the_keyboard_paints_and_erases(page):
 
 def test_a_stroke_colours_the_pixels_under_it_and_another_image_starts_afresh(page):
     visit(page, "/query?source=Draw")
-    expect(metric(page, "Answer")).to_be_visible()
+    expect(metric(page, "Defended answer")).to_be_visible()
     box = canvas(page).bounding_box()
     start, end = pixel(page, 1, 4), pixel(page, 6, 4)
     page.mouse.move(box["x"] + start["x"], box["y"] + start["y"])
     page.mouse.down()
     page.mouse.move(box["x"] + end["x"], box["y"] + end["y"], steps=3)
     page.mouse.up()
-    expect(metric(page, "Answer")).to_have_text("1")
+    expect(metric(page, "Defended answer")).to_have_text("1")
     page.get_by_role("radio", name="Clean test image").click()
     expect(page.get_by_text("as the network sees it", exact=True)).to_be_visible()
     expect(moved(page)).to_have_count(0)
@@ -95,7 +95,7 @@ def test_a_finger_paints(browser, server):
     )
     page = context.new_page()
     visit(page, f"/query?index={FLIPPED}")
-    expect(metric(page, "Answer")).to_have_text("8", timeout=180_000)
+    expect(metric(page, "Defended answer")).to_have_text("8", timeout=180_000)
     box, at = canvas(page).bounding_box(), pixel(page, 0, 0)
     page.touchscreen.tap(box["x"] + at["x"], box["y"] + at["y"])
     expect(moved(page)).to_contain_text("Moved by 1.00")
@@ -108,7 +108,7 @@ def test_an_upload_is_shrunk_and_answered_and_what_is_no_image_is_refused(page, 
     Image.fromarray(np.round(images[1, 0] * 255).astype(np.uint8)).resize((80, 80), Image.Resampling.NEAREST).save(path)
     visit(page, "/query?source=Upload")
     page.locator("input[type=file]").set_input_files(path)
-    expect(metric(page, "Answer")).to_have_text("1")
+    expect(metric(page, "Defended answer")).to_have_text("1")
     assert_no_error(page)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 40)

@@ -20,13 +20,13 @@ def metric(page, label: str):
 def test_the_trigger_flips_the_undefended_network_and_not_the_ensemble(page):
     visit(page, "/?stage-image=197")
     expect(metric(page, "Undefended network")).to_have_text("6")
-    expect(metric(page, "Answer")).to_have_text("6")
+    expect(metric(page, "Defended answer")).to_have_text("6")
     slider = page.get_by_role("slider", name="Strength of the trigger")
     slider.focus()
     for _ in range(20):
         slider.press("ArrowRight")
     expect(metric(page, "Undefended network")).to_have_text("0")
-    expect(metric(page, "Answer")).to_have_text("6")
+    expect(metric(page, "Defended answer")).to_have_text("6")
     at_rest(page)
     expect(page.get_by_text("true class 6").first).to_be_visible()
     assert "stage-strength=1" in page.url

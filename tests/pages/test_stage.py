@@ -56,7 +56,7 @@ def words(app) -> str:
 
 def test_it_shows_both_answers_the_radius_and_the_ball(asked):
     shown = metrics(home())
-    assert (shown["Undefended network"], shown["Answer"]) == ("0", "1")
+    assert (shown["Undefended network"], shown["Defended answer"]) == ("0", "1")
     assert (shown["Certified radius"], shown["Store"]) == ("0.250", "ball 7")
 
 
@@ -88,7 +88,7 @@ def test_it_opens_on_an_image_that_misleads_the_undefended_network_only():
 
 @pytest.mark.parametrize(("key", "value"), [("stage-image", "9999"), ("stage-image", "x"), ("stage-strength", "99")])
 def test_nonsense_in_the_url_is_not_believed(asked, key, value):
-    assert metrics(home(**{key: value}))["Answer"] == "1"
+    assert metrics(home(**{key: value}))["Defended answer"] == "1"
 
 
 def test_a_process_that_fails_is_told_and_the_page_goes_on(asked, monkeypatch):

@@ -63,7 +63,13 @@ def keys_begin_with(prefix: str) -> Iterator[None]:
 
 
 def show(
-    figure: go.Figure, *, key: str, summary: str, table: pd.DataFrame, selection: bool = False
+    figure: go.Figure,
+    *,
+    key: str,
+    summary: str,
+    table: pd.DataFrame,
+    selection: bool = False,
+    summary_first: bool = False,
 ) -> dict[str, Any] | None:
     """Show ``figure`` with its summary, table and downloads.
 
@@ -73,6 +79,7 @@ def show(
         summary: one sentence with the numbers that matter; read aloud by a screen reader.
         table: the data behind the figure.
         selection: whether a click on a point reruns the page.
+        summary_first: write the sentence above the figure, where it must not fall below the fold.
 
     Returns:
         Streamlit's selection (``{"points": [...], "point_indices": [...], ...}``) when ``selection`` is
@@ -84,6 +91,8 @@ def show(
     key = _PREFIX.get() + key
     if selection:
         _keep_the_rest_visible(figure)
+    if summary_first:
+        st.markdown(summary)
     event = st.plotly_chart(
         figure,
         key=key,
@@ -92,7 +101,8 @@ def show(
         config={"displaylogo": False, "modeBarButtonsToRemove": TOOLS_LEFT_OUT},
         alt=summary,
     )
-    st.markdown(summary)
+    if not summary_first:
+        st.markdown(summary)
     picked = selection and event.selection.points
     if picked:
         st.caption("Double-click the chart to clear the selection.")
@@ -124,13 +134,15 @@ class Picture:
 
     Attributes:
         source: a data URI.
-        caption: plain text; also read aloud.
+        caption: plain text, also read aloud.
+        alt: read aloud in its place, where what is said stands elsewhere.
         marked: framed.
     """
 
     source: str
     caption: str
     marked: bool = False
+    alt: str = ""
 
 
 def pictures(sheet: Sequence[Picture], *, side: int) -> None:
@@ -150,7 +162,7 @@ def picture_sheet(sheet: Sequence[Picture], *, side: int) -> str:
     """The HTML of :func:`pictures`; captions are text, never markup."""
     figures = (
         f'<figure{" class=marked" if one.marked else ""} style="width: {side}px"><img src="{html.escape(one.source)}" '
-        f'alt="{html.escape(one.caption)}"><figcaption>{html.escape(one.caption)}</figcaption></figure>'
+        f'alt="{html.escape(one.alt or one.caption)}"><figcaption>{html.escape(one.caption)}</figcaption></figure>'
         for one in sheet
     )
     return f'<div class="picture-sheet{" in-a-row" if len(sheet) < 4 else ""}">{"".join(figures)}</div>'

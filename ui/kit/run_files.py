@@ -32,6 +32,7 @@ from certssb_core.store.store import Balls, Entry, Store
 from ui.kit import text
 
 T = TypeVar("T")
+Row = st.delta_generator.DeltaGenerator
 BESIDE_APP = Path(__file__).parents[2]
 
 
@@ -79,12 +80,15 @@ def _problem(run: Run) -> str:
     return ""
 
 
-def pick_run(key: str = "run", *, balls: bool = False, moved_input: bool = False) -> Run | None:
+def pick_run(
+    key: str = "run", *, balls: bool = False, moved_input: bool = False, title: Row | None = None
+) -> Run | None:
     """Let the reader choose a finished run; the choice is in the URL under ``key``.
 
     Args:
         balls: only runs under Gaussian noise, whose certificates are L2 balls.
         moved_input: only runs whose radius is a norm of the test input's change.
+        title: takes the run's title; by default it stands under the choice.
 
     Returns:
         The run; None when there is no such run, after saying so on the page.
@@ -109,7 +113,7 @@ def pick_run(key: str = "run", *, balls: bool = False, moved_input: bool = False
     make_current(name)
     run = found[name]
     if run.config.title:
-        st.caption(markdown_text(run.config.title))
+        (title or st).caption(markdown_text(run.config.title))
     return run
 
 

@@ -47,16 +47,17 @@ def page_header(name: str, formulas: str | None = None, sources: Sequence[str] |
     """
     begin(name)
     page = pages.PAGES[name]
-    st.title(page.heading or page.title, anchor=False)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"##### {page.question}", width="stretch")
-        terms(name)
-        if formulas or sources:
-            label, icon = ("Formulas", ":material/function:") if formulas else ("Sources", ":material/menu_book:")
-            with st.popover(label, icon=icon):
-                links = (f"- [{SOURCES[number]}](https://arxiv.org/abs/{number})" for number in sources or ())
-                st.markdown((formulas or "") + "\n\n" + "\n".join(links))
-        present.button()
+    with st.container(key="page-head", gap="xxsmall"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.title(page.heading or page.title, anchor=False, width="stretch")
+            terms(name)
+            if formulas or sources:
+                label, icon = ("Formulas", ":material/function:") if formulas else ("Sources", ":material/menu_book:")
+                with st.popover(label, icon=icon):
+                    links = (f"- [{SOURCES[number]}](https://arxiv.org/abs/{number})" for number in sources or ())
+                    st.markdown((formulas or "") + "\n\n" + "\n".join(links))
+            present.button()
+        st.markdown(f"##### {page.question}")
 
 
 def begin(name: str) -> None:

@@ -64,7 +64,7 @@ def drawn(run: Run, balls: Balls, found: core.Pair, *, key: str, summary: str, c
 
     Args:
         balls: hold both; key: of the chart.
-        summary: Markdown, under the chart.
+        summary: Markdown, above the chart.
         certified: False where the radii are claims that nobody certified.
     """
     first, second = rows = found.first, found.second
@@ -91,6 +91,7 @@ def drawn(run: Run, balls: Balls, found: core.Pair, *, key: str, summary: str, c
             ),
             key=key,
             summary=summary,
+            summary_first=True,
             table=core.pair_table(found),
         )
     shape = tables.image_shape(run)
@@ -109,6 +110,7 @@ def _image(run: Run, balls: Balls, row: pd.Series, shape: tuple[int, ...] | None
     changed = "" if row["label"] == row["prediction"] else f" → **{markdown_text(row['answered'])}**"
     lines = [
         f"**Ball {row['position']}**: {markdown_text(row['predicted'])}{changed}",
+        row["input"],
         f"{pairs.CASES[row['case']]}, r {row['radius_before']:.3f} → **{row['radius_after']:.3f}**",
         tables.judged(run, row["set"], row["index"], int(row["label"]), certified=certified),
     ]
@@ -116,6 +118,8 @@ def _image(run: Run, balls: Balls, row: pd.Series, shape: tuple[int, ...] | None
     if shape:
         centre = balls.centres[np.searchsorted(balls.ids, row["position"])]
         with beside:
-            charts.pictures([charts.Picture(picture(centre.reshape(shape), side=SIDE), row["input"])], side=SIDE)
+            charts.pictures(
+                [charts.Picture(picture(centre.reshape(shape), side=SIDE), "", alt=row["input"])], side=SIDE
+            )
     with words:
         charts.words("  \n".join(filter(None, lines)))

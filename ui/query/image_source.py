@@ -17,6 +17,8 @@ from ui.kit import canvas, controls, tables, text
 
 SOURCES = {"clean": "Clean test image", "triggered": "Triggered test image", "upload": "Upload", "draw": "Draw"}
 NO_TRIGGER = "none"
+AS_SEEN = "as the network sees it"
+PREVIEW = 66  # pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Question:
 
 def choose(run: Run, inputs: Inputs) -> Question | None:
     """Let the reader pick an image; None where there is none yet."""
-    left, right = st.columns([5, 2])
+    left, right = st.columns([7, 2])
     with left:
         source = controls.choose("Image", SOURCES, "clean", key="source")
     shape = inputs.dataset.test_images.shape[1:]
@@ -67,7 +69,7 @@ def change(run: Run, chosen: Question, beside: st.delta_generator.DeltaGenerator
     painted = canvas.paint(picked, label=f"Canvas, {name}", version=f"{run.name}/{name}", key="canvas")
     titles = {NO_TRIGGER: "None"} | {key: trigger.title for key, trigger in TRIGGERS.items()}
     with beside:
-        left, middle, right = st.columns([3, 4, 2])
+        left, middle, right = st.columns([3, 4, 3])
         trigger = left.selectbox(
             "Trigger",
             list(titles),
@@ -90,6 +92,7 @@ def change(run: Run, chosen: Question, beside: st.delta_generator.DeltaGenerator
         )
         asked = painted if trigger == NO_TRIGGER else core.triggered(painted, attack, trigger, strength)
         question = Question(name, painted if name == "drawing" else picked, asked, chosen.truth)
-        right.caption(words := "as the network sees it")
-        right.image(picture(asked, side=72), alt=words, width=72)
+        with right.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            st.image(picture(asked, side=PREVIEW), alt=AS_SEEN, width=PREVIEW)
+            st.caption(AS_SEEN, width=76)
     return question

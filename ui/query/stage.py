@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Literal
+
 import streamlit as st
 
 from certssb_core.certify.subset import Drawing
@@ -21,6 +24,7 @@ from ui.query import answers
 from ui.query.image_source import Question
 
 SIDE = 216  # pixels of the picture
+CHART = 240  # pixels of the votes' height: with them all answers fit one screen of 1280×720
 STRONGEST = 3.0
 """Strongest trigger of the slider, in norms of the run's own."""
 
@@ -86,41 +90,48 @@ def panel(run: Run, question: Question, *, key: str) -> Reply:
     """
     before, after = answers.ask(run, question.picked), answers.ask(run, question.asked)
     kind, drawing = run.config.kind, run.config.drawing
-    places = iter(st.columns(2 + kind.balls + (after.undefended is not None)))
     names = tables.class_names(run)
-    if after.undefended is not None:
-        with next(places):
-            _metric(st, "Undefended network", markdown_text(names[after.undefended]), "no certificate")
-            _judge(question, names, after.undefended, certified=False)
-    with next(places):
-        by = "by the store" if after.answered_by == "store" else "by the members' vote"
-        _metric(st, "Answer", markdown_text(after.answer), by)
-        _judge(question, names, after.label, certified=True)
-    _metric(next(places), "Certified radius", f"{after.radius:.3f}", _edge(after, drawing))
-    if kind.balls:
-        _metric(next(places), "Store", *_stored(after))
+    answered, voted = st.columns(2, gap="medium")
+    with answered:
+        with st.container(key=f"answers-{key}"):
+            if after.undefended is not None:
+                _metric("Undefended network", names[after.undefended], *_alone(after.undefended, question.truth))
+            by = "by the store" if after.answered_by == "store" else "by the vote"
+            _metric("Defended answer", after.answer, by)
+            _metric("Certified radius", f"{after.radius:.3f}", _edge(after, drawing))
+            if kind.balls:
+                _metric("Store", *_stored(after))
+        st.markdown("  \n".join(_verdicts(question, names, before, after)))
     table = votes.table(after.votes, names, before.votes if question.moved else None)
     leading = markdown_text(names[table["asked"].argmax()])
     certified = "which is certified" if after.prediction >= 0 else "too few to certify: they ABSTAIN"
-    charts.show(
-        votes.bars(table, names={"picked": "the picked image", "asked": "as it is now"}).update_layout(height=220),
-        key=key,
-        summary=f"**{max(after.votes):,}** of {sum(after.votes):,} members vote **{leading}**, {certified}.",
-        table=table,
-    )
-    if question.moved:
-        st.info(core.verdict(before, after, question.moved), icon=":material/straighten:")
+    with voted:
+        charts.show(
+            votes.bars(table, names={"picked": "the picked image", "asked": "as it is now"}, height=CHART),
+            key=key,
+            summary=f"**{max(after.votes):,}** of {sum(after.votes):,} members vote **{leading}**, {certified}.",
+            table=table,
+        )
     return after
 
 
-def _judge(question: Question, names: tuple[str, ...], answer: int, *, certified: bool) -> None:
-    """Say the true class of the picked image where it is known, and whether the answer is right."""
+def _verdicts(question: Question, names: tuple[str, ...], before: Reply, after: Reply) -> Iterator[str]:
+    """Judge the defended answer by the true class, where it is known, and by the picked image's certificate."""
     if question.truth is not None:
-        st.markdown(verdict.beside_truth(names[question.truth], answer, question.truth, certified=certified))
+        yield "Defended answer: " + verdict.beside_truth(names[question.truth], after.label, question.truth)
+    if question.moved:
+        yield f":material/straighten: {core.verdict(before, after, question.moved)}"
 
 
-def _metric(place: st.delta_generator.DeltaGenerator, label: str, value: str, context: str) -> None:
-    place.metric(label, value, context, delta_color="off", delta_arrow="off", border=True)
+def _alone(answer: int, truth: int | None) -> tuple[str, Literal["gray", "green", "red"]]:
+    """Judge the undefended network's answer in few words, and their colour."""
+    if truth is None:
+        return "no certificate", "gray"
+    return ("right, no certificate", "green") if answer == truth else ("wrong, no certificate", "red")
+
+
+def _metric(label: str, value: str, context: str, colour: Literal["gray", "green", "red"] = "gray") -> None:
+    st.metric(label, markdown_text(value), context, delta_color=colour, delta_arrow="off", border=True)
 
 
 def _edge(reply: Reply, drawing: Drawing | None) -> str:
@@ -134,7 +145,7 @@ def _edge(reply: Reply, drawing: Drawing | None) -> str:
 
 def _stored(reply: Reply) -> tuple[str, str]:
     """The ball that holds the image."""
-    return (f"ball {reply.ball}", "holds the image") if reply.ball is not None else ("no ball", "so the members vote")
+    return (f"ball {reply.ball}", "holds the image") if reply.ball is not None else ("no ball", "members vote")
 
 
 @run_files.of_run("undefended.safetensors", spinner="Computing …")
