@@ -5,12 +5,12 @@ import streamlit as st
 from ui.kit import text
 from ui.lessons import classroom, lesson, lesson_files, place
 
-room, lectures = classroom.room_of_link()
-if "room" in st.query_params and not lectures:
+if "room" in st.query_params:
     text.begin("lessons")
     classroom.join(st.query_params["room"])
     st.stop()
 
+room = classroom.lectured()
 course = lesson_files.course(lesson_files.FOLDER)
 here = place.current(course.lessons)
 if here.lesson is None:
@@ -25,3 +25,4 @@ for problem in course.problems:
     text.failed("A lesson cannot be shown.  \n" + problem.replace("\n", "  \n"), "The other lessons are not affected.")
 if not course.lessons and not course.problems:
     text.empty("There is no lesson: the folder lessons/ holds no TOML file.")
+classroom.keep(room)

@@ -28,9 +28,10 @@ def test_two_students_and_a_lecturer(page, first_student, second_student):
     visit(page, "/lessons?lesson=What+a+backdoor+is")
     page.get_by_role("button", name="Teach", exact=True).click()
     page.get_by_role("button", name="Open a room").click()
-    expect(page).to_have_url(re.compile("room="))
-    room = re.search(r"room=(\w+)", page.url)[1]
-    expect(page.get_by_text(f"/lessons?room={room}")).to_be_visible()
+    invitation = page.get_by_text(re.compile(r"/lessons\?room=\w+"))
+    expect(invitation).to_be_visible()
+    room = re.search(r"room=(\w+)", invitation.inner_text())[1]
+    assert "room" not in page.url, "the class sees the address bar"
     students = (first_student, second_student)
     for student in students:
         student.goto(f"/lessons?room={room}")
@@ -41,6 +42,10 @@ def test_two_students_and_a_lecturer(page, first_student, second_student):
     for student in students:
         expect(student.get_by_text("Your prediction is counted")).to_be_visible()
     expect(page.get_by_text("Predictions: 2 · students: 2")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Predictions: 2 · students: 2")).to_be_visible()
+    assert "room" not in page.url
+    at_rest(page)
     button(page, "Reveal the answer").click()
     expect(page.get_by_text("An inspector who looks")).to_be_visible()
     for student in students:

@@ -33,6 +33,19 @@ def test_the_trigger_flips_the_undefended_network_and_not_the_ensemble(page):
     assert_no_error(page)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["/?stage-strength=1", "/query?strength=1.5"])
+def test_image_slider_and_all_answers_fit_one_screen(page, address):
+    page.set_viewport_size({"width": 1280, "height": 720})
+    visit(page, address)
+    shown = [metric(page, name) for name in ("Undefended network", "Defended answer", "Certified radius", "Store")]
+    shown += [page.get_by_text("Defended answer: true class"), page.get_by_text("Moved by")]
+    shown += [page.get_by_text("of 200 members vote"), page.get_by_role("slider", name="Strength")]
+    for one in shown:
+        expect(one).to_be_in_viewport(ratio=1)
+    assert_no_error(page)
+
+
 def test_a_real_conflict_is_on_screen_and_resolved_without_a_click(page):
     page.set_viewport_size({"width": 1280, "height": 720})
     visit(page, "/overlaps")

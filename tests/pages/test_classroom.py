@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -37,11 +38,15 @@ def said(page: AppTest) -> str:
     return "\n".join(part.value for part in (*page.markdown, *page.caption, *page.info, *page.success))
 
 
+def code_of(lecturer: AppTest) -> str:
+    """The code in the address that the lecturer's page shows."""
+    return re.search(r"room=(\w+)", said(lecturer).replace("\\", ""))[1]
+
+
 def test_students_predict_the_lecturer_watches_and_reveals(monkeypatch, shipped):
     lecturer = reader(monkeypatch, lesson=LESSON)
     press(lecturer, "Open a room")
-    code = lecturer.query_params["room"]
-    assert f"room={code}" in said(lecturer).replace("\\", "")
+    code = code_of(lecturer)
     students = [reader(monkeypatch, room=code.lower()) for _ in range(2)]
     assert all("Four brighter pixels" in said(student) for student in students)
     assert not [button for student in students for button in student.button if button.label in ("Next", "Open a room")]
@@ -69,27 +74,31 @@ def test_students_predict_the_lecturer_watches_and_reveals(monkeypatch, shipped)
     lecturer.run()
     assert "Predictions: **1** · students: **2**" in said(lecturer)
     press(lecturer, "Close the room")
-    assert "room" not in lecturer.query_params
+    assert not [button for button in lecturer.button if button.label == "Reveal the answer"]
     students[0].run()
     assert "This room is closed" in said(students[0])
 
 
-def test_the_lecturers_link_opens_the_room_again_and_a_wrong_key_takes_a_seat(monkeypatch, shipped):
+def test_no_link_and_no_page_holds_the_key_and_a_wrong_key_leads_no_room(monkeypatch, shipped):
     lecturer = reader(monkeypatch, lesson=LESSON)
     press(lecturer, "Open a room")
-    link = {key: lecturer.query_params[key] for key in ("lesson", "step", "room", "key")}
-    again = reader(monkeypatch, **link)
-    assert [button for button in again.button if button.label == "Reveal the answer"]
-    for key in ("", "x", "é", link["key"][:-1]):
-        guest = reader(monkeypatch, **link | {"key": key})
-        assert not [button for button in guest.button if button.label == "Reveal the answer"]
-        assert "Four brighter pixels" in said(guest)
+    code, key = lecturer.session_state["room"]
+    assert key not in said(lecturer)
+    assert not {"room", "key"} & set(lecturer.query_params)
+    for tried, leads in ((key, True), ("", False), ("x", False), ("é", False), (key[:-1], False)):
+        other = reader(monkeypatch, lesson=LESSON)
+        other.session_state["room"] = code, tried
+        other.run()
+        assert bool([button for button in other.button if button.label == "Reveal the answer"]) == leads
+    guest = reader(monkeypatch, lesson=LESSON, room=code, key=key)
+    assert not [button for button in guest.button if button.label == "Reveal the answer"], "links lead no room"
+    assert "Four brighter pixels" in said(guest)
 
 
 def test_a_reload_keeps_the_seat(monkeypatch, shipped):
     lecturer = reader(monkeypatch, lesson=LESSON)
     press(lecturer, "Open a room")
-    room = lecturer.query_params["room"]
+    room = code_of(lecturer)
     student = reader(monkeypatch, room=room)
     press(student, "One in twenty")
     again = reader(monkeypatch, room=room, seat=student.query_params["seat"])
@@ -107,7 +116,7 @@ def test_a_read_only_server_has_rooms_too(monkeypatch, shipped):
     monkeypatch.setenv("CERTSSB_READ_ONLY", "1")
     lecturer = reader(monkeypatch, lesson=LESSON)
     press(lecturer, "Open a room")
-    student = reader(monkeypatch, room=lecturer.query_params["room"])
+    student = reader(monkeypatch, room=code_of(lecturer))
     press(student, "One in twenty")
     lecturer.run()
     assert "Predictions: **1** · students: **1**" in said(lecturer)

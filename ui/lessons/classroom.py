@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -16,6 +17,8 @@ from ui.lessons.rooms import MOST_ROOMS, Asked, Room, Rooms
 
 HERE = {"localhost", "127.0.0.1", "::1", ""}
 ANYWHERE = {"", "0.0.0.0", "::"}
+_SCRIPT = Path(__file__).with_name("keep_room.js").read_text(encoding="utf-8")
+_keeper = st.components.v2.component("certssb.keep_room", js=_SCRIPT)
 
 
 @st.cache_resource(show_spinner=False)
@@ -23,24 +26,33 @@ def _rooms() -> Rooms:
     return Rooms()
 
 
-def room_of_link() -> tuple[Room | None, bool]:
-    """The room that the link or this session names, and whether this reader is its lecturer."""
-    asked, key = st.query_params.get("room"), st.query_params.get("key", "")
-    kept = st.session_state.get("room")
-    if asked is None and kept:
-        asked, key = kept
-    room = _rooms().find(asked) if asked else None
-    if room is None or not secrets.compare_digest(room.key.encode(), key.encode(errors="replace")):
-        st.session_state.pop("room", None)
-        return None, False
-    st.session_state["room"] = st.query_params["room"], st.query_params["key"] = room.code, room.key
-    return room, True
+def lectured() -> Room | None:
+    """The room whose lecturer this reader is."""
+    code, key = st.session_state.get("room", ("", ""))
+    room = _rooms().find(code)
+    return room if room and secrets.compare_digest(room.key.encode(), key.encode(errors="replace")) else None
+
+
+def keep(room: Room | None) -> None:
+    """Let the lecturer's browser tab remember ``room``; after a reload, return to the room that it remembers.
+
+    The key passes between server and tab only: a class that sees address bar and page does not see it.
+    """
+    kept = _keeper(key="keep-room", data={"room": f"{room.code} {room.key}" if room else ""}, on_kept_change=_ignore)
+    if room or not isinstance(kept.kept, str):
+        return
+    code, _, key = kept.kept.partition(" ")
+    st.session_state["room"] = code, key
+    if lectured():
+        st.rerun()
+    del st.session_state["room"]
 
 
 def menu(room: Room | None) -> None:
     """Open or close a room."""
     if room:
         st.markdown(f"Room **{room.code}** is open. It ends half an hour after this page is closed.")
+        st.caption("A reload in this tab returns to the room. Its key is nowhere on the screen.")
         st.button("Close the room", on_click=_close, args=(room,), icon=":material/door_front:")
         return
     st.markdown(
@@ -93,8 +105,6 @@ def histogram(asked: Asked) -> None:
 def join(code: str) -> None:
     """The student's page."""
     st.title("Predict with the class", anchor=False)
-    if st.query_params.get("key"):
-        del st.query_params["key"]
     _follow(code)
 
 
@@ -157,8 +167,10 @@ def _open() -> None:
 def _close(room: Room) -> None:
     _rooms().close(room)
     st.session_state.pop("room", None)
-    for key in ("room", "key"):
-        st.query_params.pop(key, None)
+
+
+def _ignore() -> None:
+    """Streamlit keeps a component's state only where something follows its changes."""
 
 
 def _local_only() -> bool:

@@ -95,9 +95,10 @@ def panel(run: Run, question: Question, *, key: str) -> Reply:
     with answered:
         with st.container(key=f"answers-{key}"):
             if after.undefended is not None:
-                _metric("Undefended network", names[after.undefended], *_alone(after.undefended, question.truth))
+                alone = markdown_text(names[after.undefended])
+                _metric("Undefended network", alone, *_alone(after.undefended, question.truth))
             by = "by the store" if after.answered_by == "store" else "by the vote"
-            _metric("Defended answer", after.answer, by)
+            _metric("Defended answer", markdown_text(after.answer), by)
             _metric("Certified radius", f"{after.radius:.3f}", _edge(after, drawing))
             if kind.balls:
                 _metric("Store", *_stored(after))
@@ -131,7 +132,7 @@ def _alone(answer: int, truth: int | None) -> tuple[str, Literal["gray", "green"
 
 
 def _metric(label: str, value: str, context: str, colour: Literal["gray", "green", "red"] = "gray") -> None:
-    st.metric(label, markdown_text(value), context, delta_color=colour, delta_arrow="off", border=True)
+    st.metric(label, value, context, delta_color=colour, delta_arrow="off", border=True)
 
 
 def _edge(reply: Reply, drawing: Drawing | None) -> str:
