@@ -19,8 +19,7 @@ already stored:
 - **3b, align**: x lies inside a ball of another label: it takes that label, $r \leftarrow r_j - d_j$.
 """
 VIEWS = {"store": "the store of a run", "sandbox": sandbox.TITLE}
-LEDGER_ROWS = 1000
-"""Rows of the ledger on screen at once."""
+LEDGER_ROWS = 1000  # on screen at once
 COLUMNS = {
     "position": "arrival",
     "input": "input",

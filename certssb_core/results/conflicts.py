@@ -2,7 +2,7 @@
 
 At the radii as certified the balls of real images seldom meet. What the store would make of larger claims is shown by
 sending the same centres, in the same order, to an empty store with every radius stretched by a factor. Stretched radii
-are claims, and no votes stand behind them.
+are claims, and no votes stand behind them. So are radii extrapolated to more members than have voted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
+from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.store.ball_index import BallIndex
 from certssb_core.store.overlaps import Survey
 from certssb_core.store.storage_update import Entry, Key, update
@@ -33,6 +35,40 @@ def stretched(balls: Balls, entries: list[Entry], factor: float) -> tuple[Balls,
         so that it still names the same ball.
     """
     sent = [entry for entry in entries if entry.stored][:MOST]
+    return _replayed(balls, sent, factor * np.array([entry.radius_before for entry in sent], np.float64))
+
+
+def extrapolated(
+    balls: Balls, entries: list[Entry], certificates: pd.DataFrame, *, times: int, bound: str, alpha: float
+) -> tuple[Balls, list[Entry]]:
+    """Send the first :data:`MOST` balls to an empty store, as if ``times`` as many members had voted in equal shares.
+
+    Args:
+        balls: of a store; entries: its whole ledger.
+        certificates: the run's certificates.csv, with the votes on each input.
+        times: ≥ 1; at 1 the ledger's own claims come again.
+        bound: a key of ``BOUNDS``; one that does not read counts of votes is replaced by ``clopper-pearson``.
+        alpha: failure probability per input, in (0, 1).
+
+    Returns:
+        As :func:`stretched`. A ball of an input that is not in ``certificates`` keeps its claimed radius.
+    """
+    sent = [entry for entry in entries if entry.stored][:MOST]
+    claimed = np.array([entry.radius_before for entry in sent], np.float64)
+    if times > 1:
+        rows = certificates.set_index(["set", "index"]).index.get_indexer([(e.key.set, e.key.index) for e in sent])
+        table = certificates.iloc[rows[rows >= 0]]
+        counts = times * table.filter(regex=r"^votes_\d+$").to_numpy(np.int64)
+        rule = BOUNDS[bound] if BOUNDS[bound].vote == "hard" else BOUNDS["clopper-pearson"]
+        bounds = rule.class_bounds(counts, int(counts[0].sum()), alpha) if len(counts) else None
+        if bounds is not None:
+            margin = (ndtri(bounds.p_a_lower) - ndtri(bounds.p_b_upper)) / 2
+            claimed[rows >= 0] = np.maximum(claimed[rows >= 0], table["sigma"].to_numpy() * margin)
+    return _replayed(balls, sent, claimed)
+
+
+def _replayed(balls: Balls, sent: list[Entry], claimed: np.ndarray) -> tuple[Balls, list[Entry]]:
+    """Send stored balls again in their order, with other claimed radii ``(n,)``."""
     places = np.array([entry.position for entry in sent], np.int64)
     rows = np.searchsorted(balls.ids, places)
     index = BallIndex(balls.centres.shape[1])
@@ -41,7 +77,7 @@ def stretched(balls: Balls, entries: list[Entry], factor: float) -> tuple[Balls,
         0,
         [Key(*entry.key) for entry in sent],
         np.array([entry.prediction for entry in sent], np.int64),
-        factor * np.array([entry.radius_before for entry in sent], np.float64),
+        claimed,
         balls.centres[rows],
     )
     ledger = [

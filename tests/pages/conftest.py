@@ -11,6 +11,8 @@ import streamlit as st
 from benchmarks.made_up_runs import write_results
 from certssb_core.config.parse import override
 from certssb_core.config.schema import RunConfig
+from certssb_core.errors import RunError
+from certssb_core.query.reply import Reply
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, load_inputs
 from certssb_core.runs.run import Run
@@ -33,6 +35,21 @@ def errands(monkeypatch):
     sent: dict[str, tuple[str, ...]] = {}
     monkeypatch.setattr("ui.kit.errand.send", lambda key, *arguments: sent.update({key: arguments}))
     return sent
+
+
+class _Nobody:
+    """Stands for the query processes: none is started, which would load members and keep two cores busy."""
+
+    def of(self, run: Run) -> None:
+        pass
+
+    def ask(self, run: Run, image: np.ndarray) -> Reply:
+        raise RunError("in a test of a page nobody votes")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_votes(monkeypatch):
+    monkeypatch.setattr("ui.query.answers._answerers", _Nobody)
 
 
 @pytest.fixture

@@ -164,7 +164,20 @@ def test_stretched_radii_are_called_claims_and_at_one_nothing_meets(shipped):
     assert "**3a · trim.**" in texts(shipped)
 
 
-@pytest.mark.parametrize(("key", "value"), [("arrival", "99999"), ("arrival", "x"), ("stretched", "9"), ("meet", "x")])
+def test_more_members_are_an_extrapolation_that_nobody_certified(shipped):
+    shipped.query_params["meet"] = "with more members"
+    shipped.run()
+    assert "These radii are as certified" in shipped.success[0].value
+    shipped.select_slider(key="voters").set_value(200_000).run()
+    assert not shipped.exception
+    assert "**200,000** members would have to vote" in shipped.warning[0].value
+    assert "Nobody certified these claims" in shipped.warning[0].value
+    assert "changes **1** of" in shipped.warning[0].value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("arrival", "99999"), ("arrival", "x"), ("stretched", "9"), ("voters", "7"), ("meet", "x")]
+)
 def test_nonsense_about_conflicts_is_not_believed(shipped, key, value):
     shipped.query_params[key] = value
     shipped.run()

@@ -1,5 +1,7 @@
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from certssb_core.results import conflicts, store_ledger
 from certssb_core.store.overlaps import survey
@@ -48,6 +50,29 @@ def test_stretched_claims_never_end_in_a_contradiction(factor):
     for position in found:
         two = store_ledger.pair(after, table, position)
         assert two.first["position"] == position > two.second["position"]
+
+
+def test_more_members_claim_more_as_unanimous_votes_do_by_hand():
+    """Of M unanimous votes the margin is Φ⁻¹(a^(1/M)); a follows from the margin of the first M, here 200."""
+    balls, entries = filled(60, 0)
+    stored = [entry for entry in entries if entry.stored]
+    votes = np.zeros((len(entries), 3), np.int64)
+    votes[np.arange(len(entries)), [max(entry.prediction, 0) for entry in entries]] = 200
+    table = pd.DataFrame({"set": "x", "index": np.arange(len(entries)), "sigma": 1.0})
+    table = table.assign(**{f"votes_{label}": votes[:, label] for label in range(3)})
+
+    def claimed(times: int, shift: int = 0) -> np.ndarray:
+        shown = table.assign(index=table["index"] + shift)
+        _, ledger = conflicts.extrapolated(balls, entries, shown, times=times, bound="clopper-pearson", alpha=0.001)
+        return np.array([entry.radius_before for entry in ledger])
+
+    own = np.array([entry.radius_before for entry in stored])
+    np.testing.assert_array_equal(claimed(1), own)
+    margins = [claimed(times) for times in (10, 100)]
+    assert (np.ptp(margins, axis=1) < 1e-12).all(), "all votes are alike, and beyond every claim made up here"
+    first, second = (one[0] for one in margins)
+    assert second == pytest.approx(norm.ppf(norm.cdf(first) ** (2_000 / 20_000)), rel=1e-9)
+    np.testing.assert_array_equal(claimed(10, shift=1000), own)  # of inputs that are not there
 
 
 def test_the_factor_at_which_the_first_two_balls_meet():

@@ -207,6 +207,16 @@ def stretched(run: Run, factor: float) -> tuple[Balls, pd.DataFrame]:
     return balls, ledgers.table(entries, class_names(run))
 
 
+@of_table("store.sqlite")
+def extrapolated(run: Run, times: int) -> tuple[Balls, pd.DataFrame]:
+    """As :func:`stretched`, with the radii that ``times`` as many members would claim if they voted in equal shares."""
+    rule = run.config.certification
+    balls, entries = conflicts.extrapolated(
+        *run_files.balls_and_ledger(run), run_files.certificates(run), times=times, bound=rule.bound, alpha=rule.alpha
+    )
+    return balls, ledgers.table(entries, class_names(run))
+
+
 @run_files.of_run("certificates.csv")
 def ordinary(run: Run, set_name: str, among: tuple[int, ...] = ()) -> int:
     """Find an image to open a page on: answered right, with the median radius of such images.

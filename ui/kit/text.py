@@ -81,6 +81,21 @@ def to_top(place: str) -> None:
     st.session_state["scrolled-for"] = place
 
 
+def bring_into_view(key: str) -> None:
+    """Make :func:`came_into_view` scroll to the container ``key``; for a click that opens something off screen."""
+    st.session_state["bring-into-view"] = key
+
+
+def came_into_view(key: str) -> None:
+    """Scroll to the container ``key`` where it was asked for; to be called once that is drawn."""
+    if st.session_state.get("bring-into-view") != key:
+        return
+    del st.session_state["bring-into-view"]
+    st.session_state["scrolls"] = number = st.session_state.get("scrolls", 0) + 1
+    script = f"document.querySelector('.st-key-{key}').scrollIntoView({{block: 'nearest'}}) // {number}"
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+
+
 def arrived() -> bool:
     """Tell whether the reader has just come to this page from another one, or by a link; True once."""
     return st.session_state.pop("arrived", False)

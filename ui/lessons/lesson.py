@@ -19,6 +19,9 @@ from ui.lessons.place import Place
 from ui.lessons.rooms import Asked, Room
 from ui.lessons.view import View
 
+Part = st.delta_generator.DeltaGenerator
+QUESTION = "lesson-question"
+
 
 def overview(course: Course, place: Place) -> None:
     """A card per lesson, with how far the reader has come."""
@@ -107,26 +110,44 @@ def _step(run: Run, step: Step, place: Place, room: Room | None, further: Callab
         st.markdown(say(step.text, "text"))
         if step.terms:
             st.caption("New here: " + " ".join(f"**{name}**: {glossary.TERMS[name].meaning}" for name in step.terms))
-    wide = step.view.wide or (step.reveal is not None and step.reveal.wide)
-    picture, question = (st.container(), st.container()) if wide else st.columns([7, 5], gap="medium")
     said = _said(step, say)
     asked, answer = None, place.answer(place.step)
     if room:  # then the class answers, not the lecturer
         here = f"{place.lesson} {place.step}"
         asked = room.show(here, Asked(step.title, said.question, tuple(said.choices), step.right))
         answer = step.right if asked.revealed else None
+    picture, question = _layout(step, answered=answer is not None)
     with question:
-        with st.container(border=True):
+        with st.container(border=True, key=QUESTION):
             if room and asked and answer is None:
-                classroom.watch(room, asked, partial(place.predict, step.right))
+                classroom.watch(room, asked, partial(_predict, place, step.right))
             else:
                 _question(step, place, said, answer, asked)
+        text.came_into_view(QUESTION)
         further()
     with picture:
         if answer is not None and step.reveal:
             _pinned(step.reveal, run, f"reveal-{place.lesson}-{place.step}")
             st.markdown("###### Before the answer")
         _pinned(step.view, run, f"view-{place.lesson}-{place.step}")
+
+
+def _layout(step: Step, *, answered: bool) -> tuple[Part, Part]:
+    """Places of picture and question: side by side; one below the other on a phone, or where the picture is wide.
+
+    The answer stands beside the click: where it is below the other, the question comes first once it is answered.
+    """
+    if step.view.wide or (step.reveal is not None and step.reveal.wide):
+        first, second = st.container(), st.container()
+        return (second, first) if answered else (first, second)
+    with st.container(key="lesson-answered" if answered else "lesson-asked"):
+        picture, question = st.columns([7, 5], gap="medium")
+    return picture, question
+
+
+def _predict(place: Place, choice: int) -> None:
+    place.predict(choice)
+    text.bring_into_view(QUESTION)
 
 
 @dataclass(frozen=True)
@@ -155,7 +176,7 @@ def _question(step: Step, place: Place, said: Said, answer: int | None, asked: A
         st.caption("Predict first; the answer comes with the explanation.")
         for number, words in enumerate(said.choices):
             key = f"predicted-{place.lesson}-{place.step}-{number}"
-            st.button(words, key=key, on_click=place.predict, args=(number,), width="stretch")
+            st.button(words, key=key, on_click=_predict, args=(place, number), width="stretch")
         return
     for number, words in enumerate(said.choices):
         chosen = number == answer and asked is None
@@ -174,7 +195,7 @@ def _ask_again(place: Place, asked: Asked | None) -> None:
 def _pinned(view: View, run: Run, place: str) -> None:
     with st.container(border=True), charts.keys_begin_with(place.partition("-")[0] + "-"):
         view.moved(f"move-{place}").draw(run)
-        link(view.page, f"Open on the {PAGES[view.page].title} page (your place here is kept)", **view.link(run))
+        link(view.page, f"Open on the {PAGES[view.page].title} page (your place is kept)", **view.link(run))
 
 
 def _further(place: Place, steps: int, following: str | None) -> None:

@@ -14,19 +14,25 @@ from certssb_core.store.store import Balls
 from ui.kit import charts, controls, tables, text
 from ui.overlaps import one_pair, stream_maker
 
-SOURCES = {"stream": "a stream of queries", "stretch": "the run's own balls, stretched"}
+SOURCES = {
+    "stream": "a stream of queries",
+    "stretch": "the run's own balls, stretched",
+    "members": "with more members",
+}
+TIMES = (1, 10, 100, 1_000, 10_000)
+"""So many times as many members as have voted."""
 FARTHEST = 4.0
 """Largest factor by which radii are stretched."""
 Row = st.delta_generator.DeltaGenerator
 
 
 def section(run: Run) -> None:
-    """Pairs of real images whose balls meet: in a stream of queries, or among the run's balls at overstated radii."""
+    """Pairs of real images whose balls meet: in a stream of queries, or among the run's balls at claimed radii."""
     row, there = st.container(horizontal=True, vertical_alignment="bottom"), run.stream_path.exists()
     with row:
         source = controls.choose("Conflicts in", SOURCES, "stream" if there else "stretch", key="meet")
-    if source == "stretch":
-        _stretch(run, row)
+    if source != "stream":
+        _claims(run, row, source)
     elif there:
         _stream(run, row)
     else:
@@ -50,35 +56,57 @@ def _stream(run: Run, row: Row) -> None:
     )
 
 
-def _stretch(run: Run, row: Row) -> None:
-    """The run's own balls, with every radius overstated by one factor."""
+def _claims(run: Run, row: Row, source: str) -> None:
+    """The run's own balls at larger radii: all stretched by one factor, or as more members might have certified."""
     claims = tables.survey(run, after=False)
     factor = core.meeting_factor(claims)
     if factor is None:
         text.empty("No two stored balls have different labels, so none can meet.")
         return
     with row:
-        chosen = st.slider("Stretch radii by", 1.0, FARTHEST, 1.0, 0.05, key="stretched", bind="query-params")
-    balls, ledger = tables.stretched(run, chosen)
+        balls, ledger, told = _stretched(run) if source == "stretch" else _extrapolated(run)
     found = core.conflicts(ledger)
     many = int(tables.ledger(run)["stored"].sum() > store_ledger.SURVEYED)
     first = f" among the first {store_ledger.SURVEYED:,}" * many
     apart = f"The nearest two balls of different label{first} are **{factor:.2f} times too far apart** to meet."
-    if chosen > 1:
-        st.warning(
-            f"Nobody certified these claims: every radius is overstated **{chosen:g} times**. {apart} The store "
-            f"changes **{len(found):,}** of {len(ledger):,} balls.",
-            icon=":material/warning:",
-        )
+    changes = f"The store changes **{len(found):,}** of {len(ledger):,} balls."
+    if told:
+        st.warning(f"Nobody certified these claims: {told} {apart} {changes}", icon=":material/warning:")
     elif found:
-        st.info(f"These radii are as certified. The store changed **{len(found):,}** of {len(ledger):,} balls.")
+        st.info(f"These radii are as certified. {changes}")
     else:
-        st.success(f"These radii are as certified. {apart} Stretch them to see what the store prevents.")
+        st.success(f"These radii are as certified. {apart} Move the slider to see what the store prevents.")
     position = store_ledger.most_telling(ledger, claims)
     if found:
         with row:
             position = found[_step("Conflict", len(found), key="conflict", start=1) - 1]
-    _two_balls(run, balls, ledger, position, certified=chosen == 1)
+    _two_balls(run, balls, ledger, position, certified=not told)
+
+
+Claims = tuple[Balls, pd.DataFrame, str]
+"""Balls and ledger of a store that was sent claims, and the reason why nobody certified them; empty if somebody did."""
+
+
+def _stretched(run: Run) -> Claims:
+    """Let the reader stretch every radius by one factor."""
+    factor = st.slider("Stretch radii by", 1.0, FARTHEST, 1.0, 0.05, key="stretched", bind="query-params")
+    told = f"every radius is overstated **{factor:g} times**." if factor > 1 else ""
+    return *tables.stretched(run, factor), told
+
+
+def _extrapolated(run: Run) -> Claims:
+    """Let the reader choose how many members vote, in the shares that the run's own members voted."""
+    members = run.config.training.members
+    choices = [times * members for times in TIMES]
+    chosen = st.select_slider(
+        "Members, if they voted in the same shares",
+        choices,
+        format_func="{:,}".format,
+        key="voters",
+        bind="query-params",
+    )
+    told = f"**{chosen:,}** members would have to vote in the shares that {members:,} did." if chosen > members else ""
+    return *tables.extrapolated(run, chosen // members), told
 
 
 def arrival(run: Run, at: int) -> None:

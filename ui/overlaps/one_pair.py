@@ -16,15 +16,23 @@ from ui.kit import charts, controls, run_files, tables, text
 
 PALETTE = (theme.SKY, theme.ORANGE, theme.PURPLE, theme.GREEN)  # the labels of two balls before and after
 SIDE = 100  # pixels of a picture
+PLACE = "two-balls"
 
 
 def show(ball: int, other: int | None = None) -> None:
-    """Make :func:`section` open this pair; to be called before it."""
+    """Make :func:`section` open this pair and come into view; to be called before it."""
     st.session_state["ball"], st.session_state["other"] = ball, other
+    text.bring_into_view(PLACE)
 
 
 def section(run: Run) -> None:
     """The ball in the URL's ``ball`` beside that in ``other``, or the one that decided its case."""
+    with st.container(key=PLACE):
+        _section(run)
+    text.came_into_view(PLACE)
+
+
+def _section(run: Run) -> None:
     st.subheader("Two balls, drawn exactly", anchor=False)
     ledger = tables.ledger(run)
     left, right = st.columns(2)

@@ -70,9 +70,11 @@ def _section() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         upto = _steps_control(len(scene.entries))
         point = _asked_point()
-    play(setting, upto=upto, point=point, clickable=True)
-    if point:
+    if point:  # above the plane: what a click answers must not fall below the fold
         _explain(setting, inputs, scene.first(upto), point)
+    elif st.session_state.get("click", "ask") == "ask":
+        st.markdown("Click anywhere in the plane to ask who answers there.")
+    play(setting, upto=upto, point=point, clickable=True)
     over_orders(setting)
 
 
@@ -122,8 +124,7 @@ def play(
         key="sandbox",
         summary=f"{came}**{scene.changed} of {upto}** inputs had their answer or radius changed by the store; "
         f"**{scene.wrong}** honest inputs are answered wrong. Red and hatched: the area claimed for both labels. "
-        "Dashed: the newest disc as it came. The star is the attacker's input."
-        + (" Click anywhere to ask who answers there." if clickable else ""),
+        "Dashed: the newest disc as it came. The star is the attacker's input.",
         table=_steps(scene),
         selection=clickable,
     )

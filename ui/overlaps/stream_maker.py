@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import tempfile
 from typing import IO
@@ -14,6 +16,7 @@ from ui.kit import run_files, text
 from ui.query import answers
 
 REFRESH = 2.0  # seconds
+MOST_READ = 10_000  # bytes of what the process says
 
 
 def offer(run: Run) -> None:
@@ -30,7 +33,8 @@ def _offer(run: Run) -> None:
         st.rerun()
     process, errors = makers.get(key, (None, None))
     if process is not None and process.poll() is None:
-        st.info("The members answer a stream of about a hundred images …", icon=":material/hourglass_top:")
+        share = _share_done(errors)
+        st.progress(share, f"The members answer a stream of about a hundred images: {share:.0%} …")
         return
     if process is not None:
         makers.pop(key)
@@ -38,11 +42,19 @@ def _offer(run: Run) -> None:
         text.failed(errors.read().decode(errors="replace").strip().rpartition("\n")[2], "Try again.")
     text.empty(
         "No stream of queries has been sent to this run yet. The members would answer about a hundred images between "
-        "its nearest test images, which takes a minute on a small run."
+        "its nearest test images, and their certificates would go to a store of their own. "
+        "That takes a minute on a small run."
     )
     if st.button("Send a stream", icon=":material/play_arrow:", disabled=run_files.read_only()):
         makers[key] = _start(run)
         st.rerun()
+
+
+def _share_done(errors: IO[bytes]) -> float:
+    """Read the latest line “3 of 10 ways”: the third of ten is under way."""
+    written = os.pread(errors.fileno(), MOST_READ, 0)  # leaves the place where the process goes on to write
+    told = re.findall(rb"^(\d+) of (\d+) ways", written, re.M)
+    return (int(told[-1][0]) - 1) / int(told[-1][1]) if told else 0.0
 
 
 def _start(run: Run) -> tuple[subprocess.Popen, IO[bytes]]:
