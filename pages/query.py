@@ -41,9 +41,9 @@ def promise(reply: Reply) -> None:
         )
 
 
-def fixed_ensemble(reply: Reply) -> None:
+def fixed_ensemble(run: Run, asked: image_source.Question) -> None:
     """The fixed ensemble's answer to the same image, drawn for this question."""
-    if drawn := reply.fixed:
+    if drawn := answers.ask(run, asked.asked, fixed=True).fixed:
         st.markdown(
             f"**Fixed ensemble**: {markdown_text(drawn['answer'])}, radius **{drawn['radius']:.3f}**, p_A at least "
             f"{drawn['p_a_lower']:.3f}. {drawn['draws']:,} fresh draws of {drawn['jury']} of these very members answer "
@@ -94,7 +94,8 @@ if run and chosen:
             text.empty(f"{markdown_text(reason)}." + " The store still answers." * run.config.kind.balls)
         else:
             reply = stage.panel(run, asked, key="query-votes")
-            fixed_ensemble(reply)
             promise(reply)
+            if run_files.fixed(run):
+                fixed_ensemble(run, asked)
     charts.download("The image as it is now (PNG)", lambda: png(asked.asked), "image.png", "image/png")
     view_as_code.show(view_as_code.query(run))

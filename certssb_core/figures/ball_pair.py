@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from certssb_core.figures import theme
 from certssb_core.plain_text import chart_text
 
-PANELS = ("before the storage-update", "after it")
+PANELS = ("as they came", "in the store")
 CONFLICT = "in both balls: two answers"
 _TURN = np.linspace(0.0, 2 * np.pi, 181)
 _TOUCH = 1e-6  # an aligned ball touches the edge of its host from within, but for rounding

@@ -218,7 +218,10 @@ def _step(scene: Scene, shown: int, window: tuple[np.ndarray, np.ndarray]) -> li
         ]
     newest = [_circle(scene.points[shown - 1], entry.radius_before) for entry in so_far[-1:]]
     low, high = window
-    words = in_words(scene, shown - 1) if shown else "the store is empty"
+    words = "the store is empty"
+    if shown:
+        number, sender, fate = in_words(scene, shown - 1).split(" · ", 2)
+        words = f"{number} · {sender}<br>{fate}"  # in two lines: a phone is narrow
     return [
         *traces,
         honest(-1),

@@ -58,8 +58,8 @@ class Answerer:
     def _command(run: Run) -> list[str]:
         return program("answer", str(run.path.resolve()))
 
-    def ask(self, image: np.ndarray) -> Reply:
-        """Ask the run about ``image`` ``(C, H, W)`` float32.
+    def ask(self, image: np.ndarray, *, fixed: bool = False) -> Reply:
+        """Ask the run about ``image`` ``(C, H, W)`` float32; its fixed ensemble votes only where ``fixed`` asks for it.
 
         Raises:
             RunError: the run cannot answer, or its process died or hung; it has been ended then, and another one
@@ -71,7 +71,7 @@ class Answerer:
                 self._ready = True
             pixels = base64.b64encode(np.ascontiguousarray(image, np.float32).tobytes()).decode()
             # In a thread: a process that hangs would not empty the pipe either, and only hearing has a timeout.
-            line = json.dumps({"image": pixels}) + "\n"
+            line = json.dumps({"image": pixels, "fixed": fixed}) + "\n"
             threading.Thread(target=_tell, args=(self._process.stdin, line), daemon=True).start()
             reply = self._hear(self._answer_seconds)["reply"]
         return Reply(**reply | {"votes": tuple(reply["votes"])})
@@ -130,9 +130,9 @@ class Answerers:
         self._changing = threading.Lock()
         self._processes: OrderedDict[tuple[Path, int], Answerer] = OrderedDict()
 
-    def ask(self, run: Run, image: np.ndarray) -> Reply:
+    def ask(self, run: Run, image: np.ndarray, *, fixed: bool = False) -> Reply:
         """Ask as :meth:`Answerer.ask` does; start the run's process if there is none."""
-        return self.of(run).ask(image)
+        return self.of(run).ask(image, fixed=fixed)
 
     def of(self, run: Run) -> Answerer:
         """The process of ``run``; a run that was made again has a new one.

@@ -81,12 +81,13 @@ class LoadedEnsemble:
         self._held = [*self._read_groups()] if fits else None
         self._drawn = fixed_settings(run)
 
-    def ask(self, image: np.ndarray, *, insert: bool = False) -> Reply:
+    def ask(self, image: np.ndarray, *, insert: bool = False, fixed: bool = True) -> Reply:
         """Answer one image, by a stored ball or the members.
 
         Args:
             image: ``(C, H, W)`` float32 in [0, 1].
             insert: store the certificate, for good, where no ball holds the image yet.
+            fixed: draw the fixed ensemble's votes, too, in a run that has them; that takes most of the time.
 
         Raises:
             RunError: the image has another shape, or nothing may be written here.
@@ -117,7 +118,7 @@ class LoadedEnsemble:
             draws=self._draw(image),
         )
         reply = replace(self._reply(image, input_votes, insert), undefended=self._undefended_answer(image))
-        return reply if self._drawn is None else replace(reply, fixed=self._fixed(x, reply.sigma))
+        return replace(reply, fixed=self._fixed(x, reply.sigma)) if fixed and self._drawn else reply
 
     def _fixed(self, x: torch.Tensor, sigma: float) -> dict[str, Any]:
         """Draw the fixed ensemble's votes on ``x`` ``(1, C, H, W)`` afresh, and certify them."""

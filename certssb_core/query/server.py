@@ -1,8 +1,9 @@
 """The query process: one finished run, its members in memory, answering images over its own standard input and output.
 
-One JSON object per line. It first says ``{"ready": true}``; then every ``{"image": …}``, base64 of float32
-``(C, H, W)``, is answered by ``{"reply": …}`` or ``{"error": …}``. It ends when its input closes, which the operating
-system does for a parent that is gone, however it went; and when nobody has asked anything for a while.
+One JSON object per line. It first says ``{"ready": true}``; then every ``{"image": …, "fixed": …}``, base64 of float32
+``(C, H, W)`` and whether the fixed ensemble votes, too, is answered by ``{"reply": …}`` or ``{"error": …}``. It ends
+when its input closes, which the operating system does for a parent that is gone, however it went; and when nobody has
+asked anything for a while.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ def serve(run: Run, *, idle_seconds: float = IDLE_SECONDS) -> None:
     warm = False
     while line := _next(lines, idle_seconds):
         try:
-            pixels = np.frombuffer(base64.b64decode(json.loads(line)["image"]), np.float32)
-            reply = loaded.ask(pixels.reshape(loaded.shape).copy(), insert=insert)
+            question = json.loads(line)
+            pixels = np.frombuffer(base64.b64decode(question["image"]), np.float32)
+            reply = loaded.ask(pixels.reshape(loaded.shape).copy(), insert=insert, fixed=question["fixed"])
             _say(output, reply=reply.__dict__)
             if not warm:  # a first search for σ* costs a second of loading code; a known image needs none
-                loaded.ask(np.full(loaded.shape, 0.5, np.float32))
+                loaded.ask(np.full(loaded.shape, 0.5, np.float32), fixed=False)
                 warm = True
         except Exception as error:
             _say(output, error=_words(error))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def make(run: Run, *, told: Callable[[int, int], None] = lambda done, of: None) 
     images, replies, sets, steps = [], [], [], []
     for done, way in enumerate(walked):
         told(done, len(walked))
-        answers = walk(loaded.ask, way)
+        answers = walk(partial(loaded.ask, fixed=False), way)
         places = sorted(answers)
         for place in sent(answers, attacker=way.attacker):
             images.append(way.image(place).ravel())

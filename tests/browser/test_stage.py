@@ -50,7 +50,7 @@ def test_a_real_conflict_is_on_screen_and_resolved_without_a_click(page):
     page.set_viewport_size({"width": 1280, "height": 720})
     visit(page, "/overlaps")
     chart = page.locator(".st-key-conflict-plane")
-    expect(chart.get_by_text("before the storage-update", exact=True)).to_be_in_viewport()
+    expect(chart.get_by_text("as they came", exact=True)).to_be_in_viewport()
     expect(page.get_by_text("3b · align, r")).to_be_in_viewport()
     red = chart.locator("path.js-line[style*='rgb(213, 94, 0)']")
     expect(red).to_have_count(1)  # before; after it there is none

@@ -43,7 +43,7 @@ class _Nobody:
     def of(self, run: Run) -> None:
         pass
 
-    def ask(self, run: Run, image: np.ndarray) -> Reply:
+    def ask(self, run: Run, image: np.ndarray, *, fixed: bool = False) -> Reply:
         raise RunError("in a test of a page nobody votes")
 
 

@@ -209,7 +209,7 @@ def stretched(run: Run, factor: float) -> tuple[Balls, pd.DataFrame]:
 
 @of_table("store.sqlite")
 def extrapolated(run: Run, times: int) -> tuple[Balls, pd.DataFrame]:
-    """As :func:`stretched`, with the radii that ``times`` as many members would claim if they voted in equal shares."""
+    """The run's balls with the radii that ``times`` as many members would claim if they voted in equal shares."""
     rule = run.config.certification
     balls, entries = conflicts.extrapolated(
         *run_files.balls_and_ledger(run), run_files.certificates(run), times=times, bound=rule.bound, alpha=rule.alpha

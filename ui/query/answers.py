@@ -29,21 +29,24 @@ def prepare(run: Run) -> None:
         _answerers().of(run)
 
 
-def ask(run: Run, image: np.ndarray) -> Reply:
+def ask(run: Run, image: np.ndarray, *, fixed: bool = False) -> Reply:
     """The run's reply to ``image`` ``(C, H, W)`` float32 in [0, 1].
+
+    Args:
+        fixed: the fixed ensemble votes, too; that takes ten times as long.
 
     Raises:
         RunError: the run's members cannot vote, or their process died.
     """
     rests_on = (run.path / "votes.safetensors", run.asked_path)
     modified = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in rests_on)
-    return _reply(str(run.path.resolve()), modified, image.shape, image.tobytes())
+    return _reply(str(run.path.resolve()), modified, image.shape, image.tobytes(), fixed)
 
 
 @st.cache_data(max_entries=512, show_spinner="The members vote (the first time they have to be loaded) …")
-def _reply(path: str, modified: tuple[int, ...], shape: tuple[int, ...], pixels: bytes) -> Reply:
+def _reply(path: str, modified: tuple[int, ...], shape: tuple[int, ...], pixels: bytes, fixed: bool) -> Reply:
     # ``modified`` is only part of the key.
-    return _answerers().ask(Run(Path(path)), np.frombuffer(pixels, np.float32).reshape(shape))
+    return _answerers().ask(Run(Path(path)), np.frombuffer(pixels, np.float32).reshape(shape), fixed=fixed)
 
 
 @st.cache_resource
