@@ -79,7 +79,7 @@ def test_a_trimmed_disc_is_drawn_as_stored_and_as_it_came(scene, classifier):
     frame = at_step(scene, classifier, 2)
     np.testing.assert_allclose(np.hypot(*(outline(frame["ball: square"]) - [1.5, 0]).T), 0.5, atol=1e-6)
     np.testing.assert_allclose(np.hypot(*(outline(frame["the newest, as it came"]) - [1.5, 0]).T), 1.0, atol=1e-6)
-    assert frame[None].text[0] == "2 · honest, predicted square · 3a · trim by ball 1 · r 1.00 → 0.50"
+    assert frame[None].text[0] == "2 · honest, predicted square<br>3a · trim by ball 1 · r 1.00 → 0.50"
 
 
 def test_an_aligned_disc_takes_the_colour_of_the_ball_it_lies_in(scene, classifier):
@@ -88,13 +88,13 @@ def test_an_aligned_disc_takes_the_colour_of_the_ball_it_lies_in(scene, classifi
     np.testing.assert_allclose(np.hypot(*around.T), 1.0, atol=1e-6)
     np.testing.assert_allclose(np.hypot(*(aligned - [0.3, 0]).T), 0.7, atol=1e-6)
     assert outline(frame["the attacker's"]).tolist() == [[0.3, 0.0]]
-    assert "answered round · 3b · align by ball 1" in frame[None].text[0]
+    assert "answered round<br>3b · align by ball 1" in frame[None].text[0]
 
 
 def test_an_abstaining_input_is_seen_and_told(scene, classifier):
     frame = at_step(scene, classifier, 4)
     assert outline(frame["abstains"]).tolist() == [[0.0, 5.0]]
-    assert "abstains · not stored" in frame[None].text[0]
+    assert "abstains<br>not stored" in frame[None].text[0]
 
 
 def test_it_starts_with_an_empty_store(scene, classifier):

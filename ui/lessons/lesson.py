@@ -116,7 +116,7 @@ def _step(run: Run, step: Step, place: Place, room: Room | None, further: Callab
         here = f"{place.lesson} {place.step}"
         asked = room.show(here, Asked(step.title, said.question, tuple(said.choices), step.right))
         answer = step.right if asked.revealed else None
-    picture, question = _layout(step, answered=answer is not None)
+    picture, question = _layout(step, revealed=answer is not None and step.reveal is not None)
     with question:
         with st.container(border=True, key=QUESTION):
             if room and asked and answer is None:
@@ -132,15 +132,15 @@ def _step(run: Run, step: Step, place: Place, room: Room | None, further: Callab
         _pinned(step.view, run, f"view-{place.lesson}-{place.step}")
 
 
-def _layout(step: Step, *, answered: bool) -> tuple[Part, Part]:
+def _layout(step: Step, *, revealed: bool) -> tuple[Part, Part]:
     """Places of picture and question: side by side; one below the other on a phone, or where the picture is wide.
 
-    The answer stands beside the click: where it is below the other, the question comes first once it is answered.
+    The answer stays beside the click: where one is below the other, the question comes before what it reveals.
     """
     if step.view.wide or (step.reveal is not None and step.reveal.wide):
         first, second = st.container(), st.container()
-        return (second, first) if answered else (first, second)
-    with st.container(key="lesson-answered" if answered else "lesson-asked"):
+        return (second, first) if revealed else (first, second)
+    with st.container(key="lesson-revealed" if revealed else "lesson-asked"):
         picture, question = st.columns([7, 5], gap="medium")
     return picture, question
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -38,6 +39,24 @@ def test_every_chart_of_the_dashboard_is_shown_this_way():
     root = Path(__file__).parents[3]
     sources = [*root.glob("pages/*.py"), *root.glob("ui/**/*.py")]
     assert [path.name for path in sources if "plotly_chart(" in path.read_text(encoding="utf-8")] == ["charts.py"]
+
+
+@pytest.mark.parametrize(("points", "hints"), [([{"x": 1}], 1), ([], 0)])
+def test_a_selection_says_how_it_is_cleared(monkeypatch, points, hints):
+    def clickable() -> None:
+        import pandas as pd
+        import plotly.graph_objects as go
+
+        from ui.kit import charts
+
+        figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
+        charts.show(figure, key="line", summary="It rises.", table=pd.DataFrame({"x": [1]}), selection=True)
+
+    chosen = SimpleNamespace(selection=SimpleNamespace(points=points))
+    monkeypatch.setattr("streamlit.plotly_chart", lambda *figure, **how: chosen)
+    app = AppTest.from_function(clickable).run()
+    assert not app.exception
+    assert [part.value for part in app.caption].count("Double-click the chart to clear the selection.") == hints
 
 
 def test_two_downloads(app):
