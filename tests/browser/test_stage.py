@@ -59,7 +59,7 @@ def test_image_slider_and_all_answers_fit_one_screen(page, address):
     visit(page, address)
     shown = [metric(page, name) for name in ("Undefended network", "Defended answer", "Certified radius", "Store")]
     shown += [page.get_by_text("Defended answer: true class"), page.get_by_text("Moved by")]
-    shown += [page.get_by_text("of 200 members vote"), page.get_by_role("slider", name="Strength")]
+    shown += [page.get_by_text("of 200 members vote"), page.get_by_test_id("stSlider")]
     for one in shown:
         expect(one).to_be_in_viewport(ratio=1)
     assert_no_error(page)
