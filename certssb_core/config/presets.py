@@ -16,6 +16,7 @@ _UNIFORM = {"train_map": "uniform", "test_map": "uniform"}
 _PUBLISHED_TRIGGERS = ("one-pixel", "four-pixel", "blended")
 
 _MNIST_01 = DataConfig(name="mnist", classes=("0", "1"))
+_MNIST_10 = DataConfig(name="mnist")
 _MNIST_NOISE = NoiseConfig(sigma=0.5, sigma_min=0.25, sigma_max=1.0, iterations=3)
 _MNIST_01_NOISE = _MNIST_NOISE.model_copy(update={"candidates": 4, "iterations": 0, "draws": 24})
 _MNIST_TRAINING = TrainingConfig(members=1000, share=0.25, epochs=1, single_epochs=5, batch_size=32, learning_rate=4e-3)
@@ -127,6 +128,7 @@ def _subset(
     images: int,
     members: int,
     network: str,
+    model: str = "nearest-mean",
     sigma: float | None = None,
 ) -> RunConfig:
     """Members of a few images each; with test noise of level ``sigma``, or votes counted with their margins."""
@@ -137,7 +139,7 @@ def _subset(
         attack=attack,
         noise=NoiseConfig(**noise, **_UNIFORM),
         training=TrainingConfig(
-            model="nearest-mean",
+            model=model,
             undefended_model=network,
             members=members,
             sees="subset",
@@ -408,12 +410,22 @@ PRESETS: dict[str, RunConfig] = {
         for trigger in _PUBLISHED_TRIGGERS
     },
     "subset-mnist-10": _subset(
-        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.5 % poisoned, 4,000 members of 70 images each",
-        DataConfig(name="mnist"),
+        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.5 % poisoned, 4,000 members of 50 images each",
+        _MNIST_10,
         AttackConfig(rate=0.005),
-        images=70,
+        images=50,
         members=4000,
         network="mnist-cnn",
+        model="discriminant",
+    ),
+    "subset-mnist-10-scattered": _subset(
+        "Subset: MNIST, all ten classes, one-pixel, norm 1.0, 0.5 % poisoned, 4,000 members that see waves",
+        _MNIST_10,
+        AttackConfig(rate=0.005),
+        images=50,
+        members=4000,
+        network="mnist-cnn",
+        model="scattered-discriminant",
     ),
     **{f"digits-39-{method}": _clean_label_digits(method) for method, entry in METHODS.items() if entry.crafted},
     **{f"mnist-49-{method}": _clean_label_mnist(method) for method, entry in METHODS.items() if entry.crafted},

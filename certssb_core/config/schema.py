@@ -21,7 +21,7 @@ from certssb_core.config.choices import OneOf
 from certssb_core.data.datasets import DATASETS
 from certssb_core.data.poisoning import LABEL_MODES, METHODS
 from certssb_core.data.triggers import TRIGGERS
-from certssb_core.ensemble.architectures import ARCHITECTURES, LINEAR
+from certssb_core.ensemble.architectures import ARCHITECTURES, LINEAR, WITHOUT_NOISE
 from certssb_core.smoothing.noise import NOISE_LAWS
 from certssb_core.smoothing.preprocessing import PREPROCESSING
 
@@ -450,6 +450,8 @@ class RunConfig(Group):
                 f"certification.certificate {name} needs a network whose margins are known: set training.model to one "
                 f"of {', '.join(LINEAR)}, not {self.training.model}"
             )
+        if self.training.model in WITHOUT_NOISE and noise.law != "none":
+            raise ValueError(f"training.model {self.training.model} takes no noise: noise.law must be none")
         if law.one_level and {noise.train_map, noise.test_map} != {"uniform"}:
             raise ValueError(
                 f"noise.law {noise.law} has one level for all: set noise.train_map and test_map to uniform"

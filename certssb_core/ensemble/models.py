@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from certssb_core.ensemble.closed_form import NearestMean, RidgeOnCosines
+from certssb_core.ensemble.discriminant import Discriminant, ScatteredDiscriminant
 from certssb_core.ensemble.patch_ridge import RidgeOnPatches
 from certssb_core.smoothing.seeds import torch_seed
 
@@ -240,6 +241,8 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "dct-ridge": RidgeOnCosines,
     "patch-ridge": RidgeOnPatches,
     "nearest-mean": NearestMean,
+    "discriminant": Discriminant,
+    "scattered-discriminant": ScatteredDiscriminant,
     "strided-cnn": StridedCNN,
     "pooled-cnn": PooledCNN,
     "cifar-resnet-16-32-64": SmallResNet,
@@ -249,9 +252,9 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
 
 
 def projected(name: str, images: torch.Tensor) -> torch.Tensor:
-    """``images`` ``(n, C, H, W)`` as a network takes them: through its orthonormal projection, or as they are.
+    """``images`` ``(n, C, H, W)`` as a network takes them: through its map to features, or as they are.
 
-    Noise is added afterwards: of the projection of Gaussian noise nothing but Gaussian noise is left.
+    Noise is added afterwards where the map is an orthonormal projection: of Gaussian noise it leaves Gaussian noise.
     """
     project = getattr(MODELS[name], "project", None)
     return images if project is None else project(images)
