@@ -5,7 +5,7 @@ import streamlit as st
 from certssb_core.certify.certificate import FIXED
 from certssb_core.certify.certificate_kinds import CERTIFICATES, CertificateKind
 from certssb_core.figures import curves, theme
-from certssb_core.results import comparison
+from certssb_core.results import certification, comparison
 from ui.certify import budget_inputs, certificate_charts, choice, many_runs, replaced_map, soundness
 from ui.kit import charts, conditions, controls, headline, run_files, tables, text, view_as_code
 
@@ -72,11 +72,14 @@ def budget(chosen: list[tables.Choice]) -> None:
         return
     left, right = st.columns(2)
     norm = left.slider("Norm τ of every change (L2 pixel units)", 0.01, 1.0, 0.05, 0.01, key="tau", bind="query-params")
-    budgets, table = certificate_charts.joint_budgets(chosen, norm)
+    most, replaced = max(certification.replaced_at_most(run_files.run_votes(one.run)) for one in chosen), 0
+    if most:
+        replaced = controls.slider("Further images replaced by anything, n₁", most, 0, 1, key="n1")
+    budgets, table = certificate_charts.joint_budgets(chosen, norm, replaced)
     with right:
         images = controls.slider("Poisoned training images n", int(table["images"].max()), 1, 1, key="n")
     muted = many_runs.muted([one.name for one in chosen], st.session_state.get("baseline", ""))
-    certificate_charts.budget(budgets, table, norm=norm, images=images, muted=muted)
+    certificate_charts.budget(budgets, table, norm=norm, images=images, replaced=replaced, muted=muted)
     budget_inputs.show(chosen[0], budgets[0][1], images=images)
 
 

@@ -28,6 +28,7 @@ from certssb_core.certify.certificate_kinds import CERTIFICATES, DRAWN_BY_SEED
 from certssb_core.certify.input_votes import VoteBounds
 from certssb_core.certify.metrics import clean_metrics, triggered_metrics
 from certssb_core.certify.share_budget import Share, moved_certified
+from certssb_core.certify.subset import unseen_probability
 from certssb_core.config.schema import RunConfig
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
 from certssb_core.errors import RunError
@@ -264,15 +265,24 @@ def joint_budget(
     return _moved(run_votes, certificates, norm=norm, test_norm=test_norm, replaced=replaced)
 
 
-def joint_budgets(run_votes: RunVotes, series: Series, *, norm: float) -> list[tuple[Series, np.ndarray]]:
+def joint_budgets(
+    run_votes: RunVotes, series: Series, *, norm: float, replaced: int = 0
+) -> list[tuple[Series, np.ndarray]]:
     """:func:`joint_budget` of ``series``; where members draw a share, also as if they did not, under a name that says
-    so."""
+    so: unless images are ``replaced``, which nothing but the draw bears."""
     table, share = series.certificates, budget_share(run_votes)
-    found = [(series, joint_budget(run_votes, table, norm=norm))]
-    if share.seen < share.images:
+    found = [(series, joint_budget(run_votes, table, norm=norm, replaced=replaced))]
+    if share.seen < share.images and not replaced:
         plain = replace(series, name=f"{series.name}{AS_IF_ALL}")
         found.append((plain, joint_budget(run_votes, table, norm=norm, share_counted=False)))
     return found
+
+
+def replaced_at_most(run_votes: RunVotes) -> int:
+    """The most images that a joint budget can bear to be replaced: half of the members must see none of them."""
+    share = budget_share(run_votes)
+    unseen = unseen_probability(share.images, share.seen, np.arange(share.images + 1))
+    return int(np.sum(unseen > 0.5)) - 1
 
 
 def budget_share(run_votes: RunVotes, *, share_counted: bool = True) -> Share:

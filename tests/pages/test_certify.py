@@ -7,6 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.audit import inspection
+from certssb_core.results import certification
+from certssb_core.results.votes import read_run_votes
+from certssb_core.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +68,36 @@ def test_the_budget_shrinks_as_the_norm_grows(page, finished_run):
     assert "τ = 0.05" in near
     assert "sample-specific **0 of 60**" in texts(page)
     assert "sample-specific **0 of 60**" not in near
+
+
+def test_images_that_become_anything_are_set_beside_those_that_move(page, finished_run):
+    """Members that see a tenth of the images: 6 replaced ones leave (9/10)^6 = .53 of them alone, 7 ones .48."""
+    config = json.loads((finished_run.path / "config.json").read_text())
+    config["training"]["share"] = 0.1
+    config["noise"] |= {"train_map": "uniform", "test_map": "uniform"}
+    shared = shutil.copytree(finished_run.path, finished_run.path.parent / "shared")
+    (shared / "config.json").write_text(json.dumps(config))
+    page.query_params["runs"] = ["shared"]
+    page.query_params["mode"] = "uniform"
+    page.run()
+    assert not page.exception
+    assert page.slider(key="n1").max == 6
+
+    def standing() -> int:
+        return int(texts(page).rpartition("right answer for ")[2].split("**")[1].split()[0])
+
+    page.slider(key="n").set_value(0).run()
+    counted = [standing()]
+    page.slider(key="n1").set_value(5).run()
+    assert not page.exception
+    assert "Besides, 5 further training images become anything, labels included." in texts(page)
+    counted.append(standing())
+    run_votes = read_run_votes(Run(shared))
+    table = certification.certify_votes(run_votes, mode="uniform")
+    right = (table["set"] == "clean") & (table["prediction"] == table["label"])
+    budgets = [certification.joint_budget(run_votes, table, norm=0.05, replaced=number) for number in (0, 5)]
+    assert counted == [int((right & (images >= 0)).sum()) for images in budgets]
+    assert counted[1] < counted[0]
 
 
 def test_the_images_that_stand_are_listed_with_their_pictures(page, finished_run):

@@ -62,21 +62,24 @@ Budgets = list[tuple[Series, np.ndarray]]
 """Of each line of the chart, the number of training images that may move with each input."""
 
 
-def joint_budgets(chosen: list[Choice], norm: float) -> tuple[Budgets, pd.DataFrame]:
-    """Count the training images that may move by ``norm``, and the inputs that stand, per choice; of a few choices
-    also without the draw counted, where members draw a share of the images."""
+def joint_budgets(chosen: list[Choice], norm: float, replaced: int = 0) -> tuple[Budgets, pd.DataFrame]:
+    """Count the training images that may move by ``norm``, ``replaced`` others become anything, and the inputs that
+    stand, per choice; of a few choices also without the draw counted, where members draw a share of the images."""
     kept = 2 if len(chosen) <= FEW else 1
-    budgets = [pair for choice in chosen for pair in tables.joint_budgets(choice, norm)[:kept]]
+    budgets = [pair for choice in chosen for pair in tables.joint_budgets(choice, norm, replaced)[:kept]]
     return budgets, comparison.budgets([series for series, _ in budgets], [images for _, images in budgets])
 
 
-def budget(budgets: Budgets, table: pd.DataFrame, *, norm: float, images: int, muted: Sequence[str] = ()) -> None:
+def budget(
+    budgets: Budgets, table: pd.DataFrame, *, norm: float, images: int, replaced: int = 0, muted: Sequence[str] = ()
+) -> None:
     """Inputs that bear ``images`` poisoned training images, of what :func:`joint_budgets` found."""
+    besides = f" Besides, {replaced:,} further training images become anything, labels included." if replaced else ""
     names = sorted((one.name for one, _ in budgets), key=lambda name: name.endswith(certification.AS_IF_ALL))
     series, certified = zip(*[pair for pair in budgets if pair[0].name not in muted], strict=True)
     charts.show(
         curves.budget(table, colours=curves.colours(names), images=images, muted=muted),
         key="joint-budget",
-        summary=comparison.budget_sentence(list(series), list(certified), count=images, norm=norm),
+        summary=comparison.budget_sentence(list(series), list(certified), count=images, norm=norm) + besides,
         table=table,
     )

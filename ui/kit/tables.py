@@ -141,18 +141,18 @@ def has_joint_budget(choice: Choice) -> bool:
     return run_votes.budgets and choice.mode in run_votes.joint_modes
 
 
-def joint_budgets(choice: Choice, norm: float) -> list[tuple[Series, np.ndarray]]:
+def joint_budgets(choice: Choice, norm: float, replaced: int = 0) -> list[tuple[Series, np.ndarray]]:
     """Number of training images that may move by ``norm``, as :func:`certification.joint_budgets`."""
-    return _joint_budgets(choice.run, choice.mode, choice.bound, choice.alpha, choice.name, norm)
+    return _joint_budgets(choice.run, choice.mode, choice.bound, choice.alpha, choice.name, norm, replaced)
 
 
 @of_table("votes.safetensors")
 def _joint_budgets(
-    run: Run, mode: str, bound: str, alpha: float, name: str, norm: float
+    run: Run, mode: str, bound: str, alpha: float, name: str, norm: float, replaced: int
 ) -> list[tuple[Series, np.ndarray]]:
     run_votes = run_files.run_votes(run)
     series = Series(name, certified(run, mode, bound, alpha), run.config.attack, run_votes.classes)
-    return certification.joint_budgets(run_votes, series, norm=norm)
+    return certification.joint_budgets(run_votes, series, norm=norm, replaced=replaced)
 
 
 def report(chosen: list[Choice], bound: str, alpha: float) -> str:
