@@ -1,12 +1,13 @@
-"""Partitions with margins against the planted attack: DPA with PECAN's idea, from the members of the subset runs.
+"""Certificates of partitions against the planted attack, at equal members: the neighbours of the subset runs.
 
-    python -m benchmarks.partitions [PRESET] [--parts 500 1000 1500 2000]
+    python -m benchmarks.partitions [PRESET] [--parts 500 1000 1500 2000] [--images N …] [--test N]
 
-Every training image lies in one part, and each part trains one nearest-mean member, which sees no other image. Its vote
-counts where its margin is at least τ. n replaced images reach n parts where an image keeps its part whatever it becomes
-(by place), and 2 n where a hash of its content names the part: it leaves one and enters another. The right class stands
-while its votes are more than half by more than so many. Nothing is left to chance. Prints the clean test images that
-stand at the planted attack's number of images, and writes results/partitions.json.
+Members are those of the preset, each of the images of one part, and vote with their margins (PECAN's idea). n replaced
+images rule n members where an image keeps its part whatever it becomes (by place), and 2 n where a hash of its content
+names the part: it leaves one and enters another. *Finite aggregation* sends an image, by that hash, to two members, so
+that a member sees twice as many. Its rows are about the input as given, as DPA's are: those by hash at norm 0. Nothing
+is left to chance. Prints the clean test images that stand at each number of replaced images, by default that of the
+planted attack, and writes results/partitions-PRESET.json.
 """
 
 from __future__ import annotations
@@ -14,53 +15,76 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from certssb_core.certify.margin_votes import in_steps, steps_of
+from certssb_core.certify.partition import offsets, spread_changes_certified
+from certssb_core.certify.partition_margin import changes_while_moved
+from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
-from certssb_core.ensemble.closed_form import NearestMean
+from certssb_core.ensemble.models import build, projected
 from certssb_core.ensemble.voting import vote
 from certssb_core.runs.inputs import Inputs, load_inputs
 from certssb_core.smoothing.seeds import generator
 
-NORMS = (0.0, 0.5, 1.0, 1.5, 2.0)
+NORMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
-def backing_votes(inputs: Inputs, parts: int) -> np.ndarray:
-    """Votes for the right class with a margin of at least each norm: ``(len(NORMS), n)``."""
+def cast_votes(inputs: Inputs, model: str, parts: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
+    """Train a member per part on the ``spread`` buckets that reach it: votes and margins in steps ``(parts, n)``."""
     _, channels, side, _ = inputs.dataset.test_images.shape
-    project, classes = NearestMean.project, len(inputs.dataset.classes)
-    train, test = (project(torch.from_numpy(images)) for images in (inputs.poisoned.images, inputs.dataset.test_images))
-    labels, truth = torch.from_numpy(inputs.poisoned.labels), inputs.dataset.test_labels
-    own = generator(0, "parts").permutation(np.arange(len(train)) % parts)
-    found = np.zeros((len(NORMS), len(test)), np.int64)
+    images, tested = (torch.from_numpy(one) for one in (inputs.poisoned.images, inputs.dataset.test_images))
+    train, test = projected(model, images), projected(model, tested)
+    labels, classes = torch.from_numpy(inputs.poisoned.labels), len(inputs.dataset.classes)
+    bucket = generator(0, "parts").permutation(np.arange(len(train)) % parts)
+    votes, margins = [], []
     for part in range(parts):
-        rows = np.flatnonzero(own == part)
-        member = NearestMean(channels, side, classes)
+        rows = np.flatnonzero(np.isin((part - bucket) % parts, offsets(parts, spread)))
+        member = build(model, channels=channels, side=side, classes=classes, seed=0, member=part)
         member.solve(train[rows], labels[rows])
         ballot = vote(member, test, margins=True, batch_size=len(test))
         assert ballot.margin is not None
-        right = ballot.hard.numpy() == truth
-        found += [right & (ballot.margin.numpy() >= norm) for norm in NORMS]
-    return found
+        votes.append(ballot.hard.numpy())
+        margins.append(in_steps(ballot.margin.numpy()))
+    return np.stack(votes), np.stack(margins)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset", nargs="?", default="subset-mnist-01-onepixel")
     parser.add_argument("--parts", type=int, nargs="+", default=[500, 1000, 1500, 2000])
+    parser.add_argument("--images", type=int, nargs="+", help="replaced images; default: those that are poisoned")
+    parser.add_argument("--test", type=int, help="test images, at most")
     asked = parser.parse_args()
-    inputs = load_inputs(PRESETS[asked.preset])
+    config = override(PRESETS[asked.preset], {"data.max_test": asked.test} if asked.test else {})
+    inputs, model = load_inputs(config), config.training.model
     torch.set_num_threads(1)  # members are small
-    images, rows = len(inputs.poisoned.indices), []
+    truth, classes = inputs.dataset.test_labels, len(inputs.dataset.classes)
+    replaced = asked.images or [len(inputs.poisoned.indices)]
+    rows: list[dict[str, Any]] = []
+
+    def note(parts: int, rule: str, images: int, norms: list[float], stand: list[int]) -> None:
+        row = {"parts": parts, "parts of images": rule, "images": images}
+        rows.append(row | {"certified": dict(zip(norms, stand, strict=True))})
+        print(f"{parts:6,} {rule:20} {stand} of {len(truth):,} against {images:,} images, at norms {norms}", flush=True)
+
     for parts in asked.parts:
-        votes = backing_votes(inputs, parts)
-        for rule, reached in (("by place", images), ("by hash", 2 * images)):
-            stand = (2 * (votes - reached) > parts).sum(axis=1).tolist()
-            rows.append({"parts": parts, "parts of images": rule, "certified": dict(zip(NORMS, stand, strict=True))})
-            print(f"{parts:6,} {rule:9} {stand} of {votes.shape[1]:,} against {images:,} images, at norms {NORMS}")
-    found = {"preset": asked.preset, "images": images, "n": len(inputs.dataset.test_labels), "rows": rows}
+        votes, margins = cast_votes(inputs, model, parts, 1)
+        top = np.stack([(votes == label).sum(0) for label in range(classes)]).argmax(0)
+        changes = changes_while_moved(votes, margins, top, classes)[:, [steps_of(norm) for norm in NORMS]]
+        changes = np.where((top == truth)[:, None], changes, -1)
+        print(f"{parts:6,} parts: accuracy {(top == truth).mean():.4f}")
+        twice, _ = cast_votes(inputs, model, parts, 2)
+        both = np.stack([(twice == label).sum(0) for label in range(classes)]).argmax(0)
+        certified = np.where(both == truth, spread_changes_certified(twice, classes, 2), -1)
+        for images in replaced:
+            for rule, ruled in (("by place", images), ("by hash", 2 * images)):
+                note(parts, rule, images, list(NORMS), (changes >= ruled).sum(0).tolist())
+            note(parts, "finite aggregation", images, [0.0], [int((certified >= 2 * images).sum())])
+    found = {"preset": asked.preset, "model": model, "n": len(truth), "rows": rows}
     path = Path(__file__).parent / "results" / f"partitions-{asked.preset}.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

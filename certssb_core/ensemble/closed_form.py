@@ -128,6 +128,9 @@ class NearestMean(nn.Module):
     """
 
     FREQUENCIES = 8
+    MAPS = 1
+    """Maps of so many frequencies a side that a channel becomes."""
+    LEAST_SIDE = 8
 
     @classmethod
     def project(cls, images: torch.Tensor) -> torch.Tensor:
@@ -135,9 +138,9 @@ class NearestMean(nn.Module):
 
     def __init__(self, channels: int, side: int, classes: int) -> None:
         super().__init__()
-        if side < self.FREQUENCIES:
-            raise RuntimeError(f"{side} pixels a side are too few for {self.FREQUENCIES} frequencies")
-        self.output = nn.Linear(channels * self.FREQUENCIES**2, classes)
+        if side < self.LEAST_SIDE:
+            raise RuntimeError(f"{side} pixels a side are fewer than {self.LEAST_SIDE}")
+        self.output = nn.Linear(channels * self.MAPS * self.FREQUENCIES**2, classes)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 

@@ -58,6 +58,8 @@ class ScatteredDiscriminant(Discriminant):
     STRENGTH = 1.0
     FREQUENCIES = 4
     ORIENTATIONS, SCALES = 8, (1.0, 2.0)
+    MAPS = 20
+    """A map per wave, and the smooth rest as four."""
     BORDER = 2
 
     @classmethod
@@ -66,13 +68,6 @@ class ScatteredDiscriminant(Discriminant):
         if images.shape[-1] == cls.FREQUENCIES:
             return images
         return torch.cat([cls._scattered(part) for part in images.split(500)])
-
-    def __init__(self, channels: int, side: int, classes: int) -> None:
-        super().__init__(channels, max(side, 8), classes)
-        maps = self.ORIENTATIONS * len(self.SCALES) + 4
-        self.output = nn.Linear(channels * maps * self.FREQUENCIES**2, classes)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
 
     @classmethod
     def _scattered(cls, images: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,8 @@ SHAPES = {
     "dct-ridge": (3, 32, 2),
     "patch-ridge": (3, 32, 2),
     "nearest-mean": (1, 28, 2),
+    "discriminant": (1, 28, 10),
+    "scattered-discriminant": (3, 32, 10),
     "pooled-cnn": (3, 32, 2),
     "strided-cnn": (3, 32, 2),
     "cifar-resnet-16-32-64": (3, 32, 2),
