@@ -123,6 +123,11 @@ class CertificateKind:
         """True where the radius is a norm by which the test input may move."""
         return self.balls or self.replaced is not None
 
+    @property
+    def attackable(self) -> bool:
+        """True where there is an attack that tries to break its certificates."""
+        return self.balls or self.sees == "subset"
+
     def moving(self, sigma_test: np.ndarray) -> np.ndarray:
         """Levels of the test inputs ``(n,)`` as a joint budget counts them: infinite where they do not move."""
         return sigma_test if self.balls else np.full_like(sigma_test, np.inf)

@@ -53,7 +53,7 @@ def draw(choice: Choice, bound: str, alpha: float) -> None:
 def grid(choice: Choice, bound: str, alpha: float) -> pd.DataFrame:
     """Counts of clean test images that stand, for each pair of images and norm (:func:`comparison.budget_grid`)."""
     planted = run_files.metrics(choice.run).get("planted_attack") or {"images": 0, "norm": 0.0}
-    largest = choice.series.certificates["radius"].max()
+    largest = max(choice.series.certificates["radius"].max(), planted["norm"])
     step = next((step for step in STEPS if step * MOST > largest), STEPS[-1])
     norms = tuple(sorted({*(step * np.arange(np.ceil(largest / step) + 1)).tolist(), planted["norm"]}))
     by_norm = _replaced(choice.run, norms, bound, alpha)

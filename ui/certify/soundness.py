@@ -56,6 +56,9 @@ def attacks(chosen: list[tables.Choice]) -> None:
     st.subheader("Has anyone tried to break them?", anchor=False)
     for run in {choice.run.name: choice.run for choice in chosen}.values():
         report = run_files.falsification(run)
+        if report is None and not run.config.kind.attackable:
+            text.empty(f"There is no attack on certificates of {run.name}'s kind so far: only on L2 balls and subsets.")
+            continue
         if report is None:
             text.empty(f"Nobody yet. `python -m certssb_core falsify {run.name}` spends ten minutes on it.")
             continue
