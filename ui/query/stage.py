@@ -105,7 +105,8 @@ def panel(run: Run, question: Question, *, key: str) -> Reply:
         st.markdown("  \n".join(_verdicts(question, names, before, after)))
     table = votes.table(after.votes, names, before.votes if question.moved else None)
     leading = markdown_text(names[table["asked"].argmax()])
-    certified = "which is certified" if after.prediction >= 0 else "too few to certify: they ABSTAIN"
+    certified = "which is certified" if after.members_radius > 0 else "too few to certify any change"
+    certified = certified if after.prediction >= 0 else "too few to certify: they ABSTAIN"
     with voted:
         charts.show(
             votes.bars(table, names={"picked": "the picked image", "asked": "as it is now"}, height=CHART),
@@ -119,7 +120,9 @@ def panel(run: Run, question: Question, *, key: str) -> Reply:
 def _verdicts(question: Question, names: tuple[str, ...], before: Reply, after: Reply) -> Iterator[str]:
     """Judge the defended answer by the true class, where it is known, and by the picked image's certificate."""
     if question.truth is not None:
-        yield "Defended answer: " + verdict.beside_truth(names[question.truth], after.label, question.truth)
+        sure = after.radius > 0
+        beside = verdict.beside_truth(names[question.truth], after.label, question.truth, certified=sure)
+        yield f"Defended answer: {beside}"
     if question.moved:
         yield f":material/straighten: {core.verdict(before, after, question.moved)}"
 
