@@ -26,7 +26,7 @@ from certssb_core.smoothing.noise import NOISE_LAWS, GaussianNoise
 from certssb_core.tuning import ranges
 from certssb_core.verification import verify
 from ui.kit import pages
-from ui.lessons.lesson_views import CertifyView
+from ui.lessons.certificate_views import CertifyView
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "digits"
 KEYS = {

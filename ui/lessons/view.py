@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +12,7 @@ from certssb_core.runs.run import Run
 from ui.kit import controls
 
 Number = int | float
+SetName = Literal["train", "clean", "triggered"]
 
 
 class Control(BaseModel):
