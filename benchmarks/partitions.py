@@ -33,11 +33,16 @@ from certssb_core.smoothing.seeds import generator
 NORMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
-def cast_votes(inputs: Inputs, model: str, parts: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
-    """Train a member per part on the ``spread`` buckets that reach it: votes and margins in steps ``(parts, n)``."""
+def cast_votes(
+    inputs: Inputs, seen: tuple[torch.Tensor, torch.Tensor], model: str, parts: int, spread: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train a member per part on the ``spread`` buckets that reach it: votes and margins in steps ``(parts, n)``.
+
+    Args:
+        seen: training and test images as the members take them.
+    """
     _, channels, side, _ = inputs.dataset.test_images.shape
-    images, tested = (torch.from_numpy(one) for one in (inputs.poisoned.images, inputs.dataset.test_images))
-    train, test = projected(model, images), projected(model, tested)
+    train, test = seen
     labels, classes = torch.from_numpy(inputs.poisoned.labels), len(inputs.dataset.classes)
     bucket = generator(0, "parts").permutation(np.arange(len(train)) % parts)
     votes, margins = [], []
@@ -62,6 +67,8 @@ def main() -> None:
     config = override(PRESETS[asked.preset], {"data.max_test": asked.test} if asked.test else {})
     inputs, model = load_inputs(config), config.training.model
     torch.set_num_threads(1)  # members are small
+    train, test = (torch.from_numpy(one) for one in (inputs.poisoned.images, inputs.dataset.test_images))
+    seen = projected(model, train), projected(model, test)
     truth, classes = inputs.dataset.test_labels, len(inputs.dataset.classes)
     replaced = asked.images or [len(inputs.poisoned.indices)]
     rows: list[dict[str, Any]] = []
@@ -72,12 +79,12 @@ def main() -> None:
         print(f"{parts:6,} {rule:20} {stand} of {len(truth):,} against {images:,} images, at norms {norms}", flush=True)
 
     for parts in asked.parts:
-        votes, margins = cast_votes(inputs, model, parts, 1)
+        votes, margins = cast_votes(inputs, seen, model, parts, 1)
         top = np.stack([(votes == label).sum(0) for label in range(classes)]).argmax(0)
         changes = changes_while_moved(votes, margins, top, classes)[:, [steps_of(norm) for norm in NORMS]]
         changes = np.where((top == truth)[:, None], changes, -1)
         print(f"{parts:6,} parts: accuracy {(top == truth).mean():.4f}")
-        twice, _ = cast_votes(inputs, model, parts, 2)
+        twice, _ = cast_votes(inputs, seen, model, parts, 2)
         both = np.stack([(twice == label).sum(0) for label in range(classes)]).argmax(0)
         certified = np.where(both == truth, spread_changes_certified(twice, classes, 2), -1)
         for images in replaced:
