@@ -52,11 +52,6 @@ def section() -> None:
 
 
 def _section() -> None:
-    st.subheader("Sandbox: the same rules where conflicts are frequent", anchor=False)
-    st.markdown(
-        "A nearest-neighbour classifier of the plane is trained on data with a planted backdoor. Each input is "
-        "certified by 1,000 noisy votes at its own σ\\*. The store takes the balls in, one after the other."
-    )
     _take_click()
     setting = _controls()
     try:
@@ -75,6 +70,10 @@ def _section() -> None:
     elif st.session_state.get("click", "ask") == "ask":
         st.markdown("Click anywhere in the plane to ask who answers there.")
     play(setting, upto=upto, point=point, clickable=True)
+    st.caption(
+        "The rules are the store's, where conflicts are frequent. A nearest-neighbour classifier of the plane is "
+        "trained on data with a planted backdoor. Each input is certified by 1,000 noisy votes at its own σ\\*."
+    )
     over_orders(setting)
 
 
