@@ -266,10 +266,12 @@ def test_what_an_attack_found_is_told_or_that_there_was_none(page, finished_run)
     assert "found out" not in texts(page)
     rows = [{"factor": factor, "found": factor == 1.5} for factor in (1.4, 1.5)]
     part |= {"title": "test radius: searches", "facts": {"overstated": rows}}
+    part |= {"attack": "inputs are *moved*", "power": "9 members judge"}
     path.write_text(json.dumps(report | {"parts": [part | {"allowed": 0.001}]}))
     page.run()
     path.unlink()
     assert not page.exception
+    assert " searches.** Inputs are \\*moved\\*. *Power:* 9 members judge." in texts(page)
     assert "Claims **1.5** times too large are found out (test radius)." in texts(page)
     assert "90 certificates in mode sample-specific: **3** broken in 200 attempts" in texts(page)
 

@@ -77,10 +77,18 @@ def attacks(chosen: list[tables.Choice]) -> None:
                 ["title", "trials", "flips", "violations", "rate", "rate_upper", "allowed"]
             ].assign(units=[units(part) for part in parts]),
         )
-        for part in parts:
-            if "attack" in part:
-                st.caption(f"{part['title']}: {part['attack']}. Power: {part['power']}.")
+        told = [part for part in parts if "attack" in part]
+        if told:
+            with st.expander("How they were attacked, and what such an attack can find", icon=":material/swords:"):
+                for part in told:
+                    title = markdown_text(f"{part['title']}.")
+                    st.markdown(f"**{title}** {_sentence(part['attack'])} *Power:* {_sentence(part['power'])}")
         known_noise(run, report.get("known_noise"))
+
+
+def _sentence(words: str) -> str:
+    """The words as text, from a capital letter to a full stop."""
+    return markdown_text(f"{words[:1].upper()}{words[1:]}.")
 
 
 def _reach(parts: list[dict]) -> str:
