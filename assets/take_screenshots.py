@@ -25,7 +25,7 @@ PAGES = {
     "overlaps": "overlaps",
     "sandbox": "overlaps?view=a+sandbox+in+the+plane",
     "query": "query",
-    "compare": "field",
+    "compare": "compare",
     "tune": "tune",
 }
 FLAGS = (

@@ -57,8 +57,8 @@ PAGES = {
     "overlaps": "/overlaps",
     "sandbox": "/overlaps?view=a+sandbox+in+the+plane",
     "query": "/query?run=digits&apply=Four+pixels",
-    "field": "/field",
-    "flips": "/field?topic=Feature+flips",
+    "compare": "/compare",
+    "flips": "/compare?topic=Feature+flips",
     "tune": "/tune",
 }
 SLIDERS = {

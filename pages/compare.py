@@ -125,7 +125,7 @@ def compare_defences() -> None:
     found = defences.results(run_files.runs_dir())
     if found:
         names = {suite: found[suite]["title"] for suite in found}
-        name = controls.choose("Data", names, next(iter(found)), key="suite")
+        name = controls.choose_key("Data", names, next(iter(found)), key="suite")
         result = found[name]
         titles = [defences.SYSTEMS[system].title for system in defences.SYSTEMS]
         colours = {title: theme.class_colour(place) for place, title in enumerate(titles)}

@@ -12,7 +12,7 @@ from tests.browser.journey import at_rest, visit
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("/", "/lessons", "/poison", "/train", "/noise", "/certify", "/overlaps", "/query", "/field", "/tune")
+PAGES = ("/", "/lessons", "/poison", "/train", "/noise", "/certify", "/overlaps", "/query", "/compare", "/tune")
 STREAMLITS_OWN: dict[str, tuple[str, ...]] = {"color-contrast": ("<p>Strength: L2 norm",)}
 """Per rule of axe what selectors or HTML of Streamlit's own contain that break it: labels of disabled widgets."""
 

@@ -105,3 +105,10 @@ def test_two_sessions_keep_their_selections_and_leave_each_others_runs_alone(pag
     assert_no_error(page)
     assert_no_error(another_page)
     theirs.delete()
+
+
+def test_a_link_from_before_compare_had_its_name_opens_the_same_view(page):
+    visit(page, "/field?topic=Feature+flips&beta=0.85")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Compare")
+    expect(page).to_have_url(re.compile(r"/compare\?.*beta=0.85"))
+    expect(page.get_by_role("slider", name="β")).to_have_value("0.85")

@@ -126,6 +126,20 @@ def test_nonsense_in_the_url_is_not_believed(page, compared, key, value):
     assert "RAB: **9 of 10**. DPA: **6 of 10**" in texts(page)
 
 
+@pytest.mark.parametrize("link", ["mnist", "Another title"])
+def test_a_link_names_the_data_by_key_and_one_that_names_the_title_opens_it(page, compared, link):
+    other = json.loads(compared.read_text()) | {"title": "Another title", "suite": "mnist"}
+    result_path("field", "mnist", compared.parent).write_text(json.dumps(other))
+    page.query_params["suite"] = link
+    page.run()
+    assert not page.exception
+    assert "**Another title**" in texts(page)
+    assert page.query_params["suite"] == "mnist"
+    page.button_group(key="suite").set_value("digits").run()
+    assert "**Digits in a test**" in texts(page)
+    assert "suite" not in page.query_params
+
+
 def test_empty_without_a_comparison(page, runs_dir):
     page.run()
     assert not page.exception

@@ -18,6 +18,7 @@ from ui.kit import run_files
 from ui.kit.pages import PAGES
 
 APP = str(Path(__file__).parents[2] / "app.py")
+SHIPPED = Path(__file__).parents[2] / "checkpoints"
 
 
 def visited(*pages: str) -> dict[str, str]:
@@ -37,6 +38,14 @@ def test_without_any_run(runs_dir):
     for page in ("noise", "certify", "query"):
         assert "no finished run yet" in words[page], page
     assert "There is no run yet" in words["train"]
+
+
+@pytest.mark.slow
+def test_on_the_digits_alone_of_all_that_ships(runs_dir):
+    """Photographs, the subset run and every comparison were deleted."""
+    shutil.copytree(SHIPPED / "digits", runs_dir / "digits", ignore=shutil.ignore_patterns("members"))
+    words = visited()
+    assert "No comparison has been made yet" in words["compare"]
 
 
 @pytest.mark.slow

@@ -38,6 +38,21 @@ def choose(label: str, options: dict[str, str], start: str, *, key: str) -> str:
     )
 
 
+def choose_key(label: str, options: dict[str, str], start: str, *, key: str) -> str:
+    """:func:`choose` whose link names the value, for words that may change; a link that names the words opens, too."""
+    if key not in st.session_state:
+        asked, named = st.query_params.get(key), {words: value for value, words in options.items()}
+        st.session_state[key] = asked if asked in options else named.get(asked, start)
+    if st.session_state[key] not in options:
+        st.session_state[key] = start
+    chosen = st.segmented_control(label, list(options), format_func=options.get, required=True, key=key)
+    if chosen != start:
+        st.query_params[key] = chosen
+    elif key in st.query_params:
+        del st.query_params[key]
+    return chosen
+
+
 def pick(label: str, options: dict[str, str], start: str, *, key: str) -> str:
     """:func:`choose` for a control that is not in the link."""
     return st.segmented_control(label, list(options), format_func=options.get, default=start, required=True, key=key)

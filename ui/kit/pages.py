@@ -18,7 +18,7 @@ class Page:
         card: what a person does there, a few words for its card on Home; empty: no card.
         terms: of :data:`ui.kit.glossary.TERMS`, those that the page uses.
         heading: stands above the question; by default the title.
-        url: the page's name in links; by default that of its file. Links that were shared keep working.
+        formerly: its name in links that were shared before it was renamed; they still open it.
     """
 
     title: str
@@ -27,7 +27,7 @@ class Page:
     card: str = ""
     terms: tuple[str, ...] = ()
     heading: str = ""
-    url: str = ""
+    formerly: str = ""
 
 
 _VOTING = ("σ*", "member", "smoothing", "abstain", "certificate", "radius")
@@ -96,7 +96,7 @@ PAGES: dict[str, Page] = {
         "What does each defence certify on the same poisoned data, against whom, and at what price?",
         "other defences, the same data",
         (*_ATTACK, *_VOTING, "margin", "joint budget", "store", "ball"),
-        url="field",
+        formerly="field",
     ),
     "tune": Page(
         "Tune",
@@ -120,11 +120,20 @@ def navigation() -> list[st.Page]:
             path(name),
             title=page.title,
             icon=f":material/{page.icon}:",
-            url_path=page.url or None,
             default=place == 0,
         )
         for place, (name, page) in enumerate(PAGES.items())
-    ]
+    ] + [_signpost(name, page.formerly) for name, page in PAGES.items() if page.formerly]
+
+
+def _signpost(name: str, formerly: str) -> st.Page:
+    """A page in no menu that leads from the former address to the page, at the view that the link names."""
+
+    def lead() -> None:
+        query = {key: st.query_params.get_all(key) for key in st.query_params}
+        st.switch_page(path(name), query_params=query)
+
+    return st.Page(lead, title=PAGES[name].title, url_path=formerly, visibility="hidden")
 
 
 def link(name: str, label: str = "", **query: str | list[str]) -> None:

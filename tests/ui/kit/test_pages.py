@@ -71,5 +71,6 @@ def test_no_explanation_is_a_long_sentence():
         assert len(entry.meaning.split()) <= 30, term
 
 
-def test_links_to_the_comparison_from_before_it_was_renamed_open_it():
-    assert PAGES["compare"].url == "field"
+def test_former_addresses_are_no_page_s_own():
+    assert PAGES["compare"].formerly == "field"
+    assert not {page.formerly for page in PAGES.values()} & set(PAGES)
