@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,29 @@ class _Nobody:
 @pytest.fixture(autouse=True)
 def _nobody_votes(monkeypatch):
     monkeypatch.setattr("ui.query.answers._answerers", _Nobody)
+
+
+def made_up_reply(label: int, votes: tuple[int, ...], **changes) -> Reply:
+    """The members' answer ``label``, certified within 0.5, where a test of a page has no members to ask."""
+    reply = Reply(
+        answered_by="members",
+        answer=str(label),
+        label=label,
+        radius=0.5,
+        unit="L2 pixel units",
+        ball=None,
+        inserted=False,
+        votes=votes,
+        prediction=label,
+        p_a_lower=0.8,
+        p_b_upper=0.2,
+        margin=0.84,
+        sigma=0.6,
+        members_radius=0.5,
+        promise="a promise",
+        condition="a condition",
+    )
+    return replace(reply, **changes)
 
 
 @pytest.fixture

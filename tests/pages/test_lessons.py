@@ -4,29 +4,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from certssb_core.query.reply import Reply
+from tests.pages.conftest import made_up_reply
 from ui.lessons import lesson_files
 
 ROOT = Path(__file__).parents[2]
-REPLY = Reply(
-    prediction=3,
-    votes=(0, 0, 0, 200, 0, 0, 0, 0, 0, 0),
-    p_a_lower=0.96,
-    p_b_upper=0.04,
-    margin=1.7,
-    sigma=0.3,
-    members_radius=0.5,
-    label=3,
-    answer="3",
-    radius=0.5,
-    ball=None,
-    inserted=False,
-    undefended=0,
-    unit="L2 pixel units",
-    promise="",
-    condition="",
-    answered_by="members",
-)
+REPLY = made_up_reply(3, (0, 0, 0, 200, 0, 0, 0, 0, 0, 0), undefended=0)
 """Made up: lessons are tested here, and members elsewhere."""
 COURSE = lesson_files.course(lesson_files.FOLDER)
 

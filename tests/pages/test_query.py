@@ -11,9 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from certssb_core.data.triggers import apply_trigger
 from certssb_core.errors import RunError
-from certssb_core.query.reply import Reply
 from certssb_core.runs.inputs import load_inputs, trigger_settings
-from tests.pages.conftest import ordinary
+from tests.pages.conftest import made_up_reply, ordinary
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,24 +29,7 @@ def asked(monkeypatch) -> list[np.ndarray]:
 
     def ask(run, image):
         images.append(image)
-        return Reply(
-            "members",
-            "1",
-            1,
-            0.5,
-            "L2 pixel units",
-            None,
-            False,
-            (1, 38, 1),
-            1,
-            0.8,
-            0.2,
-            0.84,
-            0.6,
-            0.5,
-            "a promise",
-            "a condition",
-        )
+        return made_up_reply(1, (1, 38, 1))
 
     monkeypatch.setattr("ui.query.answers.ask", ask)
     monkeypatch.setattr("ui.query.answers.unable", lambda run: "")
@@ -156,8 +138,7 @@ def test_empty_without_runs(runs_dir):
 
 
 def test_a_run_without_balls_is_asked_too_and_shows_no_store(page, runs_dir, monkeypatch):
-    certified = (1, 0.9, 0.1, 0.8, 0.0, 0.75, "a promise", "a condition")
-    reply = Reply("members", "1", 1, 0.75, "a unit", None, False, (2, 38), *certified)
+    reply = made_up_reply(1, (2, 38), sigma=0.0)
     monkeypatch.setattr("ui.query.answers.ask", lambda run, image: reply)
     shutil.copytree(ROOT / "checkpoints" / "subset-digits-01", runs_dir / "subset-digits-01")
     page.run()

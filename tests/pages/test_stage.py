@@ -10,9 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from certssb_core.errors import RunError
 from certssb_core.query.edit_image import triggered
-from certssb_core.query.reply import Reply
 from certssb_core.runs.inputs import load_inputs
 from certssb_core.runs.run import Run
+from tests.pages.conftest import made_up_reply
 from ui.query import stage
 
 APP = str(Path(__file__).parents[2] / "app.py")
@@ -26,10 +26,7 @@ def asked(monkeypatch) -> list[np.ndarray]:
 
     def ask(run, image):
         images.append(image)
-        votes = (0, 200) + (0,) * 8
-        numbers = {"p_a_lower": 0.9, "p_b_upper": 0.1, "margin": 1.2, "sigma": 0.3, "members_radius": 0.4}
-        words = {"unit": "", "promise": "", "condition": "", "answered_by": "store", "answer": "1", "prediction": 1}
-        return Reply(label=1, radius=0.25, ball=7, inserted=False, votes=votes, undefended=0, **numbers, **words)
+        return made_up_reply(1, (0, 200) + (0,) * 8, answered_by="store", radius=0.25, ball=7, undefended=0)
 
     monkeypatch.setenv("CERTSSB_RUNS", str(SHIPPED))
     monkeypatch.setattr("ui.kit.run_files.machine", lambda: [{"name": "cpu", "present": True, "message": "2 cores"}])

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.pages.conftest import made_up_reply
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,28 +48,9 @@ def test_a_wrong_certificate_is_called_so_beside_the_true_class(first_is_wrong, 
 
 
 def test_the_query_page_prints_the_true_class(finished_run, monkeypatch):
-    from certssb_core.query.reply import Reply
-
     truth = int(finished_run.certificates().loc[0, "label"])
     wrong = (truth + 1) % 3
-    reply = Reply(
-        answered_by="members",
-        answer=str(wrong),
-        label=wrong,
-        radius=0.2,
-        unit="L2",
-        ball=None,
-        inserted=False,
-        votes=(40, 0, 0),
-        prediction=wrong,
-        p_a_lower=0.8,
-        p_b_upper=0.2,
-        margin=0.8,
-        sigma=0.25,
-        members_radius=0.2,
-        promise="",
-        condition="",
-    )
+    reply = made_up_reply(wrong, (40, 0, 0))
     monkeypatch.setattr("ui.query.answers.unable", lambda run: "")
     monkeypatch.setattr("ui.query.answers.ask", lambda run, image: reply)
     words = " ".join(part.value for part in opened("query", index="0").markdown)
