@@ -43,6 +43,9 @@ REPLAYS = 20
 SHARES = {"store": 0.1, "test": 0.3, "levels": 0.4, "power": 0.6, "joint": 0.97}
 """Share of the whole time at which each part must end; a part that ends early leaves its time to the next."""
 
+KNOWN = 0.25
+"""Share of the whole time in which inputs are chosen with known noise, before the other parts."""
+
 
 def falsify(
     run: Run,
@@ -96,7 +99,8 @@ def falsify(
         try:
             started = time.monotonic()
             with _workers(run, engine, address) as workers:
-                known = None if draws else attack_with_known_noise(run, workers, claimed, seed=seed)
+                soon = started + 60 * minutes * KNOWN
+                known = None if draws else attack_with_known_noise(run, workers, claimed, deadline=soon, seed=seed)
                 if draws:
                     voters = min(members or run.config.training.members, run.config.training.members)
                     until = started + 60 * minutes
@@ -186,14 +190,12 @@ def attack(
     with _workers(run, engine, address) as workers:
         finish(*attack_store(claimed, deadline=ends["store"], seed=seed))
         part, closest = attack_inputs(run, workers, claimed, count=searches, deadline=ends["test"], seed=seed)
-        levels = None
-        if claimed.searched:
-            levels = attack_levels(run, workers, claimed, deadline=ends["levels"], seed=seed)
+        levels = [attack_levels(run, workers, claimed, deadline=ends["levels"], seed=seed)] if claimed.searched else []
         if factors and part.trials:
             told = overstatement(run, workers, claimed, deadline=ends["power"], seed=seed)
             facts = part.facts | {"overstated": told["factors"], "slack": told["slack"]}
             part = replace(part, power=f"{part.power}. {overstated(told)}", facts=facts)
-        finish(part, *([levels] if levels else []))
+        finish(part, *levels)
         finish(
             attack_training(
                 run,

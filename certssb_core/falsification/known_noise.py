@@ -17,7 +17,7 @@ from torch import nn
 from certssb_core.certify.bounds.intervals import clopper_pearson_lower, clopper_pearson_upper
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.ensemble import shards
-from certssb_core.falsification.test_input import ballot, networks, with_fresh_noise
+from certssb_core.falsification.test_input import ballot, networks, until, with_fresh_noise
 from certssb_core.falsification.violations import Claims
 from certssb_core.pipeline.context import RunContext, open_context
 from certssb_core.pipeline.engines.local import Engine
@@ -39,8 +39,8 @@ CONTESTED = 0.65
 """Probability of the claimed class at the start: where votes are contested there is most to gain."""
 
 
-def attack_with_known_noise(run: Run, engine: Engine, claims: Claims, *, seed: int) -> dict[str, Any]:
-    """Attack some certified inputs of a run whose seed is public or published.
+def attack_with_known_noise(run: Run, engine: Engine, claims: Claims, *, deadline: float, seed: int) -> dict[str, Any]:
+    """Attack some certified inputs of a run whose seed is public or published, until the time is up.
 
     Returns:
         ``known_noise`` of falsification.json: ``inputs``, how many claims are ``false_known`` (by the known noise) and
@@ -51,7 +51,9 @@ def attack_with_known_noise(run: Run, engine: Engine, claims: Claims, *, seed: i
     held = [member for members, _ in shards.shards(run.path / "members") for member in members]
     chosen = generator(seed, "known noise inputs").permutation(len(claims))[:INPUTS]
     work = [(run.path, tuple(held[:MEMBERS]), claims, int(row), seed) for row in chosen]
-    rows = [row for _, row in engine.map(mislead, work) if row]
+    rows = [row for _, row in engine.map(mislead, until(deadline, work)) if row]
+    if not rows:
+        return {"inputs": 0, "reason": "the time was up before an input was found"}
     return {
         "inputs": len(rows),
         "members": len(held[:MEMBERS]),

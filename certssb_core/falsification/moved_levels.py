@@ -23,6 +23,7 @@ from certssb_core.pipeline.context import base_network, open_context
 from certssb_core.pipeline.engines.local import Engine
 from certssb_core.runs.run import Run
 
+TITLE = "noise levels: inputs moved so that σ changes"
 MOST = 512
 """Most inputs attacked."""
 
@@ -34,19 +35,23 @@ def levels_anew(path: Path, points: np.ndarray, begin: int) -> np.ndarray:
     return tasks.searched(moved, base_network(path), "clean", 0, len(points)).sigma.cpu().numpy()
 
 
-def attack_levels(run: Run, engine: Engine, claims: Claims, *, deadline: float, seed: int) -> Part | None:
+def attack_levels(run: Run, engine: Engine, claims: Claims, *, deadline: float, seed: int) -> Part:
     """Search under the smallest and the largest σ for inputs that flip there, and ask them at both levels.
 
     Of the two points of an input, the one counts whose level comes closer to the one that it was sought for.
 
     Returns:
         a part whose trials are claims at their certified levels; ``facts["anew"]`` counts what broke at the levels
-        chosen anew. None where the time was up before anything could be judged.
+        chosen anew. No trials, and the reason, where nothing could be judged.
     """
     started, noise, members = time.monotonic(), run.config.noise, run.config.training.members
     steering = searchers(members, seed=seed)
+    attack = (
+        f"inputs are moved inside their balls to where they would flip under σ {noise.sigma_min:g} or "
+        f"{noise.sigma_max:g}, and asked at the σ of their certificate"
+    )
     if betting.members_needed(members - len(steering), claims.classes, claims.alpha) is None:
-        return None
+        return _nothing(attack, betting.NONE, "too few members judge")
     kept = np.sort(np.argsort(-claims.radius, kind="stable")[:MOST])
     points, levels, missed = claims.images[kept], np.zeros(len(kept)), np.full(len(kept), np.inf)
     for level in (noise.sigma_min, noise.sigma_max):
@@ -56,7 +61,7 @@ def attack_levels(run: Run, engine: Engine, claims: Claims, *, deadline: float, 
         work = ((run.path, found[begin : begin + CHUNK], begin) for begin in range(0, len(rows), CHUNK))
         heard = {task[2]: sigma for task, sigma in engine.map(levels_anew, until(deadline, work))}
         if len(rows) < len(kept) or sum(map(len, heard.values())) < len(rows):
-            return None
+            return _nothing(attack, "none: nothing was judged", "the time was up; give it more --minutes")
         sigma = np.concatenate([heard[begin] for begin in sorted(heard)])
         off = np.abs(np.log(sigma / level))
         closer = off < missed
@@ -75,15 +80,14 @@ def attack_levels(run: Run, engine: Engine, claims: Claims, *, deadline: float, 
     flips = [int((told.flipped & inside).sum()) for told in (verdict, other)]
     return Part(
         name="levels",
-        title="noise levels: inputs moved so that σ changes",
+        title=TITLE,
         trials=len(kept),
         flips=flips[0],
         violations=len(violations),
         unit="inputs",
         units=len(kept),
         broken_units=len(violations),
-        attack=f"inputs are moved inside their balls to where they would flip under σ {noise.sigma_min:g} or "
-        f"{noise.sigma_max:g}, and asked at the σ of their certificate",
+        attack=attack,
         power=f"{betting.in_words(shares, claimed, claims.alpha, JUDGING_DRAWS)}. The search for σ gives the moved "
         f"inputs other levels, up to {moved.max():.2f} times apart. Asked at those, {len(broken):,} of "
         f"{len(kept):,} break: no certificate covers that, and the store answers such inputs from their ball",
@@ -108,3 +112,8 @@ def attack_levels(run: Run, engine: Engine, claims: Claims, *, deadline: float, 
             for i in violations
         ),
     )
+
+
+def _nothing(attack: str, power: str, reason: str) -> Part:
+    facts = {"asked": 1, "done": 0, "reason": reason}
+    return Part("levels", TITLE, 0, 0, 0, "inputs", 0, 0, attack, power, 0.0, facts)

@@ -180,7 +180,9 @@ def test_claims_at_certified_levels_hold_and_inflated_ones_break(run, claimed):
     assert part.facts["anew"]["broken"] <= part.facts["anew"]["flips"]
     inflated = replace(claimed, radius=5 * claimed.radius, margin=5 * claimed.margin)
     assert attack_levels(run, InProcessEngine(), inflated, deadline=np.inf, seed=0).violations > 0
-    assert attack_levels(run, InProcessEngine(), claimed, deadline=0.0, seed=0) is None
+    late = attack_levels(run, InProcessEngine(), claimed, deadline=0.0, seed=0)
+    assert (late.trials, late.units) == (0, 0)
+    assert "the time was up" in late.facts["reason"]
 
 
 def test_searchers_are_a_quarter_at_most_and_judges_the_rest():
