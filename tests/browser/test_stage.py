@@ -89,7 +89,9 @@ def test_a_stream_is_sent_and_its_first_conflict_shown(page, runs_folder):
     visit(page, "/overlaps?run=without-stream&meet=a+stream+of+queries")
     button(page, "Send a stream").click()
     expect(page.get_by_text("The members answer a stream of about a hundred images")).to_be_visible()
-    expect(page.get_by_role("slider", name="Query")).to_have_value("63")
+    expect(page.get_by_role("slider", name="Query")).to_have_value(
+        "63", timeout=400_000
+    )  # members answer a hundred images
     expect(page.get_by_text("whose promise is older")).to_be_visible()
     at_rest(page)
     assert (made / "stream.sqlite").exists()
