@@ -88,7 +88,7 @@ class RidgeOnPatches(nn.Module):
             return
         phi = torch.cat([self.features(some) for some in self.project(images).float().split(BATCH)])
         scale = 1 / phi.std(0, correction=0).clamp_min(1e-6)
-        weights, bias = ridge(phi * scale, labels, classes=self.output.out_features, strength=STRENGTH)
+        weights, bias = ridge(phi.mul_(scale), labels, classes=self.output.out_features, strength=STRENGTH)
         self.output.weight.copy_((scale[:, None] * weights).T)
         self.output.bias.copy_(bias)
 
