@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from certssb_core.config.presets import PRESETS
 from certssb_core.jobs.launch import start
 from certssb_core.pipeline.engines.local import available_cores
 from certssb_core.runs.run import Run
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # several test processes share the cores; torch reads it at import
 
 SMALL = {
     "data.classes": "0,1,7",
