@@ -14,7 +14,6 @@ Notes:
 """
 
 import math
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -40,9 +39,7 @@ class Discriminant(NearestMean):
         apart = x - means[labels]
         gram = apart @ apart.T  # few images: the inverse is taken among them (Woodbury)
         strength = self.STRENGTH * gram.trace() / x.shape[1]
-        if not strength > 0:
-            return
-        gram.diagonal().add_(strength)
+        gram.diagonal().add_(strength.clamp_min(1e-12))  # of one image a class the nearest mean is left
         weight = means - torch.linalg.solve(gram, apart @ means.T).T @ apart
         bias = -(weight * means).sum(1) / 2
         self.output.weight.copy_(weight)
@@ -82,7 +79,6 @@ class ScatteredDiscriminant(Discriminant):
         return torch.cat([lowest_frequencies(sizes.flatten(1, 2), kept), smooth], dim=1)
 
 
-@lru_cache(maxsize=4)
 def _filters(side: int, orientations: int, scales: tuple[float, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """Gains of waves ``(orientations · scales, side, side)`` and of the smooth rest ``(1, side, side)``, by frequency.
 

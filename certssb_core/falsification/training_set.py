@@ -75,8 +75,9 @@ class World:
 
 
 ATTACK = (
-    f"in each world {', '.join(map(str, IMAGES[:-1]))} or {IMAGES[-1]} training images are moved, labels kept, by one "
-    f"of: {'; '.join(strategy.title for strategy in STRATEGIES.values())}; in half of them inputs move too"
+    f"in each world {', '.join(map(str, IMAGES[:-1]))} or {IMAGES[-1]} training images are moved, labels kept. In half "
+    "of them inputs move too. A world takes one of these attacks. "
+    + ". ".join(strategy.title.capitalize() for strategy in STRATEGIES.values())
 )
 
 

@@ -138,6 +138,6 @@ def test_presenting_hides_the_header_until_it_is_left(page):
 def test_a_pinned_view_opens_its_page_at_that_view(page):
     visit(page, "/lessons?lesson=What+happens+when+balls+collide&step=3")
     page.get_by_role("link", name="Open on the Overlaps page").first.click()
-    expect(page.get_by_role("heading", name=re.compile("Sandbox"))).to_be_visible()
+    expect(page.get_by_role("radio", name="a sandbox in the plane")).to_be_checked()
     expect(page.get_by_role("radio", name="attacker first")).to_be_checked()
     at_rest(page)
