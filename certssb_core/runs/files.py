@@ -159,7 +159,7 @@ def read_results(stem: str, runs_dir: Path, *, command: str) -> dict[str, dict[s
     Raises:
         RunError: a file is damaged.
     """
-    found = sorted(runs_dir.glob(f"{stem}-*.json"))
+    found = sorted(runs_dir.glob(f"{stem}-*.json"), key=lambda path: path.stem)
     try:
         return {path.stem.removeprefix(f"{stem}-"): json.loads(path.read_text(encoding="utf-8")) for path in found}
     except (OSError, ValueError, RecursionError) as error:
