@@ -164,7 +164,9 @@ def _facts(work: Path) -> dict[str, Any]:
         entries[name] = {"model": entry.model, "sigma": entry.sigma, "epochs": entry.epochs, "cpu seconds": cost}
         if parts:
             votes, labels = np.stack([part["votes"] for part in parts]), parts[0]["labels"].astype(np.int64)
-            entries[name] |= {"members": len(votes), "single accuracy": float((votes == labels).mean())}
+            right = votes == labels
+            entries[name] |= {"members": len(votes), "single accuracy": float(right.mean())}
+            entries[name]["all right"] = float(right.all(axis=0).mean())
             counts = [count for count in COUNTS if count <= len(votes)]
             entries[name]["curves"] = {str(m): curve(votes[:m], labels, entry.sigma) for m in counts}
     radii = [round(float(r), 2) for r in RADII]
@@ -193,7 +195,8 @@ def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
     for name, one in facts["entries"].items():
         cost = one["cpu seconds"]
         words = f"{cost['training'] + cost['votes']:,.2f} CPU-s a member{', estimated' if cost['estimated'] else ''}"
-        words += f"; single accuracy {one['single accuracy']:.3f} ({one['members']})" if "members" in one else ""
+        if "members" in one:
+            words += f"; right {one['single accuracy']:.3f}, all {one['members']} right {one['all right']:.3f}"
         rows.append((name, words))
         for members, found in one.get("curves", {}).items():
             shares = (" / ".join(f"{found[kind][k]:.3f}" for k in at) for kind in ("certified", "plug-in"))

@@ -113,7 +113,8 @@ def pareto(facts: dict[str, Any]) -> go.Figure:
     theme.styled(figure, x="processor seconds a member, votes included", y="plug-in share, radius > r", height=560)
     for model in models.keys() - drawn.keys():
         figure.add_shape(type="line", x0=cost[model], x1=cost[model], yref="paper", y0=0, y1=1, line={"dash": "dash"})
-        text = f"{model}, estimated"
+        estimated = any(one["cpu seconds"]["estimated"] for one in entries if one["model"] == model)
+        text = f"{model}, estimated" if estimated else f"{model}, too few members"
         figure.add_annotation(x=math.log10(cost[model]), y=0.4, text=text, textangle=-90, showarrow=False, xshift=-14)
     figure.update_xaxes(type="log", dtick=1, range=[-1, 4])
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
