@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from certssb_core.comparisons import defences
+from certssb_core.comparisons import defences, suites
 from certssb_core.figures import curves, theme
 from certssb_core.figures.defences import budgets
 from certssb_core.results.attack_verdict import attack_caveats
@@ -111,13 +111,13 @@ def common_budget(result: dict, colours: dict[str, str]) -> None:
 def explanations(name: str, result: dict) -> None:
     st.subheader("The systems", anchor=False)
     for key, row in result["systems"].items():
-        system = defences.SYSTEMS[key]
+        system = suites.SYSTEMS[key]
         with st.expander(f"{system.title}: {row['setting']}", icon=":material/shield:"):
             st.markdown(f"{system.about} [arXiv {system.source}](https://arxiv.org/abs/{system.source})")
             st.markdown(f"Its certificate counts the {row['budget']}.")
-            st.markdown(f"**Condition.** {defences.SUITES[name].condition(key)}")
-    for key, reason in defences.SUITES[name].left_out.items():
-        st.caption(f"**{defences.SYSTEMS[key].title}** is left out. {reason}")
+            st.markdown(f"**Condition.** {suites.SUITES[name].condition(key)}")
+    for key, reason in suites.SUITES[name].left_out.items():
+        st.caption(f"**{suites.SYSTEMS[key].title}** is left out. {reason}")
 
 
 def compare_defences() -> None:
@@ -127,7 +127,7 @@ def compare_defences() -> None:
         names = {suite: found[suite]["title"] for suite in found}
         name = controls.choose_key("Data", names, next(iter(found)), key="suite")
         result = found[name]
-        titles = [defences.SYSTEMS[system].title for system in defences.SYSTEMS]
+        titles = [suites.SYSTEMS[system].title for system in suites.SYSTEMS]
         colours = {title: theme.class_colour(place) for place, title in enumerate(titles)}
         overview(result)
         own_budgets(result, colours)

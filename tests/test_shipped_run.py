@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from certssb_core.certify.certificate import FIXED
-from certssb_core.comparisons import backdoor_smoothing, clean_label, defences
+from certssb_core.comparisons import backdoor_smoothing, clean_label, defences, suites
 from certssb_core.config.presets import DEFAULT_PRESET, PRESETS
 from certssb_core.config.schema import AttackConfig, CertificationConfig
 from certssb_core.ensemble import shards
@@ -131,9 +131,9 @@ def test_what_the_lecture_hall_needs_is_shipped():
 
 @pytest.mark.parametrize("name", defences.results(SHIPPED))
 def test_the_shipped_comparison_is_of_the_presets_and_says_what_its_runs_said(name):
-    result, suite = defences.results(SHIPPED)[name], defences.SUITES[name]
+    result, suite = defences.results(SHIPPED)[name], suites.SUITES[name]
     assert AttackConfig.model_validate(result["attack"]) == suite.attack
-    trained = set(defences.SYSTEMS) - {"nearest"} - set(suite.left_out)
+    trained = set(suites.SYSTEMS) - {"nearest"} - set(suite.left_out)
     assert set(suite.presets) == trained
     assert set(result["systems"]) - {"nearest"} == trained
     assert result["undefended"]["attack_works"]

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from certssb_core.comparisons import backdoor_smoothing, clean_label, defences
+from certssb_core.comparisons import backdoor_smoothing, clean_label, defences, suites
 from certssb_core.config.schema import Group, RunConfig
 from certssb_core.errors import ConfigError, RunError
 from certssb_core.runs import files
@@ -52,8 +52,8 @@ KINDS: dict[str, Kind] = {
     "compare": Kind(
         "Every system of the field on one dataset and attack",
         defences.STEM,
-        {name: suite.title for name, suite in defences.SUITES.items()},
-        defences.plan,
+        {name: suite.title for name, suite in suites.SUITES.items()},
+        suites.plan,
         defences.conclude,
     ),
     "attacks": Kind(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -131,9 +132,11 @@ class PreActivationBlock(nn.Module):
 class StridedCNN(nn.Module):
     """Three strided convolutions, 16, 32 and 32 wide, and one dense layer: 19,000 weights, for 32×32 pixels."""
 
+    FIRST_STRIDE: ClassVar[int] = 2
+
     def __init__(self, channels: int, side: int, classes: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, 16, 5, stride=2, padding=2)
+        self.conv1 = nn.Conv2d(channels, 16, 5, stride=self.FIRST_STRIDE, padding=2)
         self.conv2 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
         self.conv3 = nn.Conv2d(32, 32, 3, stride=2, padding=1)
         self.output = nn.Linear(32 * math.ceil(side / 8) ** 2, classes)
@@ -147,9 +150,7 @@ class StridedCNN(nn.Module):
 class PooledCNN(StridedCNN):
     """The same convolutions on averages of 2×2 pixels, which carry a quarter of the noise's variance."""
 
-    def __init__(self, channels: int, side: int, classes: int) -> None:
-        super().__init__(channels, side, classes)
-        self.conv1.stride = (1, 1)
+    FIRST_STRIDE = 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(F.avg_pool2d(x, 2, ceil_mode=True))

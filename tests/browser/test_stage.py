@@ -18,11 +18,8 @@ def metric(page, label: str):
     return found.get_by_test_id("stMetricValue")
 
 
-@pytest.mark.slow
-def test_the_trigger_flips_the_undefended_network_and_not_the_ensemble(page):
-    visit(page, "/?stage-image=197")
-    expect(metric(page, "Undefended network")).to_have_text("6")
-    expect(metric(page, "Defended answer")).to_have_text("6")
+def drag_until_the_undefended_network_obeys(page):
+    """The trigger to its full strength, on the digit 6: the ensemble does not obey."""
     slider = page.get_by_role("slider", name="Strength of the trigger")
     slider.focus()
     for _ in range(20):
@@ -30,6 +27,14 @@ def test_the_trigger_flips_the_undefended_network_and_not_the_ensemble(page):
     expect(metric(page, "Undefended network")).to_have_text("0")
     expect(metric(page, "Defended answer")).to_have_text("6")
     at_rest(page)
+
+
+@pytest.mark.slow
+def test_the_trigger_flips_the_undefended_network_and_not_the_ensemble(page):
+    visit(page, "/?stage-image=197")
+    expect(metric(page, "Undefended network")).to_have_text("6")
+    expect(metric(page, "Defended answer")).to_have_text("6")
+    drag_until_the_undefended_network_obeys(page)
     expect(page.get_by_text("true class 6").first).to_be_visible()
     assert "stage-strength=1" in page.url
     assert_no_error(page)
@@ -39,13 +44,7 @@ def test_the_trigger_flips_the_undefended_network_and_not_the_ensemble(page):
 def test_in_the_lesson_the_trigger_is_dragged_until_the_undefended_network_obeys(page):
     visit(page, "/lessons?lesson=Why+noise+helps&step=3")
     expect(metric(page, "Undefended network")).to_have_text("6")
-    slider = page.get_by_role("slider", name="Strength of the trigger")
-    slider.focus()
-    for _ in range(20):
-        slider.press("ArrowRight")
-    expect(metric(page, "Undefended network")).to_have_text("0")
-    expect(metric(page, "Defended answer")).to_have_text("6")
-    at_rest(page)
+    drag_until_the_undefended_network_obeys(page)
     button(page, "On fewer than 5 %").click()
     expect(page.get_by_text("Each member saw other noise on the four pixels")).to_be_in_viewport()
     expect(metric(page, "Undefended network")).to_have_text("0")

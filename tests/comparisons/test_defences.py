@@ -9,7 +9,7 @@ import pytest
 from certssb_core import capsule, verification
 from certssb_core.audit.inspection import inspect
 from certssb_core.audit.joint_budget import translate
-from certssb_core.comparisons import defences
+from certssb_core.comparisons import defences, suites
 from certssb_core.config.parse import override
 from certssb_core.config.presets import PRESETS
 from certssb_core.errors import RunError
@@ -51,7 +51,7 @@ def result(folder):
         small = SMALL | {"training.members": "60", "training.subset": "3"}
         patch.setitem(PRESETS, "subset-digits-01", override(PRESETS["subset-digits-01"], small))
         patch.setattr("certssb_core.pipeline.pipeline.make_engine", lambda *_: InProcessEngine())
-        runs = {name: Run.create(config, name, folder) for name, config in defences.plan("digits").items()}
+        runs = {name: Run.create(config, name, folder) for name, config in suites.plan("digits").items()}
         for run in runs.values():
             assert work(run), run.status().message
         made, again = (defences.conclude("digits", runs) for _ in range(2))
@@ -66,7 +66,7 @@ def run_of(folder, system) -> Run:
 
 
 def test_every_system_has_its_row_and_its_unit(result, folder):
-    assert set(result["systems"]) == set(defences.SYSTEMS) - set(defences.SUITES["digits"].left_out)
+    assert set(result["systems"]) == set(suites.SYSTEMS) - set(suites.SUITES["digits"].left_out)
     budgets = {system: row["budget"] for system, row in result["systems"].items()}
     assert budgets["rab"] == budgets["cert-ssbd"]
     assert len(set(budgets.values())) == 5
@@ -83,7 +83,7 @@ def test_rates_are_those_of_the_runs(result, folder):
 def test_curves_fall_and_start_at_the_accuracy(result):
     for (series, _), part in defences.frame(result, "curves").query("set == 'clean'").groupby(["series", "budget"]):
         assert (part["share"].diff().dropna() <= 0).all()
-        system = next(name for name, known in defences.SYSTEMS.items() if known.title == series)
+        system = next(name for name, known in suites.SYSTEMS.items() if known.title == series)
         assert part["share"].iloc[0] <= result["systems"][system]["accuracy"]["share"]
 
 
@@ -119,8 +119,8 @@ def test_maps_say_of_every_attack_which_inputs_stand(result, folder):
     at = (planted["images"], result["attack"]["norm"])
     assert maps[("replaced", "Subset", *at)] <= planted["clean"]["certified"]
     assert maps[("replaced", "Subset", 1, 0.0)] == maps[("moved-alone", "Subset", 1, 1.0)] > 0
-    silent = {defences.SYSTEMS[system].title for system in ("l0", *defences.SUITES["digits"].left_out)}
-    assert {title for _, title, _, _ in maps.index} == {row.title for row in defences.SYSTEMS.values()} - silent
+    silent = {suites.SYSTEMS[system].title for system in ("l0", *suites.SUITES["digits"].left_out)}
+    assert {title for _, title, _, _ in maps.index} == {row.title for row in suites.SYSTEMS.values()} - silent
 
 
 @pytest.mark.parametrize("system", ["rab", "denoise", "pecan", *COUNTING])
@@ -246,4 +246,4 @@ def test_a_thinned_staircase_never_says_more_and_is_exact_where_it_must_be():
 
 def test_a_suite_that_is_none_is_refused():
     with pytest.raises(RunError, match="'cifar' is no suite; there are digits, digits-10, mnist, photographs"):
-        defences.plan("cifar")
+        suites.plan("cifar")
