@@ -37,8 +37,8 @@ def violation_rates(parts: Sequence[Mapping[str, Any]], *, alpha: float, confide
         name=f"upper bound at {confidence:.0%}",
         mode="markers+text",
         marker={"color": theme.SKY, "size": 14, "symbol": "line-ns", "line": {"width": 4, "color": theme.SKY}},
-        text=[f"{part['violations']:,} of {part['trials']:,}" for part in shown],
-        textposition="top center",
+        text=[_count(part) for part in shown],
+        textposition=["top left" if part["rate_upper"] > 0.05 else "top center" for part in shown],  # within the frame
         hovertemplate="%{y}: at most %{x:.2g}<extra></extra>",
     )
     broken = [(part, title) for part, title in zip(shown, titles, strict=True) if part["violations"]]
@@ -51,7 +51,7 @@ def violation_rates(parts: Sequence[Mapping[str, Any]], *, alpha: float, confide
             marker={"color": theme.VERMILION, "size": 14, "symbol": "x"},
             hovertemplate="%{y}: %{x:.2g} of the trials<extra></extra>",
         )
-    theme.styled(figure, x="share of trials in which a certificate broke", height=110 + 80 * max(1, len(shown)))
+    theme.styled(figure, x="share in which a certificate broke", height=110 + 80 * max(1, len(shown)))
     theme.vertical(figure, alpha, dash="dash")
     figure.add_annotation(  # on a log axis an annotation stands at the logarithm
         x=math.log10(alpha), y=0, yref="paper", text=f"α = {alpha:g}", xanchor="left", xshift=6, showarrow=False
@@ -59,6 +59,12 @@ def violation_rates(parts: Sequence[Mapping[str, Any]], *, alpha: float, confide
     figure.update_xaxes(type="log", dtick=1, exponentformat="power")
     figure.update_yaxes(range=[-0.5, len(shown) - 0.3])
     return figure
+
+
+def _count(part: Mapping[str, Any]) -> str:
+    """Violations and trials, and the independent units that the bound counts; older reports have none."""
+    within = f" in {part['units']:,} {part['unit']}" if "units" in part else ""
+    return f"{part['violations']:,} of {part['trials']:,}{within}"
 
 
 def known_noise(rows: Sequence[Mapping[str, Any]]) -> go.Figure:

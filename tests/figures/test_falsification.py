@@ -21,6 +21,11 @@ def test_every_part_has_its_bound_and_its_count():
     assert "95%" in bounds.name
 
 
+def test_the_independent_units_of_a_bound_stand_beside_its_trials():
+    part = PARTS[0] | {"unit": "worlds", "units": 8}
+    assert violation_rates([part], alpha=0.001, confidence=0.95).data[1].text[0] == "0 of 2,000 in 8 worlds"
+
+
 def test_a_rate_of_zero_starts_left_of_everything_on_the_log_axis():
     lines = violation_rates(PARTS, alpha=0.001, confidence=0.95).data[0]
     assert 0 < lines.x[6] < 0.001
