@@ -15,6 +15,7 @@ from certssb_core.pipeline.engines.local import available_cores
 from certssb_core.runs.run import Run
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # several test processes share the cores; torch reads it at import
+os.environ.setdefault("TRITON_INTERPRET", "1")  # a GPU's kernels, as Python on the CPU; read when they are defined
 
 SMALL = {
     "data.classes": "0,1,7",

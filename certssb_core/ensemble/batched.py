@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -11,18 +13,29 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from certssb_core.ensemble.layers import group_norm, max_pool
 
-class ConvolutionAsProduct(TorchFunctionMode):
-    """Convolutions as products of matrices, which stack into one batched product.
 
-    Mapped over networks under autocast, a convolution meets bfloat16 images with a float32 bias and fails; a product is
-    cast as a whole, and for all networks it is one call.
+class Stacking(TorchFunctionMode):
+    """Layers in a form that stacks: in bfloat16 on a GPU kernels of ours, and elsewhere products for convolutions.
+
+    Mapped over networks, torch's own convolution meets bfloat16 images with a float32 bias and fails under autocast,
+    and on a GPU its groups are slow. A product is cast as a whole, and is one call for all networks.
     """
 
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if function is not F.conv2d:
-            return function(*args, **(kwargs or {}))
-        return self._conv2d(*args, **(kwargs or {}))
+        if function is F.conv2d:
+            return self._conv2d(*args, **(kwargs or {}))
+        if function is group_norm and has_kernel(args[0]):
+            from certssb_core.ensemble.kernels.normalisation import normalisation
+
+            x, groups, scale, shift, eps = args
+            return normalisation(x, scale, shift, groups, eps)
+        if function is max_pool and has_kernel(args[0]):
+            from certssb_core.ensemble.kernels.pooling import pooling
+
+            return pooling(*args)
+        return function(*args, **(kwargs or {}))
 
     @staticmethod
     def _conv2d(
@@ -36,6 +49,10 @@ class ConvolutionAsProduct(TorchFunctionMode):
     ) -> torch.Tensor:
         if groups != 1 or isinstance(padding, str):
             raise NotImplementedError("only plain convolutions are stacked")
+        if has_kernel(x) and stride[0] == stride[1] and tuple(dilation) == (1, 1):
+            from certssb_core.ensemble.kernels.convolution import convolution
+
+            return convolution(x, weight, bias, stride[0], list(padding))
         x = F.pad(x, (padding[1], padding[1], padding[0], padding[0])) if any(padding) else x
         fields = x
         for axis, (wide, far, step) in enumerate(zip(weight.shape[2:], dilation, stride, strict=True), start=2):
@@ -44,6 +61,19 @@ class ConvolutionAsProduct(TorchFunctionMode):
         patches = fields.permute(0, 1, 4, 5, 2, 3).flatten(1, 3).flatten(2)
         found = (weight.flatten(1) @ patches).unflatten(-1, fields.shape[2:4])
         return found if bias is None else found + bias.to(found.dtype).view(-1, 1, 1)
+
+
+@cache
+def _triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def has_kernel(x: torch.Tensor) -> bool:
+    """True where :mod:`.kernels` take ``x``: in bfloat16, on a GPU, where Triton is installed.
+
+    In float32, which has no tensor cores, products are as fast.
+    """
+    return x.is_cuda and x.dtype == torch.bfloat16 and _triton()
 
 
 def stacked_weights(networks: Sequence[nn.Module]) -> dict[str, torch.Tensor]:
@@ -60,11 +90,11 @@ def forward_together(
     Args:
         network: gives the computation; its own weights take no part.
         weights: of the k networks, every tensor stacked along a first axis.
-        products: convolve by :class:`ConvolutionAsProduct`; without a gradient, the CPU is faster in groups.
+        products: convolve by :class:`Stacking`; without a gradient, the CPU is faster in groups.
     """
 
     def logits(own: dict[str, torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
-        with ConvolutionAsProduct() if products else nullcontext():
+        with Stacking() if products else nullcontext():
             return torch.func.functional_call(network, own, (seen,))
 
     return torch.vmap(logits)(weights, inputs)

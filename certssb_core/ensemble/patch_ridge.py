@@ -30,8 +30,8 @@ STRENGTH = 0.3
 """Added to the covariance of the features, each of variance one."""
 FILTER_SEED = 20_110_411
 """Draws the filters, the same for every member and every run: they know nothing of the data."""
-BATCH = 64
-"""Images whose answers are held at once: as many as a processor's cache takes."""
+BATCH = {"cpu": 64, "cuda": 4096}
+"""Images whose answers are held at once: as many as a processor's cache takes, or as keep a GPU at work."""
 
 
 class RidgeOnPatches(nn.Module):
@@ -86,7 +86,8 @@ class RidgeOnPatches(nn.Module):
         """
         if not len(images):
             return
-        phi = torch.cat([self.features(some) for some in self.project(images).float().split(BATCH)])
+        batch = BATCH.get(images.device.type, BATCH["cpu"])
+        phi = torch.cat([self.features(some) for some in self.project(images).float().split(batch)])
         scale = 1 / phi.std(0, correction=0).clamp_min(1e-6)
         weights, bias = ridge(phi.mul_(scale), labels, classes=self.output.out_features, strength=STRENGTH)
         self.output.weight.copy_((scale[:, None] * weights).T)

@@ -24,6 +24,8 @@ class Stack:
 
     Adam works element by element, so that one optimiser of the stacked weights is k optimisers.
 
+    The networks may lie on another device than the images; they end on that of the images.
+
     Attributes:
         parameters: the stacked weights ``(k, …)``, float32; their gradients are buffers that stay where they are.
     """
@@ -39,7 +41,11 @@ class Stack:
         self._images = torch.stack([own.to(dtype) for own in images])
         self._labels = torch.stack(list(labels))
         self._own = torch.arange(len(networks), device=self._images.device)[:, None]
-        stacked = {name: weights.contiguous().requires_grad_() for name, weights in stacked_weights(networks).items()}
+        device = self._images.device
+        stacked = {
+            name: weights.to(device).contiguous().requires_grad_()
+            for name, weights in stacked_weights(networks).items()
+        }
         self._stacked, self.parameters = stacked, list(stacked.values())
         self._gradients = [torch.zeros_like(weights) for weights in self.parameters]
         for weights, gradient in zip(self.parameters, self._gradients, strict=True):
@@ -66,9 +72,11 @@ class Stack:
             torch._foreach_copy_(self._gradients, list(found))
 
     def finish(self) -> None:
-        """Give every network its weights."""
+        """Give every network its weights: its part of the stack's, which is not copied."""
+        trained = {name: weights.detach() for name, weights in self._stacked.items()}
         for place, network in enumerate(self._networks):
-            network.load_state_dict({name: weights.detach()[place] for name, weights in self._stacked.items()})
+            for name, weights in network.named_parameters():
+                weights.data = trained[name][place]
             network.eval()
 
 

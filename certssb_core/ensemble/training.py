@@ -78,16 +78,16 @@ def train_together(
     it.
 
     Args:
-        networks: of one kind.
+        networks: of one kind; they end on the device of the images.
         images: per network ``(n, C, H, W)`` float32, n the same for all, noise already in them; no augmentation, so
             the noise stays fixed. Of no images a network stays as it was initialised.
         labels: per network ``(n,)`` int64.
         precision: ``float32`` or ``bfloat16`` (activations; weights and Adam's state stay float32).
         seed, members: the order of a network's images is a pure function of the seed and its member number.
     """
-    if hasattr(networks[0], "solve"):
-        return solve_all(networks, images, labels)
     n, device = len(images[0]), images[0].device
+    if hasattr(networks[0], "solve"):
+        return solve_all([network.to(device) for network in networks], images, labels)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     learner: Alone | Stack | Captured
     if device.type == "cuda":

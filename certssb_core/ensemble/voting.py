@@ -22,8 +22,8 @@ LEAD, SHARE = 0.25, 0.125
 """A lead in bfloat16 is near a tie below LEAD, plus SHARE of the largest logit. Rounding was measured to move it by
 less than that where random weights cancel large sums, and by a tenth of that in trained members of MNIST."""
 
-STACKED_PIXELS = 2**23
-"""Pixels of noisy images that a stack answers in one computation: it bounds the memory, not the result."""
+STACKED_PIXELS = {"cpu": 2**23, "cuda": 2**26}
+"""Pixels of noisy images that a stack answers in one computation: they bound the memory, not the result."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def vote_as_stack(
         seen = (inputs[rows].to(dtype) for rows in _parts(inputs, chunk))
         return torch.cat([forward_together(network, cast, own, products=True).float() for own in seen], dim=1)
 
-    logits = halving(answers, max(1, STACKED_PIXELS // inputs.draw.numel()))
+    logits = halving(answers, _at_once(inputs))
     if dtype == torch.bfloat16 and (most := int((near := near_tie(logits)).sum(1).max())):
         _answer_again(network, weights, inputs, logits, near.float().topk(most).indices)
     return _ballot(logits, weights if margins else None, order)
@@ -154,8 +154,13 @@ def _answer_again(
 ) -> None:
     """Put float32 answers into ``logits`` ``(m, n, classes)``: per member those of its ``rows`` ``(m, k)``."""
     own = torch.arange(len(rows), device=rows.device)[:, None]
-    for part in rows.split(max(1, STACKED_PIXELS // inputs.draw.numel()), dim=1):
+    for part in rows.split(_at_once(inputs), dim=1):
         logits[own, part] = forward_together(network, weights, inputs[part], products=True).float()
+
+
+def _at_once(inputs: NoisyInputs) -> int:
+    """Images that a stack of members is asked about in one computation."""
+    return max(1, STACKED_PIXELS.get(inputs.draw.device.type, STACKED_PIXELS["cpu"]) // inputs.draw.numel())
 
 
 def _arithmetic(network: nn.Module, precision: str) -> torch.dtype:

@@ -52,6 +52,10 @@ class RunContext:
     seed: int
 
     def network(self, member: int, attempt: int = 0) -> nn.Module:
+        """A freshly initialised network on the run's device."""
+        return self._built(member, attempt).to(self.device)
+
+    def _built(self, member: int, attempt: int = 0) -> nn.Module:
         images = self.tensors["clean"]
         return build(
             self.model(member),
@@ -60,7 +64,7 @@ class RunContext:
             classes=int(self.tensors["classes"]),
             seed=self._own_seed(attempt),
             member=member,
-        ).to(self.device)
+        )
 
     def model(self, member: int) -> str:
         """The network's name: the undefended model and the attacker's own may be of another kind than the members."""
@@ -185,7 +189,7 @@ class RunContext:
         Members that see unequal numbers of images cannot be stacked: they are trained one after the other.
         """
         copies = [self._copy(sigma, member, self.seen(member)) for member in members]
-        networks = [self.network(member) for member in members]
+        networks = [self._built(member) for member in members]  # a stack moves them as one
         places = range(len(members))
         alike = len({len(copy.labels) for copy in copies}) == 1
         for stack in [places] if alike else [[place] for place in places]:
@@ -225,16 +229,25 @@ def _arrays(inputs: Inputs) -> dict[str, np.ndarray]:
 
 def context_of(config: RunConfig, inputs: Inputs) -> RunContext:
     """Make the context of a settled config from arrays; nothing is read from a disk, and secret noise is drawn anew."""
-    device = torch.device(config.training.device)
+    device = _device(config)
     tensors = {name: torch.from_numpy(array).to(device) for name, array in _arrays(inputs).items()}
     seed = config.seed if config.noise_seed == "public" else secrets.randbits(128)
     return RunContext(config=config, device=device, tensors=tensors, seed=seed)
 
 
+def _device(config: RunConfig) -> torch.device:
+    """The run's device. A GPU's convolutions are set to give the same numbers every time, and all digits of float32."""
+    device = torch.device(config.training.device)
+    if device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
+    return device
+
+
 @lru_cache(maxsize=1)
 def open_context(path: Path) -> RunContext:
     run = Run(path)
-    device = torch.device(run.config.training.device)
+    device = _device(run.config)
     tensors = {name: tensor.to(device) for name, tensor in shards.read(scratch_path(run)).items()}
     return RunContext(config=run.config, device=device, tensors=tensors, seed=run.noise_seed)
 

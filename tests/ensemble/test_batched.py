@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from certssb_core.ensemble.batched import ConvolutionAsProduct, bytes_while_training, forward_together, stacked_weights
+from certssb_core.ensemble.batched import Stacking, bytes_while_training, forward_together, stacked_weights
 from certssb_core.ensemble.models import build
 from certssb_core.ensemble.training import diverged, train, train_together
 
@@ -36,13 +36,13 @@ def test_a_convolution_as_a_product(settings, biased):
     bias = torch.randn(6, generator=generator) if biased else None
     layer = torch.nn.Conv2d(4, 6, (3, 2), bias=biased, **settings)
     layer.load_state_dict({"weight": weight} | ({"bias": bias} if biased else {}))
-    with ConvolutionAsProduct():
+    with Stacking():
         found = layer(x)
     assert torch.allclose(found, F.conv2d(x, weight, bias, **settings), atol=1e-5)
 
 
 def test_what_cannot_be_stacked_is_said():
-    with ConvolutionAsProduct(), pytest.raises(NotImplementedError, match="plain convolutions"):
+    with Stacking(), pytest.raises(NotImplementedError, match="plain convolutions"):
         torch.nn.Conv2d(4, 4, 3, groups=2)(torch.rand(1, 4, 5, 5))
 
 

@@ -119,7 +119,7 @@ def test_rounding_moves_no_lead_by_as_much_as_counts_as_near(model, channels, si
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("law", ["gaussian", "gaussian-training", "flips"])
 def test_a_stack_votes_as_each_alone(inputs, law, precision, monkeypatch):
-    monkeypatch.setattr(voting, "STACKED_PIXELS", 3 * 784 * 10)  # ten images at a time
+    monkeypatch.setitem(voting.STACKED_PIXELS, "cpu", 3 * 784 * 10)  # ten images at a time
     members = [build("mnist-cnn", channels=1, side=28, classes=3, seed=0, member=member) for member in range(3)]
     for network in members:
         network.output.weight.data.mul_(30)  # most leads are clear, some are not
