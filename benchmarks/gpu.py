@@ -1,12 +1,13 @@
 """Try a GPU machine in one command: is the path correct there, and how fast is it?
 
-    python -m benchmarks.gpu [--seconds 480] [--device cpu] [--out FILE]        (MNIST under CERTSSB_DATA, if there)
+    python -m benchmarks.gpu [--seconds 480] [--parts a,b] [--device cpu] [--out FILE]
 
 It needs Python 3.11 and the wheels in NEEDED; no dashboard. Every result is a line of JSON, written as soon as it is
-there, to results/gpu.jsonl. Parts, in this order, each while its share of the time lasts: the machine; correctness;
-members per second at rising stack sizes, with the share of the device's own rate of products; votes; the search for
-σ*; whole runs of mnist-01-onepixel with 1,000 and 10,000 members. Without MNIST, made-up images of its sizes stand in:
-times hold for both, accuracy means nothing then, and every line says which it was.
+there, to results/gpu.jsonl. Parts, in this order, each while its share of the time lasts: the machine; correctness; a
+step by kernels of ours against one by products; members per second at rising stack sizes, with the share of the
+device's own rate of products; votes; the search for σ*; whole runs of mnist-01-onepixel with 1,000 and 10,000 members.
+MNIST is read under CERTSSB_DATA. Without it, made-up images of its sizes stand in: times hold for both, accuracy means
+nothing then, and every line says which it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def parts() -> dict[str, tuple[float, Callable[[str, Clock], Iterator[dict[str, 
     return {
         "machine": (0.05, gpu_rates.machine),
         "correctness": (0.5, gpu_checks.correctness),
+        "kernels": (0.2, gpu_rates.kernels),
         "members": (0.25, gpu_rates.members),
         "votes": (0.1, gpu_rates.votes),
         "sigma": (0.05, gpu_rates.sigma),
@@ -81,9 +83,9 @@ def parts() -> dict[str, tuple[float, Callable[[str, Clock], Iterator[dict[str, 
     }
 
 
-def run_all(device: str, seconds: float, out: Path) -> bool:
-    """Run the parts and write their results as they come; True if nothing failed."""
-    work_of = parts()
+def run_all(device: str, seconds: float, out: Path, names: Sequence[str] = ()) -> bool:
+    """Run the parts of these names, or all, and write their results as they come; True if nothing failed."""
+    work_of = {name: part for name, part in parts().items() if name in names or not names}
     clock, well = Clock(seconds), True
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", encoding="utf-8") as lines:
@@ -114,6 +116,7 @@ def run_all(device: str, seconds: float, out: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--seconds", type=float, default=480.0)
+    parser.add_argument("--parts", default="", help="names separated by commas; default: all")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--out", type=Path, default=OUT)
     settings = parser.parse_args()
@@ -127,7 +130,10 @@ def main() -> None:
         sys.exit("no CUDA device is present here; `--device cpu --seconds 30` tries the same parts, small, without one")
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("CERTSSB_RUNS", folder)
-        sys.exit(0 if run_all(settings.device, settings.seconds, settings.out) else 1)
+        names = [name for name in settings.parts.split(",") if name]
+        if unknown := set(names) - set(parts()):
+            parser.error(f"no such part: {', '.join(sorted(unknown))}; known: {', '.join(parts())}")
+        sys.exit(0 if run_all(settings.device, settings.seconds, settings.out, names) else 1)
 
 
 if __name__ == "__main__":

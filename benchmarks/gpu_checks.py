@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.gpu_networks import NETWORKS, fresh, made_up, settle
+from benchmarks.gpu_networks import NETWORKS, fresh, made_up, products_alone, random_stack, settle
 from certssb_core.config.presets import PRESETS
 from certssb_core.ensemble.stack import Captured, Stack
 from certssb_core.ensemble.training import train_together
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 def correctness(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
     """Check what must hold on any device; a check that fails says by how much."""
     for check in (
+        kernels_agree,
         graph_agrees,
         stack_agrees_with_alone,
         repeats,
@@ -41,12 +42,32 @@ def correctness(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
             yield {"check": check.__name__} | check(device)
 
 
-def random_stack(name: str, members: int, device: str, images: int, dtype: torch.dtype) -> Stack:
-    """A stack of fresh networks on images of noise, labels by the images' brighter half."""
-    network, channels, side, _, _ = NETWORKS[name]
-    networks = [fresh(network, channels, side, member, device) for member in range(members)]
-    seen, labels = made_up(members, images, channels, side, device)
-    return Stack(networks, seen, labels, dtype)
+def kernels_agree(device: str) -> dict[str, Any]:
+    """Compare the gradients of our kernels and of products with those of float32, for every network.
+
+    Both round to bfloat16, at other places: kernels may be off by twice as much as products. A CPU has no kernels.
+    """
+    if device != "cuda":
+        return {"passed": True, "left_out": "the kernels need CUDA"}
+    found: dict[str, Any] = {"passed": True}
+    for name in NETWORKS:
+        exact = gradient(random_stack(name, 2, device, 16, torch.float32))
+        with products_alone():
+            products = gradient(random_stack(name, 2, device, 16, torch.bfloat16))
+        kernels = gradient(random_stack(name, 2, device, 16, torch.bfloat16))
+        off = {
+            kind: ((one - exact).norm() / exact.norm()).item()
+            for kind, one in (("kernels", kernels), ("products", products))
+        }
+        found[name] = off
+        found["passed"] &= off["kernels"] < 2 * off["products"] + 1e-3
+    return found
+
+
+def gradient(stack: Stack) -> torch.Tensor:
+    """All gradients of a stack on its first 16 images, flat."""
+    stack.gradients(torch.arange(16, device=stack.parameters[0].device).expand(len(stack.parameters[0]), 16))
+    return torch.cat([weights.grad.flatten() for weights in stack.parameters if weights.grad is not None])
 
 
 def graph_agrees(device: str) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
+from certssb_core.ensemble import batched
 from certssb_core.ensemble.models import build
+from certssb_core.ensemble.stack import Stack
 
 NETWORKS = {
     "digits": ("small-cnn", 1, 8, 1437, 128),
@@ -27,6 +32,21 @@ def made_up(members: int, images: int, channels: int, side: int, device: str) ->
     seen = torch.rand(members, images, channels, side, side, device=device, generator=draws)
     seen[:, 1::2, :, :, : side // 2] += 0.5
     return seen, labels
+
+
+def random_stack(name: str, members: int, device: str, images: int, dtype: torch.dtype) -> Stack:
+    """A stack of fresh networks on images of noise, labels by the images' brighter half."""
+    network, channels, side, _, _ = NETWORKS[name]
+    networks = [fresh(network, channels, side, member, device) for member in range(members)]
+    seen, labels = made_up(members, images, channels, side, device)
+    return Stack(networks, seen, labels, dtype)
+
+
+@contextmanager
+def products_alone() -> Iterator[None]:
+    """Compute stacks by products, as where there is no Triton."""
+    with patch.object(batched, "has_kernel", lambda x: False):
+        yield
 
 
 def settle(device: str) -> None:

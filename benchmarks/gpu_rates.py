@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu_networks import NETWORKS, fresh, made_up, settle
+from benchmarks.gpu_networks import NETWORKS, fresh, made_up, products_alone, random_stack, settle
 from certssb_core.config.presets import PRESETS
 from certssb_core.ensemble.batched import stacked_weights
 from certssb_core.ensemble.out_of_memory import out_of_memory
+from certssb_core.ensemble.stack import WORTH_CAPTURING, Captured
 from certssb_core.ensemble.training import native_precision, train_together
 from certssb_core.ensemble.voting import vote_as_stack
 from certssb_core.pipeline import tasks
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 STACKS = {"cuda": (1, 8, 64, 256, 1024), "cpu": (1, 2)}
 IMAGES_ON_CPU = 32
+KERNEL_STACKS = {"MNIST 0/1": 512, "CIFAR-10, small ResNet": 64, "CIFAR-10, ResNet-18": 8}
+STEPS = WORTH_CAPTURING
+"""Steps that are timed together; from so many on a step is captured."""
 
 
 def machine(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
@@ -55,6 +60,42 @@ def seconds_of(device: str, work: Any) -> float:
     work()
     settle(device)
     return time.perf_counter() - began
+
+
+def kernels(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
+    """Time a captured step of every network in bfloat16, by our kernels and by products alone."""
+    if device != "cuda":
+        yield {"left_out": "the kernels need CUDA"}
+        return
+    for name, size in KERNEL_STACKS.items():
+        if clock.over:
+            yield {"network": name, "left_out": "no time is left"}
+            return
+        batch = NETWORKS[name][-1]
+        took: dict[str, float] = {}
+        for kind, way in (("kernels", nullcontext), ("products", products_alone)):
+            with way():
+                stack = random_stack(name, size, device, batch, torch.bfloat16)
+                captured = Captured(stack, {batch: STEPS})
+                rows = torch.arange(batch, device=device).expand(size, batch)
+                captured.gradients(rows)
+
+                def steps(captured: Captured = captured, rows: torch.Tensor = rows) -> None:
+                    for _ in range(STEPS):
+                        captured.gradients(rows)
+
+                took[kind] = min(seconds_of(device, steps) for _ in range(3)) / STEPS
+            del stack, captured, steps
+            torch.cuda.empty_cache()
+        yield {
+            "network": name,
+            "stack": size,
+            "batch": batch,
+            "step_seconds": took["kernels"],
+            "of_products": took["products"],
+            "ratio": took["products"] / took["kernels"],
+            "microseconds_per_member": took["kernels"] / size * 1e6,
+        }
 
 
 def members(device: str, clock: Clock) -> Iterator[dict[str, Any]]:

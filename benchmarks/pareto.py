@@ -1,11 +1,13 @@
 """Cost of a member against what an ensemble certifies: closed-form members, a small CNN, the published networks.
 
-    python -m benchmarks.pareto FOLDER [--members N] [--entries NAME,…] [--work DIR]
+    python -m benchmarks.pareto FOLDER [--members N] [--entries NAME,…] [--work DIR] [--device cuda]
 
 FOLDER holds the photographs, ``{train,test}/{airplane,bird}/``; the attack is that of the preset
 ``cifar10-airplane-bird-onepixel``. Every finished member lies in DIR, so the script goes on where it was stopped;
 results/pareto.json is written anew after each. A member's cost is processor seconds of one thread, training and votes
 on both test sets. ``--members 0`` trains on a few batches only and estimates the cost, and the result says so.
+On a GPU the members are made as one stack, and their cost is a share of its seconds. An entry's curve is that of the
+device that made most of its members.
 
 Certified: Clopper–Pearson, α = 0.001, half of it for each class, uniform σ, clean test images, a wrong answer counts as
 not certified; at every M of :data:`COUNTS` that an entry has. ``plug-in`` puts the share of the votes in place of its
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,8 @@ PRESET = "cifar10-airplane-bird-onepixel"
 ALPHA = 0.001
 RADII = np.arange(0, 1.51, 0.05)
 ESTIMATE = "estimate.safetensors"
+MADE = {"cpu": "member-*.safetensors", "cuda": "gpu-member-*.safetensors"}
+"""Files of members, by the device that made them."""
 COUNTS = (20, 50, 100, 200, 1000)
 TIMED_BATCHES = (2, 2, 10)
 """Batches of three fits: the first loads kernels, and the others' difference is the time of the batches between."""
@@ -54,10 +59,10 @@ class Entry:
     batch_size: int = 64
     learning_rate: float = 1e-3
 
-    def config(self, folder: Path) -> RunConfig:
+    def config(self, folder: Path, device: str) -> RunConfig:
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "learning_rate": self.learning_rate}
         changes = {f"training.{name}": value for name, value in settings.items()}
-        changes |= {"training.model": self.model, "training.device": "cpu", "noise.sigma": self.sigma, "title": ""}
+        changes |= {"training.model": self.model, "training.device": device, "noise.sigma": self.sigma, "title": ""}
         changes |= {"data.name": "image-folder", "data.root": str(folder), "data.size": 32}
         return override(PRESETS[PRESET], changes)
 
@@ -72,16 +77,24 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
-def member_votes(context: RunContext, entry: Entry, member: int) -> dict[str, np.ndarray]:
-    """Train one member and let it vote: votes ``(n,)`` on the clean test images, processor seconds."""
-    began = time.process_time()
-    levels = torch.full((len(context.tensors["train"]),), entry.sigma)
-    networks, _ = tasks.trained_members(context, levels, [member])
-    trained = time.process_time()
-    sigma = {which: torch.full((len(context.tensors[which]),), entry.sigma) for which in ("clean", "triggered")}
-    votes = tasks.cast_votes(context, {member: context.rounded(networks[member])}, sigma)[member]
-    spent = np.array([trained - began, time.process_time() - trained])
-    return {"votes": votes["votes/clean/uniform"].numpy(), "seconds": spent}
+def member_votes(context: RunContext, entry: Entry, members: Sequence[int]) -> dict[int, dict[str, np.ndarray]]:
+    """Train members together and let them vote: each one's votes ``(n,)`` on the clean test images, and seconds.
+
+    Seconds are the processor's, or on a GPU a member's share of those that went by.
+    """
+    clock = time.perf_counter if context.device.type == "cuda" else time.process_time
+
+    def level(which: str) -> torch.Tensor:
+        return torch.full((len(context.tensors[which]),), entry.sigma, device=context.device)
+
+    began = clock()
+    networks, _ = tasks.trained_members(context, level("train"), members)
+    trained = clock()  # a stack is asked for its diverged members: a GPU has done its work by then
+    networks = {member: context.rounded(network) for member, network in networks.items()}
+    cast = tasks.cast_votes(context, networks, {which: level(which) for which in ("clean", "triggered")})
+    votes = {member: own["votes/clean/uniform"].cpu().numpy() for member, own in cast.items()}
+    spent = np.array([trained - began, clock() - trained]) / len(members)
+    return {member: {"votes": own, "seconds": spent} for member, own in votes.items()}
 
 
 def estimated_seconds(context: RunContext, entry: Entry) -> np.ndarray:
@@ -130,24 +143,25 @@ def curve(votes: np.ndarray, labels: np.ndarray, sigma: float) -> dict[str, Any]
     }
 
 
-def measure(folder: Path, names: list[str], members: int, work: Path, out: Path | None) -> dict[str, Any]:
+def measure(folder: Path, names: list[str], members: int, work: Path, out: Path | None, device: str) -> dict[str, Any]:
     """Make the members that are missing, or of none the estimate, and write the result after each."""
     inputs: Inputs | None = None
     for name in names:
         entry, place = ENTRIES[name], work / name
         place.mkdir(parents=True, exist_ok=True)
-        wanted = {place / f"member-{member:06d}.safetensors": member for member in range(members)}
-        missing = {path: member for path, member in wanted.items() if not path.exists()}
+        wanted = {member: place / MADE[device].replace("*", f"{member:06d}") for member in range(members)}
+        missing = [member for member, path in wanted.items() if not path.exists()]
         if missing or not members:
-            config = entry.config(folder)
+            config = entry.config(folder, device)
             inputs = inputs or load_inputs(config)
             context = context_of(settled(config, inputs), inputs)
         if not members:
             files.write_arrays(place / ESTIMATE, {"seconds": estimated_seconds(context, entry)})
-        for path, member in missing.items():
-            files.write_arrays(path, member_votes(context, entry, member) | {"labels": inputs.dataset.test_labels})
+        for some in [missing] if device == "cuda" and missing else [[member] for member in missing]:
+            for member, found in member_votes(context, entry, some).items():
+                files.write_arrays(wanted[member], found | {"labels": inputs.dataset.test_labels})
+                print(f"{name}: member {member}", flush=True)
             record.write("pareto", _facts(work), out)
-            print(f"{name}: member {member}", flush=True)
     return _facts(work)
 
 
@@ -155,22 +169,34 @@ def _facts(work: Path) -> dict[str, Any]:
     """The result of all members that lie in ``work``, and of estimates where there are none."""
     entries: dict[str, Any] = {}
     for name, entry in ENTRIES.items():
-        parts = [files.read_arrays(path) for path in sorted((work / name).glob("member-*.safetensors"))]
-        timed = parts or [files.read_arrays(path) for path in (work / name).glob(ESTIMATE)]
-        if not timed:
+        made = {
+            device: [files.read_arrays(path) for path in sorted((work / name).glob(pattern))]
+            for device, pattern in MADE.items()
+        }
+        estimate = [files.read_arrays(path) for path in (work / name).glob(ESTIMATE)]
+        if not (estimate or any(made.values())):
             continue
-        training, voting = np.median([part["seconds"] for part in timed], axis=0).tolist()
-        cost = {"training": training, "votes": voting, "estimated": not parts}
-        entries[name] = {"model": entry.model, "sigma": entry.sigma, "epochs": entry.epochs, "cpu seconds": cost}
-        if parts:
+        entries[name] = {"model": entry.model, "sigma": entry.sigma, "epochs": entry.epochs}
+        if timed := made["cpu"] or estimate:
+            entries[name]["cpu seconds"] = _cost(timed) | {"estimated": not made["cpu"]}
+        if made["cuda"]:
+            entries[name]["gpu seconds"] = _cost(made["cuda"])
+        device = max(made, key=lambda device: len(made[device]))
+        if parts := made[device]:
             votes, labels = np.stack([part["votes"] for part in parts]), parts[0]["labels"].astype(np.int64)
             right = votes == labels
-            entries[name] |= {"members": len(votes), "single accuracy": float(right.mean())}
+            entries[name] |= {"device": device, "members": len(votes), "single accuracy": float(right.mean())}
             entries[name]["all right"] = float(right.all(axis=0).mean())
             counts = [count for count in COUNTS if count <= len(votes)]
             entries[name]["curves"] = {str(m): curve(votes[:m], labels, entry.sigma) for m in counts}
     radii = [round(float(r), 2) for r in RADII]
     return {"alpha": ALPHA, "radii": radii, "entries": entries, "envelopes": _envelopes(entries)}
+
+
+def _cost(parts: list[dict[str, np.ndarray]]) -> dict[str, Any]:
+    """The median of members' seconds."""
+    training, voting = np.median([part["seconds"] for part in parts], axis=0).tolist()
+    return {"training": training, "votes": voting, "of members": len(parts)}
 
 
 def _envelopes(entries: dict[str, Any]) -> dict[str, Any]:
@@ -193,8 +219,12 @@ def table(facts: dict[str, Any]) -> list[tuple[str, str]]:
     at = [facts["radii"].index(radius) for radius in (0.0, 0.1, 0.25, 0.5)]
     rows = []
     for name, one in facts["entries"].items():
-        cost = one["cpu seconds"]
-        words = f"{cost['training'] + cost['votes']:,.2f} CPU-s a member{', estimated' if cost['estimated'] else ''}"
+        costs = []
+        if cost := one.get("cpu seconds"):
+            costs += [f"{cost['training'] + cost['votes']:,.2f} CPU-s a member{', estimated' * cost['estimated']}"]
+        if cost := one.get("gpu seconds"):
+            costs += [f"{cost['training'] + cost['votes']:,.2f} s of a GPU"]
+        words = ", ".join(costs)
         if "members" in one:
             words += f"; right {one['single accuracy']:.3f}, all {one['members']} right {one['all right']:.3f}"
         rows.append((name, words))
@@ -216,12 +246,13 @@ def main() -> None:
     parser.add_argument("--entries", default=",".join(ENTRIES), help="separated by commas")
     parser.add_argument("--work", type=Path, default=Path("checkpoints/.pareto"))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--device", choices=tuple(MADE), default="cpu")
     settings = parser.parse_args()
     names = settings.entries.split(",")
     if unknown := set(names) - set(ENTRIES):
         parser.error(f"no such entry: {', '.join(sorted(unknown))}; known: {', '.join(ENTRIES)}")
     torch.set_num_threads(1)
-    facts = measure(settings.folder.resolve(), names, settings.members, settings.work, settings.out)
+    facts = measure(settings.folder.resolve(), names, settings.members, settings.work, settings.out, settings.device)
     record.show(table(facts))
     record.write("pareto", facts, settings.out)
 
