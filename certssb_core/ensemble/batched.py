@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -63,17 +63,25 @@ class Stacking(TorchFunctionMode):
         return found if bias is None else found + bias.to(found.dtype).view(-1, 1, 1)
 
 
-@cache
-def _triton() -> bool:
-    return find_spec("triton") is not None
-
-
 def has_kernel(x: torch.Tensor) -> bool:
-    """True where :mod:`.kernels` take ``x``: in bfloat16, on a GPU, where Triton is installed.
+    """True where :mod:`.kernels` take ``x``: in bfloat16, on a GPU, where they can be compiled.
 
     In float32, which has no tensor cores, products are as fast.
     """
-    return x.is_cuda and x.dtype == torch.bfloat16 and _triton()
+    return x.is_cuda and x.dtype == torch.bfloat16 and _kernels_work()
+
+
+@cache
+def _kernels_work() -> bool:
+    """Try one: Triton may be missing, or the compiler or headers that it needs."""
+    try:
+        from certssb_core.ensemble.kernels.pooling import pool
+
+        pool(torch.zeros(1, 1, 1, 2, 2, dtype=torch.bfloat16, device="cuda"))
+    except Exception as error:  # whatever it is, products do the same
+        warnings.warn(f"this GPU's kernels cannot be compiled, so members take longer: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def stacked_weights(networks: Sequence[nn.Module]) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ Tensor cores and bfloat16 need a GPU: ``python -m benchmarks.gpu`` compares them
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from certssb_core.ensemble import batched
@@ -139,3 +140,19 @@ def test_a_stack_has_the_gradients_of_products(monkeypatch, model, channels, sid
 
 def test_on_a_cpu_no_kernel_is_taken():
     assert not batched.has_kernel(random(2, 2).bfloat16())
+
+
+def test_where_kernels_cannot_be_compiled_products_do_the_same(monkeypatch):
+    def fails(x):
+        raise RuntimeError("Failed to find C compiler")
+
+    try:
+        with monkeypatch.context() as broken, FakeTensorMode():
+            broken.setattr(pooling, "pool", fails)
+            batched._kernels_work.cache_clear()
+            with pytest.warns(UserWarning, match="Failed to find C compiler"):
+                assert not batched.has_kernel(torch.empty(2, dtype=torch.bfloat16, device="cuda"))
+    finally:
+        batched._kernels_work.cache_clear()
+    with FakeTensorMode():
+        assert batched.has_kernel(torch.empty(2, dtype=torch.bfloat16, device="cuda"))
