@@ -105,7 +105,7 @@ def pareto(facts: dict[str, Any]) -> go.Figure:
             x=[cost[model] for model in drawn],
             y=[max(shares[at] for shares in found) for found in drawn.values()],
             text=[*drawn] if radius == 0 else None,
-            textposition="top center",
+            textposition="top left",
             name=f"r = {radius:g}",
             mode="markers+text",
             marker={"size": 13, "color": colour},
@@ -118,7 +118,11 @@ def pareto(facts: dict[str, Any]) -> go.Figure:
         figure.add_annotation(x=math.log10(cost[model]), y=0.4, text=text, textangle=-90, showarrow=False, xshift=-14)
     figure.update_xaxes(type="log", dtick=1, range=[-1, 4])
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    _on_paper(figure, right=False, title="What 20 members would certify with very many votes (no certificate)")
+    _on_paper(
+        figure,
+        right=False,
+        title="What 20 members would certify with very many votes, at the best σ measured (no certificate)",
+    )
     return figure.update_layout(legend={"y": 0.3})
 
 

@@ -1,4 +1,4 @@
-"""How a kernel of a stack is reached from the code of one network, which ``torch.vmap`` maps over networks."""
+"""Reach a kernel of a stack from the code of one network, which ``torch.vmap`` maps over networks."""
 
 from __future__ import annotations
 
