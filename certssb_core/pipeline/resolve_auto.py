@@ -131,6 +131,7 @@ def with_together(config: RunConfig, images: np.ndarray, classes: int) -> RunCon
         torch.from_numpy(images[0]),
         images=ceil(training.seen * len(images)),
         batch_size=training.batch_size,
+        dtype=torch.bfloat16 if training.precision == "bfloat16" else torch.float32,
     )
     free, _ = torch.cuda.mem_get_info()
     memory = int(free * FREE_FOR_MEMBERS - 2 * images.nbytes)

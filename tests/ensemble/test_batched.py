@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from certssb_core.ensemble import batched
 from certssb_core.ensemble.batched import Stacking, bytes_while_training, forward_together, stacked_weights
 from certssb_core.ensemble.models import build
 from certssb_core.ensemble.training import diverged, train, train_together
@@ -97,11 +98,25 @@ def test_a_stack_learns_in_bfloat16_and_keeps_its_weights_in_float32():
         assert all(weight.dtype == torch.float32 for weight in network.parameters())
 
 
-def test_memory_is_counted_by_what_a_member_holds():
-    (network,), image = networks("mnist-cnn", 1, 28), torch.rand(1, 28, 28)
-    few = bytes_while_training(network, image, images=100, batch_size=8)
-    assert bytes_while_training(network, image, images=1100, batch_size=8) - few == 1000 * 784 * 4 * 2
-    patches = 25 * 24 * 24 + 16 * 25 * 8 * 8  # what both convolutions keep of an image for their gradient
-    assert (bytes_while_training(network, image, images=100, batch_size=9) - few) / 4 > patches
+@pytest.mark.parametrize(
+    ("dtype", "kernels"), [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)]
+)
+def test_memory_is_counted_by_what_a_member_holds(dtype, kernels, monkeypatch):
+    monkeypatch.setattr(batched, "has_kernel", lambda x: kernels)
+    (network,), image, size = networks("mnist-cnn", 1, 28), torch.rand(1, 28, 28), dtype.itemsize
+    few = bytes_while_training(network, image, images=100, batch_size=8, dtype=dtype)
+    more = bytes_while_training(network, image, images=1100, batch_size=8, dtype=dtype)
+    assert more - few == 1000 * 784 * (4 + size)
+    an_image = (bytes_while_training(network, image, images=100, batch_size=9, dtype=dtype) - few) / 2
+    patches = size * (25 * 24 * 24 + 16 * 25 * 8 * 8)  # what products keep of an image for both convolutions' gradients
+    assert (an_image > patches) != kernels
     parameters = sum(weight.numel() for weight in network.parameters())
     assert few > 4 * 4 * parameters
+
+
+def test_a_closed_form_keeps_nothing_for_a_gradient():
+    (network,), image = networks("patch-ridge", 1, 32), torch.rand(1, 16, 16)
+    counted = [
+        bytes_while_training(network, image, images=10, batch_size=size, dtype=torch.float32) for size in (1, 1000)
+    ]
+    assert counted[0] == counted[1]
