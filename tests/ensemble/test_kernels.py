@@ -3,6 +3,10 @@
 Tensor cores and bfloat16 need a GPU: ``python -m benchmarks.gpu`` compares them there.
 """
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -136,6 +140,42 @@ def test_a_stack_has_the_gradients_of_products(monkeypatch, model, channels, sid
         found.append(torch.cat([weights.grad.flatten() for weights in stack.parameters]))
     assert set(asked) == {True, False}
     assert (found[0] - found[1]).norm() < 1e-5 * found[1].norm()
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from certssb_core.ensemble.kernels import convolution, normalisation, pooling
+
+SHAPE = dict(C=16, FILTERS=32, KH=3, KW=3, STRIDE=2, PLACES=128, WIDE=32, DEPTH=16)
+FLOATS = ("means", "widths", "scales", "shifts")
+NUMBERS = ("images", "rows", "columns", "rows_out", "columns_out", "up", "left", "share", "members", "pixels", "count")
+
+
+def compiled(kernel, capability, float32=(), **constants):
+    kind = {name: "i32" for name in NUMBERS} | {"eps": "fp32"}
+    kind |= {name: "*fp32" for name in (*FLOATS, *float32)} | {name: "constexpr" for name in constants}
+    signature = {name: kind.get(name, "*bf16") for name in kernel.arg_names}
+    source = ASTSource(kernel, signature, constants, {})
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm["cubin"]
+
+
+for capability in (80, 90):
+    for back in (False, True):
+        assert compiled(convolution._convolve, capability, BIASED=not back, BACK=back, **SHAPE)
+        assert compiled(pooling._pool, capability, C=16, BACK=back, VALUES=1024)
+    assert compiled(convolution._sum_for_filters, capability, float32=["out"], **SHAPE)
+    assert compiled(normalisation._normalise, capability, C=16, GROUPS=8, PIXELS=64)
+    assert compiled(normalisation._normalise_back, capability, C=16, GROUPS=8, PIXELS=64)
+"""
+
+
+@pytest.mark.slow
+def test_every_kernel_compiles_in_bfloat16_for_two_kinds_of_gpu(tmp_path):
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_on_a_cpu_no_kernel_is_taken():

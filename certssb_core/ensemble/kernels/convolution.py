@@ -26,7 +26,7 @@ LEAST = 16
 """Least side of a product on tensor cores."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["images"])  # an odd last batch needs no kernel of its own
 def _convolve(
     x, weight, bias, out, images, rows, columns, rows_out, columns_out, up, left,
     C: tl.constexpr, FILTERS: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, STRIDE: tl.constexpr,
@@ -64,7 +64,7 @@ def _convolve(
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["images"])  # an odd last batch needs no kernel of its own
 def _sum_for_filters(
     x, given, out, members, images, rows, columns, rows_out, columns_out, up, left, share,
     C: tl.constexpr, FILTERS: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, STRIDE: tl.constexpr,
