@@ -154,8 +154,12 @@ def _answer_again(
 ) -> None:
     """Put float32 answers into ``logits`` ``(m, n, classes)``: per member those of its ``rows`` ``(m, k)``."""
     own = torch.arange(len(rows), device=rows.device)[:, None]
-    for part in rows.split(_at_once(inputs), dim=1):
-        logits[own, part] = forward_together(network, weights, inputs[part], products=True).float()
+
+    def again(chunk: int) -> None:
+        for part in rows.split(chunk, dim=1):
+            logits[own, part] = forward_together(network, weights, inputs[part], products=True).float()
+
+    halving(again, _at_once(inputs))
 
 
 def _at_once(inputs: NoisyInputs) -> int:

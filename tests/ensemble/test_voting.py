@@ -138,3 +138,24 @@ def test_a_stack_votes_as_each_alone(inputs, law, precision, monkeypatch):
             )
             assert torch.equal(hard, exact.hard)
             assert torch.allclose(softmax, exact.softmax, atol=1e-5 if precision == "float32" else 0.03)
+
+
+def test_a_stack_votes_in_smaller_parts_where_the_memory_ends(inputs, monkeypatch):
+    members = [build("mnist-cnn", channels=1, side=28, classes=3, seed=0, member=member) for member in range(2)]
+    law, sigma = NOISE_LAWS["gaussian"], torch.full((len(inputs),), 0.5)
+    draws = torch.stack([law.test_draw(inputs, seed=4, member=member) for member in range(2)])
+    under = NoisyInputs(law, inputs, sigma, draws)
+    whole = vote_as_stack(members[0], stacked_weights(members), under, precision="bfloat16")
+    real, asked = voting.forward_together, []
+
+    def of_few(network, weights, seen, **how):
+        asked.append((seen.dtype, seen.shape[1]))
+        if seen.shape[1] > 9:
+            raise RuntimeError("CUDA out of memory")
+        return real(network, weights, seen, **how)
+
+    monkeypatch.setattr(voting, "forward_together", of_few)
+    parts = vote_as_stack(members[0], stacked_weights(members), under, precision="bfloat16")
+    assert {kind for kind, count in asked if count > 9} == {torch.bfloat16, torch.float32}
+    assert torch.equal(parts.hard, whole.hard)
+    assert torch.allclose(parts.softmax, whole.softmax, atol=1e-3)
