@@ -154,10 +154,8 @@ SUITES: dict[str, Suite] = {
         "Photographs of airplanes and birds",
         PRESETS["photographs"].attack,
         {"cert-ssbd": "photographs", "subset": "subset-photographs"}
-        | {system: f"photographs-{system}" for system in ("rab", "l0", "dpa")},
+        | {system: f"photographs-{system}" for system in ("rab", "denoise", "l0", "dpa")},
         {
-            "denoise": "No denoiser of photographs ships: `python -m certssb_core denoiser train --dataset "
-            "photographs` makes one.",
             "nearest": f"Its exact probabilities are computed for at most {SMALL:,} training images.",
             "finite-aggregation": "It is not measured on photographs.",
             "run-off": _TWO_CLASSES,

@@ -297,6 +297,13 @@ PRESETS: dict[str, RunConfig] = {
         _PHOTOGRAPHS_ATTACK,
         _PHOTOGRAPHS_TRAINING.model_copy(update={"members": 100}),
     ),
+    "photographs-denoise": _denoise(
+        f"Diffusion denoising: {_PHOTOGRAPHS_TITLE}, σ 0.5, test input clean",
+        _PHOTOGRAPHS,
+        _PHOTOGRAPHS_ATTACK,
+        _PHOTOGRAPHS_TRAINING,
+        sigma=0.5,
+    ),
     "subset-photographs": _subset(
         f"Subset: {_PHOTOGRAPHS_TITLE}, 1,000 members of 6 images each",
         _PHOTOGRAPHS,
