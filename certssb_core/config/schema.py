@@ -321,12 +321,11 @@ class TrainingConfig(Group):
         """The number of training images that a member sees of so many, where it draws them by its seed."""
         return min(self.subset, images) if self.sees == "subset" else max(1, round(self.share * images))
 
-    @property
-    def seen(self) -> float:
-        """The share of the training images that a member sees, on average."""
-        if self.sees == "subset":
-            return min(1.0, self.subset / (self.drawn_from or self.subset))
-        return self.share if self.sees == "share" else min(1.0, self.spread / self.members)
+    def seen_on_average(self, images: int) -> float:
+        """The share of so many training images that a member sees, on average."""
+        if self.sees == "partition":
+            return min(1.0, self.spread / self.members)
+        return self.seen_of(images) / images
 
 
 class CertificationConfig(Group):
@@ -411,7 +410,7 @@ class RunConfig(Group):
         training, attacked = self.training, self.certification.attacked
         if self.kind.replaced is None or training.drawn_from is None or attacked is None:
             return None
-        seen = max(1, round(training.seen * training.drawn_from))
+        seen = max(1, round(training.seen_on_average(training.drawn_from) * training.drawn_from))
         return Drawing(images=training.drawn_from, seen=seen, replaced=attacked)
 
     def with_full_paths(self) -> RunConfig:

@@ -40,7 +40,8 @@ class Calibration:
 
     Attributes:
         workers: processes; train_images, test_images, pixels (of one image), weights (of one network): sizes.
-        start: seconds until the processes are there; data: to read and poison the data.
+        start: seconds until the processes are there; data: to read and poison the data, and to take it through the
+            members' map, where they have one.
         fit: seconds per training image of one fit, its noise above all; step: per image and epoch; of a member
             trained together with as many as a run would.
         forward: seconds per image and pass; backward: with the gradient to σ.
@@ -131,7 +132,7 @@ def member_seconds(config: RunConfig, measured: Calibration) -> float:
     """Seconds that one process needs to train a member and let it vote."""
     training = config.training
     voting = 2 * measured.test_images * config.noise.votes_per_input * measured.forward
-    return training.seen * _fit_seconds(measured, training.epochs) + voting
+    return training.seen_on_average(measured.train_images) * _fit_seconds(measured, training.epochs) + voting
 
 
 def _fit_seconds(measured: Calibration, epochs: int) -> float:

@@ -69,6 +69,8 @@ def measure(config: RunConfig) -> Calibration:
             once = _timings(engine, time_fit, [(run.path, 1, *group) for group in groups])
             long = median(once) * together > LONG_SECONDS
             more = [] if long else _timings(engine, time_fit, [(run.path, EPOCHS, *group) for group in groups])
+            (an_image,) = _timings(engine, time_map, [(run.path,)])
+            data += an_image * (len(inputs.poisoned.labels) + 2 * len(inputs.dataset.test_labels))
             passes = _timings(engine, time_passes, [(run.path, number) for number in range(2 * workers)])
             other = run.config.training.undefended_network != run.config.training.model
             single = _timings(engine, time_undefended, [(run.path,)] * workers) if other else []
@@ -125,11 +127,21 @@ def time_fit(path: Path, epochs: int, *members: int) -> float:
     context = open_context(path)
     training = context.config.training.model_copy(update={"epochs": epochs, "sees": "share", "share": 1.0})
     context = replace(context, config=context.config.model_copy(update={"training": training}))
+    assert context.before_noise  # made here: a run takes its images through the members' map once
     sigma = torch.full((len(context.tensors["train"]),), context.config.noise.sigma, device=context.device)
     began = time.perf_counter()
     context.trained_together(members, sigma)
     _settle(context.device)
     return (time.perf_counter() - began) / len(members)
+
+
+def time_map(path: Path) -> float:
+    """Seconds per image of the members' map, which a run takes all images through once."""
+    context = replace(open_context(path))
+    began = time.perf_counter()
+    images = sum(len(mapped) for mapped in context.before_noise.values())
+    _settle(context.device)
+    return (time.perf_counter() - began) / images
 
 
 def time_undefended(path: Path) -> float:
@@ -147,7 +159,7 @@ def time_passes(path: Path, number: int) -> tuple[float, float]:
     """Seconds per image of a forward pass, and of one with the gradient to σ, as the σ* search makes them."""
     context = open_context(path)
     search = tasks.search_settings(context.config, int(context.tensors["classes"]))
-    images = context.tensors[SETS[number % len(SETS)]]
+    images = context.before_noise[SETS[number % len(SETS)]]
     images = images[: max(1, tasks.SEARCH_PIXELS // images[0].numel())]
     count = len(images) * search.draws
     with context.autocast():

@@ -129,7 +129,7 @@ def with_together(config: RunConfig, images: np.ndarray, classes: int) -> RunCon
     each = bytes_while_training(
         network,
         torch.from_numpy(images[0]),
-        images=ceil(training.seen * len(images)),
+        images=ceil(training.seen_on_average(len(images)) * len(images)),
         batch_size=training.batch_size,
         dtype=torch.bfloat16 if training.precision == "bfloat16" else torch.float32,
     )

@@ -137,6 +137,16 @@ def test_an_undefended_model_of_another_kind_has_its_own_time(workers, maps, sec
             {"training.sees": "partition", "noise.law": "none", "certification.certificate": "partition"},
             1 / 50,
         ),
+        (
+            {
+                "training.sees": "subset",
+                "training.subset": "20",
+                "training.model": "nearest-mean",
+                "noise.law": "gaussian-test",
+                "certification.certificate": "subset",
+            },
+            20 / 1000,
+        ),
     ],
 )
 def test_a_member_costs_what_it_sees(change, seen):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from certssb_core.config.parse import override
+from certssb_core.config.presets import PRESETS
+from certssb_core.errors import DataError
 from certssb_core.jobs.forecast import from_calibration
 from certssb_core.jobs.timing import measure
 from certssb_core.runs.inputs import load_inputs
@@ -32,3 +34,18 @@ def test_an_undefended_model_of_another_kind_is_timed_too(small_run):
     measured = measure(config)
     assert measured.undefended is not None
     assert measured.undefended > measured.step, "two convolutions against one linear map"
+
+
+@pytest.mark.slow
+def test_a_map_that_members_share_is_timed_with_the_data_and_not_with_every_vote():
+    """Sizes of waves take 300 times as long as what a member adds: the linear answer of 3,210 weights."""
+    config = override(
+        PRESETS["subset-mnist-10-scattered"],
+        {"data.max_train": 2000, "data.max_test": 200},
+    )
+    try:
+        measured = measure(config)
+    except DataError:
+        pytest.skip("MNIST is not at hand")
+    images = measured.train_images + 2 * measured.test_images
+    assert measured.forward < measured.data / images / 5
