@@ -109,7 +109,10 @@ IMAGES, FILTERS, CHANNELS = random(2, 3, 16, 6, 5), random(2, 8, 16, 3, 3, seed=
         (convolution.convolve_back, (random(2, 3, 8, 3, 3), IMAGES, FILTERS, 2, [1, 1], True)),
         (convolution.convolve_back, (random(2, 3, 8, 3, 3), IMAGES, FILTERS, 2, [1, 1], False)),
         (normalisation.normalise, (IMAGES, CHANNELS, CHANNELS, 8, 1e-5)),
-        (normalisation.normalise_back, (IMAGES, IMAGES, CHANNELS, IMAGES[..., 0, 0], IMAGES[..., 0, 1], 8)),
+        (
+            normalisation.normalise_back,
+            (IMAGES, IMAGES, CHANNELS, IMAGES[..., 0, 0].clone(), IMAGES[..., 0, 1].clone(), 8),
+        ),
         (pooling.pool, (IMAGES,)),
         (pooling.pool_back, (random(2, 3, 16, 3, 2), IMAGES)),
     ],
