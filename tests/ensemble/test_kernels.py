@@ -12,7 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from certssb_core.ensemble import batched
+from certssb_core.ensemble import batched, layers
 from certssb_core.ensemble.models import build
 from certssb_core.ensemble.stack import Stack
 
@@ -179,6 +179,19 @@ def test_every_kernel_compiles_in_bfloat16_for_two_kinds_of_gpu(tmp_path):
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_channels_that_are_no_power_of_two_are_normalised_by_torch(monkeypatch):
+    monkeypatch.setattr(batched, "has_kernel", lambda x: True)
+    x, scale, shift = random(2, 3, 24, 4, 4), random(2, 24, seed=1), random(2, 24, seed=2)
+
+    def of_one(*own):
+        with batched.Stacking():
+            return layers.group_norm(own[0], 8, own[1], own[2], 1e-5)
+
+    answer = torch.vmap(of_one)(x, scale, shift)
+    wanted = [F.group_norm(one, 8, a, b, 1e-5) for one, a, b in zip(x, scale, shift, strict=True)]
+    assert torch.allclose(answer, torch.stack(wanted), atol=1e-5)
 
 
 def test_on_a_cpu_no_kernel_is_taken():
