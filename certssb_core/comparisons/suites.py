@@ -44,8 +44,9 @@ SYSTEMS: dict[str, System] = {
         "2403.11981",
         "Gaussian noise on the training images, and a diffusion model that takes each noisy image back in one step. "
         "Members are trained on what comes out and vote on the test input as it is. Denoising follows the noise, so "
-        "the certificate is that of the noise, about training images only. The denoiser shipped for the digits learned "
-        "from their clean training images, which a defender seldom has; public ones learned from public images.",
+        "the certificate is that of the noise, about training images only. The denoisers shipped for digits and MNIST "
+        "learned from their clean training images, which a defender seldom has; that for photographs, like public "
+        "ones, from other images.",
     ),
     "l0": System(
         "Feature flips",

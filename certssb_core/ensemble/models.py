@@ -254,7 +254,9 @@ def published_model(channels: int, side: int) -> str:
 def build(name: str, *, channels: int, side: int, classes: int, seed: int, member: int) -> nn.Module:
     """A freshly initialised network; its weights are a pure function of (seed, member)."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(torch_seed(seed, "initial weights", member))  # and no device's
+        torch.default_generator.manual_seed(
+            torch_seed(seed, "initial weights", member)
+        )  # torch.manual_seed would ask all devices
         network = MODELS[name](channels, side, classes)
     return network.to(memory_format=torch.channels_last)
 

@@ -86,8 +86,8 @@ class RidgeOnPatches(nn.Module):
         """
         if not len(images):
             return
-        batch = BATCH.get(images.device.type, BATCH["cpu"])
-        phi = torch.cat([self.features(some) for some in self.project(images).float().split(batch)])
+        parts = self.project(images).float().split(BATCH[images.device.type])
+        phi = torch.cat([self.features(some) for some in parts])
         scale = 1 / phi.std(0, correction=0).clamp_min(1e-6)
         weights, bias = ridge(phi.mul_(scale), labels, classes=self.output.out_features, strength=STRENGTH)
         self.output.weight.copy_((scale[:, None] * weights).T)

@@ -164,7 +164,7 @@ def _answer_again(
 
 def _at_once(inputs: NoisyInputs) -> int:
     """Images that a stack of members is asked about in one computation."""
-    return max(1, STACKED_PIXELS.get(inputs.draw.device.type, STACKED_PIXELS["cpu"]) // inputs.draw.numel())
+    return max(1, STACKED_PIXELS[inputs.draw.device.type] // inputs.draw.numel())
 
 
 def _arithmetic(network: nn.Module, precision: str) -> torch.dtype:

@@ -126,8 +126,7 @@ def time_fit(path: Path, epochs: int, *members: int) -> float:
     """Seconds that a member takes on the whole sample, trained together with the others."""
     context = open_context(path)
     training = context.config.training.model_copy(update={"epochs": epochs, "sees": "share", "share": 1.0})
-    context = replace(context, config=context.config.model_copy(update={"training": training}))
-    assert context.before_noise  # made here: a run takes its images through the members' map once
+    context = _mapped(replace(context, config=context.config.model_copy(update={"training": training})))
     sigma = torch.full((len(context.tensors["train"]),), context.config.noise.sigma, device=context.device)
     began = time.perf_counter()
     context.trained_together(members, sigma)
@@ -137,7 +136,7 @@ def time_fit(path: Path, epochs: int, *members: int) -> float:
 
 def time_map(path: Path) -> float:
     """Seconds per image of the members' map, which a run takes all images through once."""
-    context = replace(open_context(path))
+    context = replace(open_context(path))  # with nothing mapped yet
     began = time.perf_counter()
     images = sum(len(mapped) for mapped in context.before_noise.values())
     _settle(context.device)
@@ -179,6 +178,12 @@ def time_passes(path: Path, number: int) -> tuple[float, float]:
             torch.autograd.grad(radius.sum(), log_sigma)
         _settle(context.device)
         return forward, (time.perf_counter() - began) / count / 2
+
+
+def _mapped(context: RunContext) -> RunContext:
+    """The context, its images taken through the members' map, which a run does once in every process."""
+    len(context.before_noise)
+    return context
 
 
 def _settle(device: torch.device) -> None:

@@ -26,6 +26,13 @@ LEAST = 16
 """Least side of a product on tensor cores."""
 
 
+@triton.jit
+def _pixel(place, rows, columns):
+    """Image, row and column of pixels that are counted through all images, each ``(…, 1)``."""
+    place = place[:, None]
+    return place // (rows * columns), place // columns % rows, place % columns
+
+
 @triton.jit(do_not_specialize=["images"])  # an odd last batch needs no kernel of its own
 def _convolve(
     x, weight, bias, out, images, rows, columns, rows_out, columns_out, up, left,
@@ -39,8 +46,7 @@ def _convolve(
     weight += member * KH * KW * C * FILTERS
     out += member * images * rows_out * columns_out * FILTERS
     there = (place < images * rows_out * columns_out)[:, None]
-    image = (place // (rows_out * columns_out))[:, None]
-    row, column = (place // columns_out % rows_out)[:, None], (place % columns_out)[:, None]
+    image, row, column = _pixel(place, rows_out, columns_out)
     found = tl.zeros((PLACES, WIDE), dtype=tl.float32)
     for start in range(0, KH * KW * C, DEPTH):
         k = start + tl.arange(0, DEPTH)
@@ -84,8 +90,7 @@ def _sum_for_filters(
     for start in range(0, share, PLACES):
         place = part * share + start + tl.arange(0, PLACES)
         there = (place < places)[:, None]
-        image = (place // (rows_out * columns_out))[:, None]
-        row, column = (place // columns_out % rows_out)[:, None], (place % columns_out)[:, None]
+        image, row, column = _pixel(place, rows_out, columns_out)
         r, s = row * STRIDE - up + i, column * STRIDE - left + j
         inside = (r >= 0) & (r < rows) & (s >= 0) & (s < columns) & there & (k < KH * KW * C)[None, :]
         seen = tl.load(x + ((image * rows + r) * columns + s) * C + c, mask=inside, other=0.0)

@@ -15,6 +15,13 @@ TILE = 4096
 
 
 @triton.jit
+def _tile(start, pixels, C: tl.constexpr, PIXELS: tl.constexpr):
+    """Offsets of the values of PIXELS pixels in an image, ``(PIXELS, C)``, and which of the pixels there are."""
+    pixel = start + tl.arange(0, PIXELS)[:, None]
+    return pixel * C + tl.arange(0, C)[None, :], pixel < pixels
+
+
+@triton.jit
 def _over_groups(sums, C: tl.constexpr, GROUPS: tl.constexpr):
     """Each channel's sum over its group, ``(C,)``."""
     found = tl.sum(tl.reshape(sums, (GROUPS, C // GROUPS)), 1)
@@ -26,26 +33,26 @@ def _normalise(
     x, scale, shift, out, means, widths, images, pixels, eps,
     C: tl.constexpr, GROUPS: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    member, c, p = tl.program_id(1).to(tl.int64), tl.arange(0, C), tl.arange(0, PIXELS)
+    member, c = tl.program_id(1).to(tl.int64), tl.arange(0, C)
     one = member * images + tl.program_id(0)
     x += one * pixels * C
     out += one * pixels * C
     count = pixels * (C // GROUPS)
     total = tl.zeros((C,), dtype=tl.float32)
     for start in range(0, pixels, PIXELS):
-        at, there = (start + p)[:, None] * C + c[None, :], ((start + p) < pixels)[:, None]
+        at, there = _tile(start, pixels, C, PIXELS)
         total += tl.sum(tl.load(x + at, mask=there, other=0.0).to(tl.float32), 0)
     mean = _over_groups(total, C, GROUPS) / count
     total = tl.zeros((C,), dtype=tl.float32)
     for start in range(0, pixels, PIXELS):
-        at, there = (start + p)[:, None] * C + c[None, :], ((start + p) < pixels)[:, None]
+        at, there = _tile(start, pixels, C, PIXELS)
         off = tl.load(x + at, mask=there, other=0.0).to(tl.float32) - mean[None, :]
         total += tl.sum(tl.where(there, off * off, 0.0), 0)
     width = 1 / tl.sqrt(_over_groups(total, C, GROUPS) / count + eps)
     factor = width * tl.load(scale + member * C + c).to(tl.float32)
     plus = tl.load(shift + member * C + c).to(tl.float32)
     for start in range(0, pixels, PIXELS):
-        at, there = (start + p)[:, None] * C + c[None, :], ((start + p) < pixels)[:, None]
+        at, there = _tile(start, pixels, C, PIXELS)
         off = tl.load(x + at, mask=there, other=0.0).to(tl.float32) - mean[None, :]
         tl.store(out + at, (off * factor[None, :] + plus[None, :]).to(out.dtype.element_ty), mask=there)
     tl.store(means + one * C + c, mean)
@@ -58,7 +65,7 @@ def _normalise_back(
     C: tl.constexpr, GROUPS: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
     """An image's gradient, and its part of those of the scale and the shift."""
-    member, c, p = tl.program_id(1).to(tl.int64), tl.arange(0, C), tl.arange(0, PIXELS)
+    member, c = tl.program_id(1).to(tl.int64), tl.arange(0, C)
     one = member * images + tl.program_id(0)
     x += one * pixels * C
     given += one * pixels * C
@@ -68,7 +75,7 @@ def _normalise_back(
     factor = tl.load(scale + member * C + c).to(tl.float32)
     plain, along = tl.zeros((C,), dtype=tl.float32), tl.zeros((C,), dtype=tl.float32)
     for start in range(0, pixels, PIXELS):
-        at, there = (start + p)[:, None] * C + c[None, :], ((start + p) < pixels)[:, None]
+        at, there = _tile(start, pixels, C, PIXELS)
         slope = tl.load(given + at, mask=there, other=0.0).to(tl.float32)
         value = (tl.load(x + at, mask=there, other=0.0).to(tl.float32) - mean[None, :]) * width[None, :]
         plain += tl.sum(slope, 0)
@@ -78,7 +85,7 @@ def _normalise_back(
     plain = _over_groups(plain * factor, C, GROUPS) / count
     along = _over_groups(along * factor, C, GROUPS) / count
     for start in range(0, pixels, PIXELS):
-        at, there = (start + p)[:, None] * C + c[None, :], ((start + p) < pixels)[:, None]
+        at, there = _tile(start, pixels, C, PIXELS)
         slope = tl.load(given + at, mask=there, other=0.0).to(tl.float32) * factor[None, :]
         value = (tl.load(x + at, mask=there, other=0.0).to(tl.float32) - mean[None, :]) * width[None, :]
         found = (slope - plain[None, :] - value * along[None, :]) * width[None, :]
