@@ -74,6 +74,7 @@ ENTRIES: dict[str, Entry] = {
     **{f"strided-cnn-{sigma:g}": Entry("strided-cnn", sigma, 12, 128, 6e-3) for sigma in (0.25, 0.5)},
     "cifar-resnet-16-32-64-0.25": Entry("cifar-resnet-16-32-64", 0.25, 10),
     "cifar-preact-resnet18-0.25": Entry("cifar-preact-resnet18", 0.25, 20),
+    "cifar-preact-resnet18-0.25-short": Entry("cifar-preact-resnet18", 0.25, 4),
 }
 
 

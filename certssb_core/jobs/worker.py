@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from certssb_core.ensemble.out_of_memory import out_of_memory
 from certssb_core.errors import ConfigError, DataError, EngineError, PoisonError, RunError, Stopped, StoreError
+from certssb_core.pipeline.engines import local
 from certssb_core.runs import server_limits
 from certssb_core.runs.job import Job
 from certssb_core.runs.run import Run
@@ -72,6 +73,8 @@ def work(run: Run) -> bool:
 def _make(run: Run) -> None:
     """Take ``run`` out of the queue and through the pipeline of its kind."""
     run.leave_queue()
+    if run.config.training.device != "cuda":
+        local.make_ready()
     from certssb_core.pipeline.import_published import ReleaseImport
     from certssb_core.pipeline.pipeline import Pipeline
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_sentinel
+from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from certssb_core.errors import EngineError
+
+FORKS = sys.platform == "linux"
+"""Elsewhere a process that has loaded the system's libraries may not fork, or none may."""
+
+PRELOADED = ["certssb_core.pipeline.tasks", "torch._dynamo"]
+"""All that a worker imports; the last is what torch's optimisers load when the first is made."""
 
 Task = tuple[Any, ...]
 """Arguments of a task; the first is the folder of its run."""
@@ -53,26 +62,16 @@ class ProcessEngine:
         """
         self._workers = workers
         self._peaks: dict[int, int] = {}
-        variables = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
         try:
-            self._pool = ProcessPoolExecutor(
-                workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
-            )
-            for _ in range(workers):  # import torch in all of them while the caller prepares the data
-                self._pool.submit(peak_memory)
-        except (OSError, ImportError) as error:
+            with _one_thread_each():
+                self._pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker)
+                for _ in range(workers):  # start all of them while the caller prepares the data
+                    self._pool.submit(peak_memory)
+        except (OSError, ImportError, EOFError) as error:
             raise EngineError(
                 f"worker processes cannot be started ({error}): they share semaphores, which need a writable /dev/shm, "
                 "and the system must allow this user more processes. In a container: mount /dev/shm, or --shm-size"
             ) from None
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
     def map(self, function: Callable[..., Any], tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
         """Yield results as they finish; a few tasks ahead only, so that a stop waits for little.
@@ -114,6 +113,40 @@ class ProcessEngine:
 def available_cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def make_ready() -> None:
+    """Let the process that workers are forked from import torch while the caller does something else."""
+    if FORKS:
+        from multiprocessing.forkserver import ensure_running
+
+        _context()
+        with _one_thread_each():
+            ensure_running()
+
+
+def _context() -> BaseContext:
+    """How a worker starts. A forked one has torch from the start, and shares its memory with the others."""
+    context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+    if FORKS:
+        context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that start in here have one thread; those that would fork must not have more."""
+    variables = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _start_worker() -> None:
