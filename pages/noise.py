@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import per_image as core
+from certssb_core.results import permuted_levels
 from certssb_core.runs.run import Run
 from ui.kit import controls, run_files, tables, text, view_as_code
 from ui.noise import one_image, sigma_charts
@@ -43,6 +45,8 @@ def spread(run: Run) -> None:
             f"At the ends of the range of σ\\*, {noise.sigma_min:g} and {noise.sigma_max:g}, lie: {words}. These "
             "images would take another σ\\* if the range were wider."
         )
+    if asked := run_files.metrics(run).get("permuted_levels"):
+        st.caption(markdown_text(f"{permuted_levels.in_words(asked)}."))
     view_as_code.show(view_as_code.sigma(run, by, of))
 
 

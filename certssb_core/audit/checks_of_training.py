@@ -13,6 +13,7 @@ from certssb_core.errors import RunError
 from certssb_core.results.attack_verdict import attack_caveats, success_in_words, undefended_metrics
 from certssb_core.results.per_image import SETS as SET_NAMES
 from certssb_core.results.per_image import sigma_at_ends
+from certssb_core.results.permuted_levels import caveat, gives_away, in_words
 from certssb_core.runs.files import PUBLISHED_SEED
 from certssb_core.runs.inputs import SETS
 from certssb_core.smoothing.noise import NOISE_LAWS
@@ -122,6 +123,17 @@ def sigma_ends(evidence: Inspected) -> Finding:
     return Finding(
         "amber", title, f"{told} These would take another σ* if the range were wider; certificates are no less sound."
     )
+
+
+def sigma_as_clue(evidence: Inspected) -> Finding:
+    title = "σ* gives no class away"
+    if not evidence.config.noise.searches_test:
+        return Finding("green", title, "No σ* was searched for test inputs.")
+    if (found := evidence.metrics.get("permuted_levels")) is None:
+        return Finding("amber", title, "This run is of a version that did not ask members at exchanged σ*.")
+    if gives_away(found):
+        return Finding("amber", title, caveat(found))
+    return Finding("green", title, f"{in_words(found)}.")
 
 
 def attack(evidence: Inspected) -> Finding:

@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[Inspected], Finding], ...] = (
     votes.store_order,
     training.base_classifier,
     training.sigma_ends,
+    training.sigma_as_clue,
     votes.answers,
     training.attack,
 )

@@ -200,6 +200,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
             say(f"caution    {caveat}")
     for name, ends in metrics.get("sigma_at_ends", {}).items():
         say(f"σ* at ends {name}: {ends['low']:.1%} at the least, {ends['high']:.1%} at the largest level")
+    if asked := metrics.get("permuted_levels"):
+        say(f"σ* permuted {asked['same_answer']:.1%} keep their answer, accuracy {asked['accuracy_permuted']:.4f}")
     say(f"radius     {'  '.join(f'{float(radius):>6.2f}' for radius in clean['certified_accuracy'])}")
     for title, curve in (
         ("clean", clean["certified_accuracy"]),

@@ -22,7 +22,7 @@ from certssb_core.errors import RunError
 from certssb_core.pipeline.context import ATTEMPTS, SINGLES, RunContext, context_of
 from certssb_core.pipeline.resolve_auto import settled
 from certssb_core.pipeline.sigma_stage import CHUNK
-from certssb_core.pipeline.tasks import bound_draws, cast_votes, crafted, searched, trained_members
+from certssb_core.pipeline.tasks import bound_draws, cast_votes, crafted, permuted_inputs, searched, trained_members
 from certssb_core.results.attack_verdict import undefended_metrics
 from certssb_core.results.votes import RunVotes, run_votes
 from certssb_core.runs.inputs import SETS, Inputs
@@ -124,6 +124,7 @@ def collect_votes(ensemble: Ensemble) -> RunVotes:
         votes[name] = (stacked if name.startswith("votes/") else stacked.double().mean(0)).cpu().numpy()
     votes["labels"] = context.tensors["test_labels"].cpu().numpy()
     votes |= bound_draws(context.config, dict.fromkeys(SETS, len(votes["labels"])), seed=context.seed)
+    votes |= permuted_inputs(context.config, len(votes["labels"]))
     if ensemble.left_out:
         votes["left_out"] = np.array(ensemble.left_out, np.int64)
     return run_votes(context.config, votes, sigma)

@@ -39,6 +39,7 @@ from certssb_core.results import certification
 from certssb_core.results.attack_verdict import undefended_metrics
 from certssb_core.results.enough_members import too_few_members
 from certssb_core.results.per_image import sigma_at_ends
+from certssb_core.results.permuted_levels import PERMUTED, permuted_levels
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs import data_record, files, integrity, server_limits
 from certssb_core.runs.inputs import SETS, Inputs, crafted_images, run_inputs
@@ -253,10 +254,15 @@ class Pipeline:
             if name.startswith("votes/")
             else (reduce(torch.add, (part[name] for part in parts)) / len(held)).numpy()
             for name in parts[0]
+            if all(name in part for part in parts)
         }
         arrays |= {"left_out": np.array(left_out, np.int64)} if left_out else {}
         labels = self.inputs.dataset.test_labels
         arrays |= tasks.bound_draws(self.run.config, dict.fromkeys(SETS, len(labels)), seed=self.run.noise_seed)
+        if len(arrays.get(PERMUTED, ())) == len(held):
+            arrays |= tasks.permuted_inputs(self.run.config, len(labels))
+        else:  # members that an earlier version trained did not cast these votes
+            arrays.pop(PERMUTED, None)
         self._write("votes", **arrays | {"labels": labels})
 
     def _check_quorum(self, held: list[int], left_out: list[int]) -> None:
@@ -290,6 +296,8 @@ class Pipeline:
             self._metrics["after_store"] = certification.assess(run_votes, after)
         if shares := sigma_at_ends(self.run.arrays("sigma"), self.run.config.noise):
             self._metrics["sigma_at_ends"] = shares
+        if found := permuted_levels(self.run.arrays("votes")):
+            self._metrics["permuted_levels"] = found
         files.write_text(self.run.path / "certificates.csv", table.to_csv(index=False))
 
     def _undefended(self) -> dict[str, Any] | None:

@@ -46,6 +46,7 @@ from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS, NoisyInputs
+from certssb_core.smoothing.permutation import permutation
 from certssb_core.smoothing.seeds import generator
 from certssb_core.smoothing.sigma_search import Search, SearchResult, ascend, leading_class, radius_curve
 
@@ -286,7 +287,7 @@ def cast_votes(
     Returns:
         per member ``votes/SET/MAP`` ``(n,)`` uint8 and ``softmax/SET/MAP`` ``(n, C)``; of candidates ``(K, n, …)``;
         ``votes/SET/margins`` ``(n,)`` uint8 where the certificate counts margins; ``votes/SET/ranks`` ``(n, C)`` uint8
-        where it counts rankings.
+        where it counts rankings; ``votes/clean/permuted`` ``(k,)`` uint8 where test inputs have a σ* each.
 
     Raises:
         RunError: an answer is NaN. The member is not dropped, or test inputs would choose the voters.
@@ -296,8 +297,10 @@ def cast_votes(
     draws = {member: context.test_draw(member) for member in networks}
     for which in SETS:
         sigma = levels[which]
+        cast = partial(_ballots, context, networks, draws)
+        images = context.before_noise[which]
         for noise_map, level in test_levels(config, sigma).items():
-            for member, ballot in _ballots(context, networks, draws, which, level).items():
+            for member, ballot in cast(images, level).items():
                 tensors[member] |= {
                     f"votes/{which}/{noise_map}": ballot.hard,
                     f"softmax/{which}/{noise_map}": ballot.softmax,
@@ -308,12 +311,16 @@ def cast_votes(
                 if ballot.order is not None:
                     tensors[member][f"votes/{which}/ranks"] = torch.from_numpy(in_ranks(ballot.order.cpu().numpy()))
         if config.noise.chosen_by_votes:
-            every = [_ballots(context, networks, draws, which, level) for level in candidate_levels(config, sigma)]
+            every = [cast(images, level) for level in candidate_levels(config, sigma)]
             for member in networks:
                 tensors[member] |= {
                     f"votes/{which}/candidates": torch.stack([ballots[member].hard for ballots in every]),
                     f"softmax/{which}/candidates": torch.stack([ballots[member].softmax for ballots in every]),
                 }
+        if which == "clean" and config.noise.searches_test:
+            rows, sources = permutation(len(sigma), seed=config.seed)
+            for member, ballot in cast(images[rows], sigma[sources]).items():
+                tensors[member]["votes/clean/permuted"] = ballot.hard
     softmax = [name for name in next(iter(tensors.values())) if name.startswith("softmax/")]
     finite = [torch.stack([cast[name].isfinite().all() for name in softmax]).all() for cast in tensors.values()]
     for member, fine in zip(tensors, torch.stack(finite).tolist(), strict=True):  # a GPU's host waits once
@@ -326,12 +333,16 @@ def cast_votes(
 
 
 def _ballots(
-    context: RunContext, networks: dict[int, nn.Module], draws: dict[int, torch.Tensor], which: str, sigma: torch.Tensor
+    context: RunContext,
+    networks: dict[int, nn.Module],
+    draws: dict[int, torch.Tensor],
+    images: torch.Tensor,
+    sigma: torch.Tensor,
 ) -> dict[int, Ballot]:
-    """Let every member vote on a test set under its own draw, at level ``sigma`` ``(n,)``."""
+    """Let every member vote on ``images`` ``(n, C, H, W)`` under its own draw, at level ``sigma`` ``(n,)``."""
     kind, precision = context.config.kind, context.config.training.precision
     how: dict[str, Any] = {"precision": precision, "margins": kind.margins, "order": kind.ranks}
-    under = partial(NoisyInputs, NOISE_LAWS[context.config.noise.law], context.before_noise[which], sigma)
+    under = partial(NoisyInputs, NOISE_LAWS[context.config.noise.law], images, sigma)
     if len(networks) == 1:
         ((member, network),) = networks.items()
         return {member: vote(network, under(draws[member]), **how)}
@@ -361,6 +372,14 @@ def bound_draws(config: RunConfig, counts: Mapping[str, int], *, seed: int) -> d
         return {}
     draws = {which: generator(seed, f"bound draw, {which}") for which in counts}
     return {f"draws/{which}": draws[which].random(count) for which, count in counts.items()}
+
+
+def permuted_inputs(config: RunConfig, count: int) -> dict[str, np.ndarray]:
+    """The inputs of ``votes/clean/permuted`` and whose σ* each was asked at; empty where there are none."""
+    if not config.noise.searches_test:
+        return {}
+    rows, sources = permutation(count, seed=config.seed)
+    return {"permuted/inputs": rows, "permuted/sources": sources}
 
 
 def test_levels(config: RunConfig, sigma: torch.Tensor) -> dict[str, torch.Tensor]:

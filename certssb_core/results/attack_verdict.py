@@ -13,6 +13,7 @@ import numpy as np
 from certssb_core.config.schema import AttackConfig
 from certssb_core.data.poisoning import attacked_label, counts_for_attack
 from certssb_core.errors import RunError
+from certssb_core.results import permuted_levels
 from certssb_core.runs.run import Run
 
 WORKS = 0.5
@@ -60,6 +61,8 @@ def caveats(metrics: dict[str, Any]) -> list[str]:
     found = attack_caveats(metrics["undefended"])
     if metrics.get("collapsed"):
         found.append("The ensemble collapsed: it answers one class to every image that it answers at all.")
+    if (asked := metrics.get("permuted_levels")) and permuted_levels.gives_away(asked):
+        found.append(permuted_levels.caveat(asked))
     return found
 
 
@@ -71,6 +74,8 @@ def caution(run: Run) -> str:
         return ""
     if metrics.get("collapsed"):
         return "collapsed: one class for everything"
+    if (asked := metrics.get("permuted_levels")) and permuted_levels.gives_away(asked):
+        return "σ* gives the class away"
     works = (metrics.get("undefended") or {}).get("attack_works")
     return "defends against nothing" if works is False else ""
 

@@ -16,7 +16,7 @@ ATTACK_WORKS, BASE_DISTANCE = 0.5, 0.25
 """Undefended attack success rate, and its distance from the base rate, from which an attack works."""
 
 
-NEWER = ("after_store.", "sigma_at_ends.", "collapsed", "planted_attack")
+NEWER = ("after_store.", "sigma_at_ends.", "permuted_levels.", "collapsed", "planted_attack")
 """Figures that runs of earlier versions do not hold."""
 
 
@@ -56,6 +56,8 @@ def _recomputed(evidence: Evidence) -> dict[str, Any]:
         )
         found["after_store"] = recompute.metrics(table, **aim, radii=config.certification.radii)
     found["sigma_at_ends"] = _sigma_at_ends(evidence)
+    if "votes/clean/permuted" in evidence.votes:
+        found["permuted_levels"] = _permuted_levels(evidence)
     # A run of imported members has neither an undefended model nor levels of training noise, and says null.
     if evidence.metrics.get("undefended", {}) is not None or evidence.hashed("undefended.safetensors"):
         found["undefended"] = _undefended(evidence, **aim)
@@ -152,6 +154,22 @@ def _sigma_at_ends(evidence: Evidence) -> dict[str, Any]:
                 "high": float((np.abs(values / noise.sigma_max - 1) <= 1e-6).mean()),
             }
     return found
+
+
+def _permuted_levels(evidence: Evidence) -> dict[str, Any]:
+    rows = evidence.votes["permuted/inputs"]
+    answers = {
+        name: pd.DataFrame(evidence.votes[f"votes/clean/{name}"]).mode().iloc[0].astype(int).to_numpy()
+        for name in ("sample-specific", "permuted")
+    }
+    table = pd.DataFrame({"label": evidence.votes["labels"][rows], "permuted": answers["permuted"]})
+    table["own"] = answers["sample-specific"][rows]
+    return {
+        "inputs": len(table),
+        "same_answer": len(table.query("own == permuted")) / len(table),
+        "accuracy": len(table.query("own == label")) / len(table),
+        "accuracy_permuted": len(table.query("permuted == label")) / len(table),
+    }
 
 
 def _joint_budget(evidence: Evidence) -> dict[str, Any]:

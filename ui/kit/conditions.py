@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from certssb_core.config.parse import override
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import caveats
 from ui.kit import charts, run_files
@@ -24,7 +25,7 @@ def warn_of_weak_attacks(chosen: list[Choice]) -> None:
         for caveat in caveats(run_files.metrics(run)):
             said.setdefault(caveat, []).append(run.name)
     for caveat, names in said.items():
-        st.warning(f"**{', '.join(names)}.** {caveat}", icon=":material/warning:")
+        st.warning(f"**{', '.join(names)}.** {markdown_text(caveat)}", icon=":material/warning:")
 
 
 def promises(chosen: list[Choice], alpha: float) -> None:

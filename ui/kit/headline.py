@@ -9,6 +9,7 @@ import streamlit as st
 from certssb_core.certify.certificate_kinds import CERTIFICATES
 from certssb_core.certify.metrics import wilson_interval
 from certssb_core.errors import RunError
+from certssb_core.plain_text import markdown_text
 from certssb_core.results import certification
 from certssb_core.results.attack_verdict import caveats
 from certssb_core.runs.run import Run
@@ -47,7 +48,7 @@ def show(run: Run) -> None:
     )
     planted_attack(metrics.get("planted_attack"))
     for caveat in caveats(metrics):
-        st.warning(caveat, icon=":material/warning:")
+        st.warning(markdown_text(caveat), icon=":material/warning:")
     after_store(run)
     fixed_ensemble(run)
     promise = certification.promise(run.config, run.config.noise.test_map)

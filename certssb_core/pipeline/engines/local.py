@@ -126,7 +126,7 @@ def make_ready() -> None:
 
 
 def _context() -> BaseContext:
-    """How a worker starts. A forked one has torch from the start, and shares its memory with the others."""
+    """Start workers by forking where that is safe: each has torch from the start, and shares its memory."""
     context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
     if FORKS:
         context.set_forkserver_preload(PRELOADED)
