@@ -46,7 +46,10 @@ def spread(run: Run) -> None:
             "images would take another σ\\* if the range were wider."
         )
     if asked := run_files.metrics(run).get("permuted_levels"):
-        st.caption(markdown_text(f"{permuted_levels.in_words(asked)}."))
+        if permuted_levels.gives_away(asked):
+            st.warning(markdown_text(permuted_levels.caveat(asked)), icon=":material/warning:")
+        else:
+            st.caption(markdown_text(f"{permuted_levels.in_words(asked)}."))
     view_as_code.show(view_as_code.sigma(run, by, of))
 
 

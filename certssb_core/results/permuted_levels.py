@@ -60,7 +60,7 @@ def in_words(found: Mapping[str, Any]) -> str:
 def caveat(found: Mapping[str, Any]) -> str:
     """Say what follows where σ* gives classes away."""
     return (
-        f"σ* gives the class away. {in_words(found)}. Training images of different classes had different σ*, and "
-        "members learned to tell them by the strength of the noise. Certificates keep each input's σ*, so they hold, "
-        "and say little about the image. noise.train_map=uniform leaves no such clue."
+        f"σ* gives the class away. {in_words(found)}. Members answer by the strength of the noise as well as by the "
+        "image, and σ* sets that strength. Certificates keep each input's σ*: they hold, and say less about the image "
+        "than their radius suggests. With noise.test_map=uniform all inputs have one level."
     )

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from certssb_core.errors import DataError
+from certssb_core.runs import files
 from tests.pages.conftest import ordinary
 
 ROOT = Path(__file__).parents[2]
@@ -161,3 +162,19 @@ def test_without_the_images_everything_else_still_shows(page, finished_run, monk
     assert not page.exception
     assert any("The images are not here." in caption.value for caption in page.caption)
     assert "The ascent took 6 steps" in texts(page)
+
+
+@pytest.mark.parametrize("permuted", [0.88, 0.5])
+def test_says_what_members_answer_at_exchanged_levels(page, finished_run, permuted):
+    found = {"inputs": 60, "same_answer": 0.6, "accuracy": 0.9, "accuracy_permuted": permuted}
+    files.write_json(finished_run.path / "metrics.json", finished_run.metrics | {"permuted_levels": found})
+    page.run()
+    assert not page.exception
+    told = f"{permuted:.1%} are right instead of 90.0%"
+    warned = [one.value for one in page.warning if "gives the class away" in one.value]
+    if permuted == 0.5:
+        (words,) = warned
+        assert told in words
+    else:
+        assert warned == []
+        assert any(told in one.value for one in page.caption)
