@@ -24,6 +24,14 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
+def hears_ctrl_c():
+    """Processes started by the test answer to Ctrl-C, also where the tests run in the background and would not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def call(monkeypatch, capsys):
     """Run the command line in this process: (exit code, standard output, standard error)."""
 
@@ -224,6 +232,7 @@ def test_what_the_worker_finds_impossible_is_said(call, tmp_path, monkeypatch, c
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
     """A real terminal's interrupt: exit code 130, a run in state stopped, and resume ends it."""
     command = [sys.executable, "-m", "certssb_core"]
@@ -335,6 +344,7 @@ def test_forecast_times_the_machine_once(call, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_stops_a_study_and_study_says_how_far_it_came(call, tmp_path):
     """Interrupted in its first trial: exit code 130, run and study stopped, one trial to be taken up again."""
     command = [sys.executable, "-m", "certssb_core", "tune", "t", "--trials", "2", "--range", "noise.sigma=0.1:0.5"]
