@@ -318,7 +318,8 @@ def cast_votes(
                     f"softmax/{which}/candidates": torch.stack([ballots[member].softmax for ballots in every]),
                 }
         if which == "clean" and config.noise.searches_test:
-            rows, sources = permutation(len(sigma), seed=config.seed)
+            chosen = permutation(len(sigma), seed=config.seed)
+            rows, sources = (torch.from_numpy(places).to(sigma.device) for places in chosen)
             for member, ballot in cast(images[rows], sigma[sources]).items():
                 tensors[member]["votes/clean/permuted"] = ballot.hard
     softmax = [name for name in next(iter(tensors.values())) if name.startswith("softmax/")]
