@@ -23,10 +23,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from certssb_core.config.schema import Group, RunConfig
 from certssb_core.errors import ConfigError, RunError
+from certssb_core.results.attack_verdict import caution
 from certssb_core.runs import files, server_limits
 from certssb_core.runs.job import Job
 from certssb_core.runs.makers import STUDIES
-from certssb_core.runs.run import State, Status, default_runs_dir, place, under_free_name
+from certssb_core.runs.run import Run, State, Status, default_runs_dir, place, under_free_name
 from certssb_core.tuning.ranges import Range, check
 
 if TYPE_CHECKING:
@@ -279,14 +280,15 @@ def table(study: Study, trials: list[Trial]) -> pd.DataFrame:
 
     Returns:
         Columns ``trial, run, state``, one per setting, one per objective (NaN until there is a value), ``front``
-        (whether no other trial is better in one objective and as good in the rest), ``message``.
+        (whether no other trial is better in one objective and as good in the rest), ``message``: what failed, or the
+        gravest caveat of a run that is done (:func:`.attack_verdict.caution`).
     """
     objectives = study.config.objectives
     rows = [
         {"trial": trial.number, "run": trial.run, "state": trial.state}
         | {key: trial.settings[key] for key in study.config.ranges}
         | {name: trial.values.get(name, np.nan) for name in objectives}
-        | {"message": trial.message}
+        | {"message": trial.message or (caution(Run(study.runs_dir / trial.run)) if trial.state == "done" else "")}
         for trial in trials
     ]
     columns = ["trial", "run", "state", *study.config.ranges, *objectives, "message"]

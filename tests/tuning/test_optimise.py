@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -157,6 +158,22 @@ def test_a_trial_that_fails_has_its_reason_and_the_study_goes_on(study, workers)
     assert "no data" in failed["sweep-002"]
     assert "killed" in failed["sweep-004"]
     assert not made.loc[made["state"] == "failed", "front"].any()
+
+
+def test_a_trial_that_bought_its_radius_with_a_clue_says_so(study, workers):
+    """So does one whose run collapsed; one whose run was deleted since says nothing."""
+    clue = {"inputs": 100, "same_answer": 0.6, "accuracy": 0.9, "accuracy_permuted": 0.5}
+    facts = {"sweep-003": {"permuted_levels": clue}, "sweep-004": {"collapsed": True}}
+    assert optimise.work(study)
+    for name, fact in facts.items():
+        run = Run.open(name, study.runs_dir)
+        files.write_json(run.path / "metrics.json", run.metrics | fact)
+    shutil.rmtree(study.runs_dir / "sweep-005")
+    said = table(study, study.trials()).set_index("run")["message"]
+    assert {name: words for name, words in said.items() if words} == {
+        "sweep-003": "σ* gives the class away",
+        "sweep-004": "collapsed: one class for everything",
+    }
 
 
 def test_settings_that_do_not_fit_together_fail_without_a_run(tmp_path, workers):
