@@ -297,10 +297,10 @@ def cast_votes(
     draws = {member: context.test_draw(member) for member in networks}
     for which in SETS:
         sigma = levels[which]
-        cast = partial(_ballots, context, networks, draws)
+        ask = partial(_ballots, context, networks, draws)
         images = context.before_noise[which]
         for noise_map, level in test_levels(config, sigma).items():
-            for member, ballot in cast(images, level).items():
+            for member, ballot in ask(images, level).items():
                 tensors[member] |= {
                     f"votes/{which}/{noise_map}": ballot.hard,
                     f"softmax/{which}/{noise_map}": ballot.softmax,
@@ -311,7 +311,7 @@ def cast_votes(
                 if ballot.order is not None:
                     tensors[member][f"votes/{which}/ranks"] = torch.from_numpy(in_ranks(ballot.order.cpu().numpy()))
         if config.noise.chosen_by_votes:
-            every = [cast(images, level) for level in candidate_levels(config, sigma)]
+            every = [ask(images, level) for level in candidate_levels(config, sigma)]
             for member in networks:
                 tensors[member] |= {
                     f"votes/{which}/candidates": torch.stack([ballots[member].hard for ballots in every]),
@@ -320,7 +320,7 @@ def cast_votes(
         if which == "clean" and config.noise.searches_test:
             chosen = permutation(len(sigma), seed=config.seed)
             rows, sources = (torch.from_numpy(places).to(sigma.device) for places in chosen)
-            for member, ballot in cast(images[rows], sigma[sources]).items():
+            for member, ballot in ask(images[rows], sigma[sources]).items():
                 tensors[member]["votes/clean/permuted"] = ballot.hard
     softmax = [name for name in next(iter(tensors.values())) if name.startswith("softmax/")]
     finite = [torch.stack([cast[name].isfinite().all() for name in softmax]).all() for cast in tensors.values()]
