@@ -93,16 +93,18 @@ def members(facts: dict[str, Any]) -> go.Figure:
 def pareto(facts: dict[str, Any]) -> go.Figure:
     """Plug-in share beyond three radii against a member's cost, at the best σ; networks without votes as lines."""
     figure = go.Figure()
-    entries = facts["entries"].values()
-    models = dict.fromkeys(one["model"] for one in entries)
-    cost = {model: min(sum(_cost(one)) for one in entries if one["model"] == model) for model in models}
-    drawn = {one["model"]: [] for one in entries if "20" in one.get("curves", {})}
-    for one in entries:
-        drawn.get(one["model"], []).append(one.get("curves", {}).get("20", {}).get("plug-in"))
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for one in facts["entries"].values():
+        name = one["model"] if one["epochs"] == 1 else f"{one['model']}, {one['epochs']} epochs"
+        kinds.setdefault(name, []).append(one)
+    cost = {name: min(sum(_cost(one)) for one in kind) for name, kind in kinds.items()}
+    drawn = {name: [one["curves"]["20"]["plug-in"] for one in kind if "20" in one.get("curves", {})]
+             for name, kind in kinds.items()}  # fmt: skip
+    drawn = {name: shares for name, shares in drawn.items() if shares}
     for radius, colour in ((0.0, theme.INK), (0.25, theme.BLUE), (0.5, theme.ORANGE)):
         at = facts["radii"].index(radius)
         figure.add_scatter(
-            x=[cost[model] for model in drawn],
+            x=[cost[name] for name in drawn],
             y=[max(shares[at] for shares in found) for found in drawn.values()],
             text=[*drawn] if radius == 0 else None,
             textposition="top left",
@@ -111,11 +113,11 @@ def pareto(facts: dict[str, Any]) -> go.Figure:
             marker={"size": 13, "color": colour},
         )
     theme.styled(figure, x="processor seconds a member, votes included", y="plug-in share, radius > r", height=560)
-    for model in models.keys() - drawn.keys():
-        figure.add_shape(type="line", x0=cost[model], x1=cost[model], yref="paper", y0=0, y1=1, line={"dash": "dash"})
-        estimated = any(one["cpu seconds"]["estimated"] for one in entries if one["model"] == model)
-        text = f"{model}, estimated" if estimated else f"{model}, too few members"
-        figure.add_annotation(x=math.log10(cost[model]), y=0.4, text=text, textangle=-90, showarrow=False, xshift=-14)
+    for name in kinds.keys() - drawn.keys():
+        figure.add_shape(type="line", x0=cost[name], x1=cost[name], yref="paper", y0=0, y1=1, line={"dash": "dash"})
+        estimated = any(one["cpu seconds"]["estimated"] for one in kinds[name])
+        text = f"{name}, estimated" if estimated else f"{name}, too few members"
+        figure.add_annotation(x=math.log10(cost[name]), y=0.4, text=text, textangle=-90, showarrow=False, xshift=-14)
     figure.update_xaxes(type="log", dtick=1, range=[-1, 4])
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     _on_paper(
