@@ -41,7 +41,7 @@ def interrupted(run: Run) -> Run:
 
 
 def test_a_run_needs_no_network(undisturbed):
-    """Its worker and the processes under it would have failed at the first socket: see the fixture."""
+    """Its worker and the processes under it would have failed at the first socket of a network: see the fixture."""
     assert undisturbed.status().state == "done"
     probe = subprocess.run(
         [sys.executable, "-c", "import sitecustomize, socket; socket.create_connection(('127.0.0.1', 9))"],

@@ -9,15 +9,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait as wait_for_sentinel
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from certssb_core.errors import EngineError
 
-FORKS = sys.platform == "linux"
-"""Elsewhere a process that has loaded the system's libraries may not fork, or none may."""
+FORKS = sys.platform == "linux" and sys.version_info >= (3, 11, 1)
+"""Elsewhere a process that has loaded the system's libraries may not fork, or none may. Python 3.11.0 lets other users
+of the machine into the process that forks (CVE-2022-42919)."""
 
 PRELOADED = ["certssb_core.pipeline.tasks", "torch._dynamo"]
 """All that a worker imports; the last is what torch's optimisers load when the first is made."""
@@ -117,20 +118,20 @@ def available_cores() -> int:
 
 def make_ready() -> None:
     """Let the process that workers are forked from import torch while the caller does something else."""
-    if FORKS:
-        from multiprocessing.forkserver import ensure_running
-
-        _context()
-        with _one_thread_each():
-            ensure_running()
+    _context()
 
 
 def _context() -> BaseContext:
     """Start workers by forking where that is safe: each has torch from the start, and shares its memory."""
-    context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
     if FORKS:
+        from multiprocessing.forkserver import ensure_running
+
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-    return context
+        with suppress(OSError), _one_thread_each():  # its socket's name, in TMPDIR, may be too long
+            ensure_running()
+            return context
+    return multiprocessing.get_context("spawn")
 
 
 @contextmanager

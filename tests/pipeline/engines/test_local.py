@@ -1,13 +1,17 @@
 """Worker processes: how they start, what they share, and how they end."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from certssb_core.errors import EngineError
 from certssb_core.pipeline.engines import local
+
+ROOT = Path(__file__).parents[3]
 
 forked = pytest.mark.skipif(not local.FORKS, reason="workers are spawned here")
 
@@ -51,6 +55,30 @@ def test_workers_are_forked_from_one_process_that_has_loaded_torch(engine):
 def test_a_worker_that_dies_is_told(engine):
     with pytest.raises(EngineError, match="a worker process was killed"):
         list(engine.map(end, [(n,) for n in range(6)]))
+
+
+@pytest.mark.slow
+def test_a_long_way_to_temporary_files_is_no_obstacle(tmp_path):
+    """The name of a socket holds 108 bytes: where that is too few, workers are spawned."""
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    script = (
+        "from certssb_core.pipeline.engines import local\n"
+        "if __name__ == '__main__':\n"
+        "    engine = local.ProcessEngine(2)\n"
+        "    print(sorted(result for _, result in engine.map(pow, [(2, n) for n in range(4)])))\n"
+        "    engine.close()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ended.stdout.split("\n")[0] == "[1, 2, 4, 8]", ended.stderr
 
 
 @forked
