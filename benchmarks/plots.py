@@ -106,18 +106,17 @@ def pareto(facts: dict[str, Any]) -> go.Figure:
         figure.add_scatter(
             x=[cost[name] for name in drawn],
             y=[max(shares[at] for shares in found) for found in drawn.values()],
-            text=[*drawn] if radius == 0 else None,
-            textposition="top left",
             name=f"r = {radius:g}",
-            mode="markers+text",
+            mode="markers",
             marker={"size": 13, "color": colour},
         )
     theme.styled(figure, x="processor seconds a member, votes included", y="plug-in share, radius > r", height=560)
-    for name in kinds.keys() - drawn.keys():
-        figure.add_shape(type="line", x0=cost[name], x1=cost[name], yref="paper", y0=0, y1=1, line={"dash": "dash"})
-        estimated = any(one["cpu seconds"]["estimated"] for one in kinds[name])
-        text = f"{name}, estimated" if estimated else f"{name}, too few members"
-        figure.add_annotation(x=math.log10(cost[name]), y=0.4, text=text, textangle=-90, showarrow=False, xshift=-14)
+    for name, kind in kinds.items():
+        text = name
+        if name not in drawn:
+            figure.add_shape(type="line", x0=cost[name], x1=cost[name], yref="paper", y0=0, y1=1, line={"dash": "dash"})
+            text += ", estimated" if any(one["cpu seconds"]["estimated"] for one in kind) else ", too few members"
+        figure.add_annotation(x=math.log10(cost[name]), y=0.4, text=text, textangle=-90, showarrow=False, xshift=-17)
     figure.update_xaxes(type="log", dtick=1, range=[-1, 4])
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     _on_paper(
@@ -125,7 +124,7 @@ def pareto(facts: dict[str, Any]) -> go.Figure:
         right=False,
         title="What 20 members would certify with very many votes, at the best σ measured (no certificate)",
     )
-    return figure.update_layout(legend={"y": 0.3})
+    return figure.update_layout(legend={"y": 0.2})
 
 
 def _cost(entry: dict[str, Any]) -> tuple[float, float]:
