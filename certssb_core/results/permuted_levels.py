@@ -53,7 +53,7 @@ def gives_away(found: Mapping[str, Any]) -> bool:
 def in_words(found: Mapping[str, Any]) -> str:
     return (
         f"{found['inputs']:,} clean test images were asked again with each other's σ*: {found['same_answer']:.1%} keep "
-        f"their answer, and {found['accuracy_permuted']:.1%} are right instead of {found['accuracy']:.1%}"
+        f"their answer, and {found['accuracy_permuted']:.1%} are right ({found['accuracy']:.1%} with their own)"
     )
 
 

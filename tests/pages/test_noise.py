@@ -170,7 +170,7 @@ def test_says_what_members_answer_at_exchanged_levels(page, finished_run, permut
     files.write_json(finished_run.path / "metrics.json", finished_run.metrics | {"permuted_levels": found})
     page.run()
     assert not page.exception
-    told = f"{permuted:.1%} are right instead of 90.0%"
+    told = f"{permuted:.1%} are right \\(90.0% with their own\\)"
     warned = [one.value for one in page.warning if "gives the class away" in one.value]
     if permuted == 0.5:
         (words,) = warned
