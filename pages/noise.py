@@ -45,11 +45,11 @@ def spread(run: Run) -> None:
             f"At the ends of the range of σ\\*, {noise.sigma_min:g} and {noise.sigma_max:g}, lie: {words}. These "
             "images would take another σ\\* if the range were wider."
         )
-    if asked := run_files.metrics(run).get("permuted_levels"):
-        if permuted_levels.gives_away(asked):
-            st.warning(markdown_text(permuted_levels.caveat(asked)), icon=":material/warning:")
-        else:
-            st.caption(markdown_text(f"{permuted_levels.in_words(asked)}."))
+    metrics = run_files.metrics(run)
+    if clue := permuted_levels.clue(metrics):
+        st.warning(markdown_text(permuted_levels.caveat(clue)), icon=":material/warning:")
+    elif asked := metrics.get("permuted_levels"):
+        st.caption(markdown_text(f"{permuted_levels.in_words(asked)}."))
     view_as_code.show(view_as_code.sigma(run, by, of))
 
 

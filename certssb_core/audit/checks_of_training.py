@@ -13,7 +13,7 @@ from certssb_core.errors import RunError
 from certssb_core.results.attack_verdict import attack_caveats, success_in_words, undefended_metrics
 from certssb_core.results.per_image import SETS as SET_NAMES
 from certssb_core.results.per_image import sigma_at_ends
-from certssb_core.results.permuted_levels import caveat, gives_away, in_words
+from certssb_core.results.permuted_levels import caveat, clue, in_words
 from certssb_core.runs.files import PUBLISHED_SEED
 from certssb_core.runs.inputs import SETS
 from certssb_core.smoothing.noise import NOISE_LAWS
@@ -131,7 +131,7 @@ def sigma_as_clue(evidence: Inspected) -> Finding:
         return Finding("green", title, "No σ* was searched for test inputs.")
     if (found := evidence.metrics.get("permuted_levels")) is None:
         return Finding("amber", title, "This run is of a version that did not ask members at exchanged σ*.")
-    if gives_away(found):
+    if clue(evidence.metrics):
         return Finding("amber", title, caveat(found))
     return Finding("green", title, f"{in_words(found)}.")
 

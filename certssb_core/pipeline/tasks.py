@@ -42,6 +42,7 @@ from certssb_core.pipeline.context import (
     open_context,
     single_path,
 )
+from certssb_core.results.permuted_levels import PERMUTED
 from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS, Inputs, run_inputs, trigger_settings
 from certssb_core.runs.run import Run
@@ -321,7 +322,7 @@ def cast_votes(
             chosen = permutation(len(sigma), seed=config.seed)
             rows, sources = (torch.from_numpy(places).to(sigma.device) for places in chosen)
             for member, ballot in ask(images[rows], sigma[sources]).items():
-                tensors[member]["votes/clean/permuted"] = ballot.hard
+                tensors[member][PERMUTED] = ballot.hard
     softmax = [name for name in next(iter(tensors.values())) if name.startswith("softmax/")]
     finite = [torch.stack([cast[name].isfinite().all() for name in softmax]).all() for cast in tensors.values()]
     for member, fine in zip(tensors, torch.stack(finite).tolist(), strict=True):  # a GPU's host waits once

@@ -61,8 +61,8 @@ def caveats(metrics: dict[str, Any]) -> list[str]:
     found = attack_caveats(metrics["undefended"])
     if metrics.get("collapsed"):
         found.append("The ensemble collapsed: it answers one class to every image that it answers at all.")
-    if (asked := metrics.get("permuted_levels")) and permuted_levels.gives_away(asked):
-        found.append(permuted_levels.caveat(asked))
+    if clue := permuted_levels.clue(metrics):
+        found.append(permuted_levels.caveat(clue))
     return found
 
 
@@ -74,7 +74,7 @@ def caution(run: Run) -> str:
         return ""
     if metrics.get("collapsed"):
         return "collapsed: one class for everything"
-    if (asked := metrics.get("permuted_levels")) and permuted_levels.gives_away(asked):
+    if permuted_levels.clue(metrics):
         return "σ* gives the class away"
     works = (metrics.get("undefended") or {}).get("attack_works")
     return "defends against nothing" if works is False else ""

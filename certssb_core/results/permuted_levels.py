@@ -10,7 +10,7 @@ import numpy as np
 PERMUTED = "votes/clean/permuted"
 """Name of those votes ``(M, k)`` in votes.safetensors."""
 CLUE = 0.1
-"""Accuracy that an exchange costs from which σ* counts as a clue."""
+"""Accuracy, as a share of the inputs, that an exchange costs from which σ* counts as a clue."""
 
 
 def permuted_levels(votes: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
@@ -45,12 +45,14 @@ def _answers(votes: np.ndarray) -> np.ndarray:
     return counts.argmax(axis=0)
 
 
-def gives_away(found: Mapping[str, Any]) -> bool:
-    """True if members that exchange σ* lose so much accuracy that σ* must have told them the class."""
-    return found["accuracy"] - found["accuracy_permuted"] >= CLUE
+def clue(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The ``permuted_levels`` of metrics.json where an exchange costs :data:`CLUE` or more; None elsewhere."""
+    found = metrics.get("permuted_levels")
+    return found if found and found["accuracy"] - found["accuracy_permuted"] >= CLUE else None
 
 
 def in_words(found: Mapping[str, Any]) -> str:
+    """Say what came of the exchange, with the number of inputs."""
     return (
         f"{found['inputs']:,} clean test images were asked again with each other's σ*: {found['same_answer']:.1%} keep "
         f"their answer, and {found['accuracy_permuted']:.1%} are right ({found['accuracy']:.1%} with their own)"

@@ -14,7 +14,8 @@ from certssb_core.pipeline import tasks
 from certssb_core.pipeline.context import RunContext
 from certssb_core.pipeline.pipeline import Pipeline
 from certssb_core.results.attack_verdict import caveats
-from certssb_core.results.permuted_levels import PERMUTED, gives_away, permuted_levels
+from certssb_core.results.permuted_levels import PERMUTED, clue, permuted_levels
+from certssb_core.runs import files
 from certssb_core.runs.inputs import SETS
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.permutation import MOST, permutation
@@ -64,7 +65,7 @@ def test_members_that_hear_only_the_noise_are_found_out():
     kept = (votes["permuted/inputs"] % 2 == votes["permuted/sources"] % 2).mean()
     assert found == {"inputs": COUNT, "same_answer": kept, "accuracy": 1.0, "accuracy_permuted": kept}
     assert 0.3 < kept < 0.7
-    assert gives_away(found)
+    assert clue({"permuted_levels": found}) == found
     (caveat,) = caveats({"undefended": {"attack_works": True}, "permuted_levels": found})
     assert "σ* gives the class away" in caveat
 
@@ -72,7 +73,7 @@ def test_members_that_hear_only_the_noise_are_found_out():
 def test_members_that_see_only_the_image_lose_nothing():
     found = permuted_levels(asked(Brightness()))
     assert found == {"inputs": COUNT, "same_answer": 1.0, "accuracy": 1.0, "accuracy_permuted": 1.0}
-    assert not gives_away(found)
+    assert clue({"permuted_levels": found}) is None
     assert caveats({"undefended": {"attack_works": True}, "permuted_levels": found}) == []
 
 
@@ -80,6 +81,7 @@ def test_one_level_for_all_cannot_be_a_clue():
     uniform = override(CONFIG, {"noise.test_map": "uniform"})
     assert tasks.permuted_inputs(uniform, COUNT) == {}
     assert permuted_levels({"labels": np.zeros(3, int)}) is None
+    assert clue({}) is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, MOST, 10_000])
@@ -113,7 +115,7 @@ def test_a_run_that_an_earlier_version_began_ends_without_it(small_run, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_records_it_and_other_code_counts_it_again(small_run):
+def test_a_run_records_it_and_other_code_counts_it_again(small_run, tmp_path):
     votes, labels = small_run.arrays("votes"), small_run.arrays("votes")["labels"]
     found = small_run.metrics["permuted_levels"]
     assert votes["votes/clean/permuted"].shape == (12, 108)
@@ -122,5 +124,8 @@ def test_a_run_records_it_and_other_code_counts_it_again(small_run):
         for place, row in enumerate(votes["permuted/inputs"])
     )
     assert found["accuracy_permuted"] == right / 108
-    findings = {one.check: one for one in verify(small_run)}
-    assert [one.detail for one in findings.values() if one.outcome == "failed"] == []
+    assert [one.detail for one in verify(small_run) if one.outcome == "failed"] == []
+    forged = Run(shutil.copytree(small_run.path, tmp_path / "forged"))
+    metrics = forged.metrics | {"permuted_levels": found | {"accuracy_permuted": found["accuracy_permuted"] - 1 / 108}}
+    files.write_json(forged.path / "metrics.json", metrics)
+    assert any("accuracy_permuted" in one.detail for one in verify(forged) if one.outcome == "failed")

@@ -38,8 +38,9 @@ def end(number: int) -> int:
     return number
 
 
-def test_workers_have_one_thread_each_and_the_caller_keeps_its_own(engine, monkeypatch):
+def test_workers_have_one_thread_each_and_the_caller_keeps_its_own(monkeypatch, request):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    engine = request.getfixturevalue("engine")  # started now
     found = {result for _, result in engine.map(surroundings, [(n,) for n in range(8)])}
     assert {(threads, variable) for _, threads, variable in found} == {(1, "1")}
     assert os.environ["OMP_NUM_THREADS"] == "7"
