@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from certssb_core.runs import server_limits
-from ui.kit import present
+from ui.kit import dialog, present
 from ui.kit.controls import drop_infinite_numbers
 from ui.kit.pages import navigation
 from ui.kit.text import plain_errors
@@ -32,6 +32,7 @@ tell_misspelt_variables()
 page = st.navigation(navigation(), position="top")  # leaves the whole width to the charts
 st.html(ASSETS / "page.css")
 drop_infinite_numbers()
+dialog.page_begins()
 present.follow_link()
 with plain_errors():
     page.run()

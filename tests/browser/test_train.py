@@ -6,6 +6,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import expect
 
+from certssb_core.config.presets import PRESETS
 from certssb_core.runs.run import Run
 from tests.browser.journey import assert_no_error, button, visit
 
@@ -51,6 +52,22 @@ def test_the_second_run_waits_for_the_first_and_starts_by_itself(page, runs_fold
     page.get_by_role("dialog").get_by_role("button", name="Move to the trash").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert not second.path.exists()
+
+
+def test_a_dialog_stays_open_while_its_run_changes(page, runs_folder):
+    run = Run.create(PRESETS["digits-quick"], "changing", runs_folder)
+    visit(page, "/train?run=changing")
+    button(page, "Rename").click()
+    dialog = page.get_by_role("dialog")
+    name = dialog.get_by_role("textbox", name="New name")
+    name.fill("named-meanwhile")
+    run.log("failed", message="the disk is full")  # as a worker that another page started would
+    expect(page.get_by_test_id("stAlert").filter(has_text="the disk is full")).to_have_count(1)
+    expect(name).to_have_value("named-meanwhile")
+    name.press("Enter")
+    dialog.get_by_role("button", name="Rename", exact=True).click()
+    expect(dialog).to_have_count(0)
+    assert (runs_folder / "named-meanwhile").is_dir()
 
 
 def test_duplicate_and_rename(page, runs_folder):

@@ -17,7 +17,7 @@ import streamlit as st
 
 from certssb_core.errors import RunError
 from certssb_core.jobs.launch import environment, program
-from ui.kit import run_files, text
+from ui.kit import dialog, run_files, text
 
 AT_ONCE, KEPT = 2, 256
 """Errands at work at once, and answers kept."""
@@ -124,7 +124,7 @@ def offer(key: str, *arguments: str, button: str, icon: str, help: str, working:
 def _waiting(key: str, working: str) -> None:
     errand = _errands().get(key)
     if errand is None or not errand.at_work:
-        st.rerun()
+        dialog.redraw()
     st.markdown(f":material/hourglass_top: {working}")
 
 

@@ -11,7 +11,7 @@ from certssb_core.errors import RunError
 from certssb_core.jobs.launch import start as launch
 from certssb_core.runs.run import Run, State
 from certssb_core.tuning.study import Study
-from ui.kit import jobs, run_files, text
+from ui.kit import dialog, jobs, run_files, text
 
 Series = Study | Measurement
 
@@ -43,7 +43,7 @@ def start(job: Series) -> None:
 def _panel(job: Series, unit: str, at_rest: Callable[[State], None], drawn: tuple[State, int]) -> None:
     status = job.status()
     if (status.state, status.done) != drawn:
-        st.rerun()
+        dialog.redraw()
     colour, icon = jobs.BADGES[status.state]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -13,7 +13,7 @@ from certssb_core.jobs import queue
 from certssb_core.runs import integrity
 from certssb_core.runs.job import Job
 from certssb_core.runs.run import STAGES, Run, State, Status
-from ui.kit import live_charts, manage, run_files, text
+from ui.kit import dialog, live_charts, manage, run_files, text
 
 BADGES: dict[State, tuple[str, str]] = {
     "new": ("gray", ":material/draft:"),
@@ -64,7 +64,7 @@ def _settled(run: Run) -> Status:
 def _panel(run: Run, drawn: State) -> None:
     status = _settled(run)
     if status.state != drawn:
-        st.rerun()  # the whole page: its results are there, or its turn has come
+        dialog.redraw()  # its results are there, or its turn has come
     colour, icon = BADGES[status.state]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):

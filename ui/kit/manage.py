@@ -12,7 +12,7 @@ from certssb_core.errors import RunError
 from certssb_core.runs.job import Job, discarded, restore
 from certssb_core.runs.makers import STUDIES
 from certssb_core.runs.run import Run, Status
-from ui.kit import forms, pages, run_files, text
+from ui.kit import dialog, forms, pages, run_files, text
 
 PROTECTED = "It ships with the project. To change its settings, duplicate it."
 
@@ -32,14 +32,14 @@ def buttons(run: Run, status: Status) -> None:
         st.badge("protected", color="gray", icon=":material/lock:", help=PROTECTED)
     elif status.state != "running":
         if st.button("Rename", key=f"rename-{run.name}", icon=":material/edit:"):
-            _rename(run)
+            dialog.show("Rename run", _rename, run)
         delete(run, "run")
 
 
 def delete(job: Job, kind: str, stays: str = "") -> None:
     """A button that moves a run or a study, ``kind``, at rest, to the trash; ``stays`` says what is kept."""
     if st.button("Delete", key=f"delete-{job.name}", icon=":material/delete:"):
-        st.dialog(f"Delete {kind}")(_delete)(job, kind, stays)
+        dialog.show(f"Delete {kind}", _delete, job, kind, stays)
 
 
 def trash(folder: Path) -> None:
@@ -55,7 +55,7 @@ def trash(folder: Path) -> None:
                 if st.button("Put back", key=f"restore-{job.name}", icon=":material/undo:"):
                     _do(restore, job)
         if st.button("Empty the trash", key="empty-trash", icon=":material/delete_forever:"):
-            st.dialog("Empty the trash")(_empty)(found, size)
+            dialog.show("Empty the trash", _empty, found, size)
 
 
 def _empty(found: list[Job], size: float) -> None:
@@ -92,7 +92,6 @@ def _duplicate(run: Run) -> None:
     st.session_state["new-run"] = True
 
 
-@st.dialog("Rename run")
 def _rename(run: Run) -> None:
     name = st.text_input("New name", run.name, key="new-name")
     if st.button("Rename", key="rename-now", type="primary", disabled=name == run.name):
