@@ -18,10 +18,11 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.gpu_clock import NO_TIME, Clock
 
 NEEDED = {
     "torch": "torch",
@@ -35,37 +36,11 @@ NEEDED = {
     "PIL": "pillow",
 }
 OUT = Path(__file__).parent / "results" / "gpu.jsonl"
-LEAST = 0.01
-"""Share of the whole time below which what is left of a part's is not begun upon."""
-
-NO_TIME = "no time is left"
 
 
 def missing() -> list[str]:
     """Names of the wheels that are not installed."""
     return [wheel for module, wheel in NEEDED.items() if importlib.util.find_spec(module) is None]
-
-
-class Clock:
-    """Time left of the whole, and of the part at hand."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._end = time.perf_counter() + seconds
-        self._part_end = self._end
-
-    def begin(self, share: float) -> None:
-        """Give the next part a share of the whole time, and no more than is left."""
-        self._part_end = min(self._end, time.perf_counter() + share * self.seconds)
-
-    @property
-    def left(self) -> float:
-        """Seconds left of the part."""
-        return self._part_end - time.perf_counter()
-
-    @property
-    def over(self) -> bool:
-        return self.left < LEAST * self.seconds
 
 
 def parts() -> dict[str, tuple[float, Callable[[str, Clock], Iterator[dict[str, Any]]]]]:
@@ -91,7 +66,7 @@ def run_all(device: str, seconds: float, out: Path, names: Sequence[str] = ()) -
     with out.open("w", encoding="utf-8") as lines:
 
         def report(part: str, **facts: Any) -> None:
-            line = {"part": part, "at": round(clock.seconds - (clock._end - time.perf_counter()), 2)} | facts
+            line = {"part": part, "at": round(clock.gone, 2)} | facts
             lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             lines.flush()
             os.fsync(lines.fileno())

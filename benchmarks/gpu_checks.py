@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.gpu_clock import NO_TIME, Clock
 from benchmarks.gpu_networks import NETWORKS, fresh, made_up, products_alone, random_stack, settle
 from certssb_core.config.presets import PRESETS
 from certssb_core.ensemble.stack import Captured, Stack
@@ -20,9 +21,6 @@ from certssb_core.pipeline.pipeline import Pipeline
 from certssb_core.pipeline.resolve_auto import settled
 from certssb_core.runs.inputs import load_inputs
 from certssb_core.runs.run import Run
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Clock
 
 
 def correctness(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
@@ -37,7 +35,7 @@ def correctness(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
         resumes,
     ):
         if clock.over:
-            yield {"check": check.__name__, "left_out": "no time is left"}
+            yield {"check": check.__name__, "left_out": NO_TIME}
         else:
             yield {"check": check.__name__} | check(device)
 

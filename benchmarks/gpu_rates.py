@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.gpu_clock import NO_TIME, Clock
 from benchmarks.gpu_networks import NETWORKS, fresh, made_up, products_alone, random_stack, settle
 from certssb_core.config.presets import PRESETS
 from certssb_core.ensemble.batched import stacked_weights
@@ -20,9 +21,6 @@ from certssb_core.ensemble.voting import vote_as_stack
 from certssb_core.pipeline import tasks
 from certssb_core.smoothing.noise import NOISE_LAWS, NoisyInputs
 from certssb_core.smoothing.sigma_search import ascend
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Clock
 
 STACKS = {"cuda": (1, 8, 64, 256, 1024), "cpu": (1, 2)}
 IMAGES_ON_CPU = 32
@@ -69,7 +67,7 @@ def kernels(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
         return
     for name, size in KERNEL_STACKS.items():
         if clock.over:
-            yield {"network": name, "left_out": "no time is left"}
+            yield {"network": name, "left_out": NO_TIME}
             return
         batch = NETWORKS[name][-1]
         took: dict[str, float] = {}
@@ -108,7 +106,7 @@ def members(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
         precision = native_precision(torch.device(device), side)
         for size in STACKS[device]:
             if clock.over or time.perf_counter() - began + 3 * took > slice_of_time:
-                yield {"network": name, "stack": size, "left_out": "no time is left"}
+                yield {"network": name, "stack": size, "left_out": NO_TIME}
                 break
             try:
                 took = timed_epoch(device, network, channels, side, images, batch, size, precision)

@@ -8,18 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu_clock import NO_TIME, Clock
 from certssb_core.config.presets import PRESETS
 from certssb_core.config.schema import RunConfig, TrainingConfig
 from certssb_core.data.datasets import data_root
 from certssb_core.pipeline.pipeline import Pipeline
 from certssb_core.runs.run import Run
-
-if TYPE_CHECKING:
-    from benchmarks.gpu import Clock
 
 
 def runs(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
@@ -29,7 +27,7 @@ def runs(device: str, clock: Clock) -> Iterator[dict[str, Any]]:
     with mnist() as there, tempfile.TemporaryDirectory() as folder:
         for count in counts:
             if clock.over or took * count / before > clock.left:
-                yield {"members": count, "left_out": "no time is left"}
+                yield {"members": count, "left_out": NO_TIME}
                 return
             began = time.perf_counter()
             run = Run.create(small(device, count), f"members-{count}", Path(folder))

@@ -14,6 +14,8 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from certssb_core.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from certssb_core.certify.bounds.registry import BOUNDS
     from certssb_core.config.parse import override
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from certssb_core.store.store import Store
 
     open_run = Run.open
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "certify.bounds.registry": ("BOUNDS",),

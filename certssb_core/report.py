@@ -17,7 +17,6 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-import certssb_core
 from certssb_core.audit import inspection
 from certssb_core.certify.bounds.registry import BOUNDS
 from certssb_core.config.parse import override
@@ -31,6 +30,7 @@ from certssb_core.results.attack_verdict import caveats
 from certssb_core.results.comparison import Series
 from certssb_core.results.votes import RunVotes, read_run_votes
 from certssb_core.runs.run import Run
+from certssb_core.version import VERSION
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 COLOURS = {"green": theme.GREEN, "amber": theme.ORANGE, "red": theme.VERMILION}
@@ -77,7 +77,7 @@ def report(
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=" beside ".join(dict.fromkeys(one.run.name for one in shown)),
-        version=certssb_core.__version__,
+        version=VERSION,
         plotly=get_plotlyjs(),
         bound=BOUNDS[bound].title,
         alpha=alpha,

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-import certssb_core
 from certssb_core.pipeline.engines.local import available_cores
 from certssb_core.runs import files
 from certssb_core.runs.run import Run
+from certssb_core.version import VERSION
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "safetensors", "pydantic")
 
@@ -22,7 +22,7 @@ def write_manifest(run: Run) -> None:
         path for path in run.path.rglob("*") if path.is_file() and path.name not in ("manifest.json", *Run.UNHASHED)
     )
     manifest = {
-        "certssb": certssb_core.__version__,
+        "certssb": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_checks, gpu_runs
+from benchmarks import gpu, gpu_checks, gpu_clock, gpu_runs
 from certssb_core.runs.inputs import load_inputs
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +44,8 @@ def test_without_a_gpu_it_offers_the_cpu(monkeypatch):
 
 def test_a_part_has_its_share_and_no_more_than_is_left(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(gpu.time, "perf_counter", lambda: now[0])
-    clock = gpu.Clock(100)
+    monkeypatch.setattr(gpu_clock.time, "perf_counter", lambda: now[0])
+    clock = gpu_clock.Clock(100)
     clock.begin(0.3)
     assert clock.left == 30
     now[0] = 29.5
@@ -100,4 +100,4 @@ def test_all_parts_pass_on_a_cpu_without_the_dashboards_wheels(tmp_path):
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert {line["part"] for line in lines} == {*gpu.parts(), "end"}
     assert not [line for line in lines if "failed" in line or not line.get("passed", True)]
-    assert any("member_epochs_per_second" in line or line.get("left_out") == gpu.NO_TIME for line in lines)
+    assert any("member_epochs_per_second" in line or line.get("left_out") == gpu_clock.NO_TIME for line in lines)

@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from markdown_it import MarkdownIt
 from plotly.offline import get_plotlyjs
 
-import certssb_core
 from certssb_core.results import certification
 from certssb_core.runs.run import Run
+from certssb_core.version import VERSION
 from ui.kit import charts, glossary, tables
 from ui.lessons.lesson_files import Lesson, Step, filled
 from ui.lessons.view import View
@@ -41,7 +41,7 @@ def _handout(lesson: Lesson, run: Run) -> str:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         lesson=lesson,
         run=run,
-        version=certssb_core.__version__,
+        version=VERSION,
         plotly=get_plotlyjs(),
         steps=[_step(step, number, run) for number, step in enumerate(lesson.steps, start=1)],
         promise=certification.promise(run.config, run.config.noise.test_map),

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import certssb_core
 from certssb_core.errors import EngineError, RunError
 from certssb_core.pipeline.engines.local import Task, measured, peak_memory
 from certssb_core.runs import files
@@ -28,6 +27,8 @@ READ = ("config.json", SECRET, "release.json", "scratch.safetensors", "sigma.saf
 """Files that tasks read in a run's folder; falsification also reads ``members/shard-*``."""
 RETRIES = 8
 """Number of times a task is sent again after its process or node was lost."""
+PACKAGE = Path(__file__).parents[2]
+"""The code that goes to the nodes."""
 _CLEANING_SECONDS, _KNOCKING_SECONDS = 10.0, 10.0
 
 
@@ -67,7 +68,7 @@ class RayEngine:
             _knock(address)
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(Path(certssb_core.__file__).parent)]},
+                runtime_env={"py_modules": [str(PACKAGE)]},
                 log_to_driver=False,
                 logging_level="error",
             )
