@@ -29,6 +29,8 @@ __all__ = ["CASES", "Answer", "Balls", "Entry", "Key", "Store", "StoreError"]
 
 _APPLICATION, PLAIN_FLOATS, _VERSION = 0x42414C4C, 1, 2
 """Mark of a store, the version whose centres are plain float32, and today's."""
+_MAKERS = 100
+"""The most that may make one store at the same moment."""
 _LEDGER = """CREATE TABLE ledger (
     position INTEGER PRIMARY KEY, set_name TEXT NOT NULL, set_index INTEGER NOT NULL,
     case_name TEXT NOT NULL, prediction INTEGER NOT NULL, label INTEGER NOT NULL,
@@ -212,13 +214,29 @@ class Store:
 
     def _prepare(self) -> None:
         """Make an empty file a store."""
-        self._rows("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         with self._transaction():
             unmarked = self._rows("PRAGMA application_id") == [(0,)]
             if unmarked and not self._rows("SELECT 1 FROM sqlite_master"):
                 self._rows(_LEDGER)
                 self._rows(f"PRAGMA application_id = {_APPLICATION}")
                 self._rows(f"PRAGMA user_version = {_VERSION}")
+
+    def _write_ahead(self) -> None:
+        """Write to a log first, so that readers need not wait for writers.
+
+        SQLite waits for other writers at the beginning of a transaction, but not here.
+        """
+        with self._plainly():
+            for left in reversed(range(_MAKERS)):
+                try:
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                        raise
+                self._connection.execute("BEGIN IMMEDIATE")  # waits for the one that makes this store just now
+                self._connection.execute("COMMIT")
 
     def _check(self) -> None:
         """Check that the file is a whole store."""

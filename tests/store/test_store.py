@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from math import dist
 
@@ -246,6 +247,27 @@ def test_writers_at_once_keep_the_invariant(tmp_path):
     with Store.open(tmp_path / "s") as store:
         assert [entry.position for entry in store.ledger()] == list(range(180))
         assert_invariant(store)
+
+
+def test_two_may_make_one_store_at_the_same_moment(tmp_path, monkeypatch):
+    """SQLite does not wait for a writer where a log is begun: a store waits for it by a transaction of its own."""
+    first = sqlite3.connect(tmp_path / "s", isolation_level=None)
+    first.execute("BEGIN IMMEDIATE")
+    waited = []
+
+    class Second(sqlite3.Connection):
+        def execute(self, statement, *values):
+            if statement == "BEGIN IMMEDIATE" and first.in_transaction:
+                waited.append(statement)
+                first.execute("ROLLBACK")
+            return super().execute(statement, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Second))
+    with Store.open(tmp_path / "s") as store:
+        insert(store, [((0.0,), 0, 1.0)])
+        assert len(store) == 1
+    assert len(waited) == 1
+    first.close()
 
 
 def test_a_failing_write_leaves_nothing_behind(tmp_path, monkeypatch):
