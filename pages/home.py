@@ -9,6 +9,7 @@ from certssb_core.config.presets import DEFAULT_PRESET
 from certssb_core.data.datasets import DATASETS, availability
 from certssb_core.plain_text import markdown_text
 from certssb_core.results import run_table
+from ui.home import certified_images
 from ui.kit import headline, run_files, run_list, text
 from ui.kit.pages import PAGES, link
 from ui.query import answers, stage
@@ -51,6 +52,8 @@ if shipped:
             headline.planted_attack(run_files.metrics(covering)["planted_attack"])
         st.caption(f"Run **{shipped.name}**: {markdown_text(shipped.config.title)}")
         headline.show(shipped)
+        if photographs := certified_images.of_photographs(finished):
+            certified_images.show(photographs)
 else:
     text.no_runs()
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("errors", "plain_text"),
+    ("errors", "plain_text", "version"),
     ("data", "store", "smoothing"),
     ("certify", "ensemble", "attacks"),
     ("sandbox", "config"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from certssb_core.data.datasets import DATASETS
 from certssb_core.errors import RunError
 
 APP = str(Path(__file__).parents[2] / "app.py")
+PHOTOGRAPHS = Path(__file__).parents[2] / "checkpoints" / "photographs"
 SUBSET = Path(__file__).parents[2] / "checkpoints" / "subset-digits-01"
 
 
@@ -53,6 +55,23 @@ def test_a_run_that_covers_the_planted_attack_is_named_first(machine, runs_dir, 
     assert "57 of 72" in said
     assert any("**subset-digits-01**" in caption.value for caption in app.caption)
     assert {metric.label: metric.value for metric in app.metric}["Clean accuracy"]
+
+
+def test_photographs_are_shown_with_answers_and_radii_whatever_these_are(machine, runs_dir, finished_run):
+    assert not home().image
+    shutil.copytree(PHOTOGRAPHS, runs_dir / PHOTOGRAPHS.name)
+    app = home()
+    with (PHOTOGRAPHS / "certificates.csv").open() as file:
+        clean = [row for row in csv.DictReader(file) if row["set"] == "clean"]
+    told = []
+    for row in (clean[place] for place in (0, 49, 99, 149, 199)):
+        word = {"0": "airplane", "1": "bird", "-1": "no answer"}[row["prediction"]]
+        right = {"-1": "abstains", row["label"]: "right, certified"}.get(row["prediction"], "certified, but wrong")
+        told.append((f"**{word}**, r = {float(row['radius']):.2f}", right))
+    shown = [part.value.partition("  \n") for part in app.markdown if ", r = " in part.value]
+    assert [(words, badge.split(": ")[1].strip("[]")) for words, _, badge in shown] == told
+    assert {badge for _, badge in told} > {"right, certified"}, "no choice by result"
+    assert len(app.image) == len(told)
 
 
 def test_without_runs_it_says_how_to_get_one(machine, runs_dir):
