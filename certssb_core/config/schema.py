@@ -195,6 +195,12 @@ class NoiseConfig(Group):
         1000,
     )
     keep: float = _setting(0.8, "β, kept features", "Probability that a feature or label is kept (flips).", 0.51, 0.99)
+    base_map: Literal["uniform", "spread"] = _setting(
+        "uniform",
+        "σ of the base classifier",
+        "Noise level of the images that the base classifier learns from: σ₀ for all, or one for each, spread over the "
+        "range of σ*. Trained at σ₀ alone it may lean to a class at other levels.",
+    )
     sigma_min: float = _setting(0.05, "Smallest σ*", "Lower end of the search for σ*.", TINY, 1000)
     sigma_max: float = _setting(2.0, "Largest σ*", "Upper end of the search for σ*.", TINY, 1000)
     candidates: int = _setting(

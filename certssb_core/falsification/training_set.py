@@ -24,7 +24,7 @@ from certssb_core.falsification.image_moves import STRATEGIES
 from certssb_core.falsification.test_input import JUDGING_DRAWS, networks, until, vote_shares
 from certssb_core.falsification.violations import Claims, Part, examples
 from certssb_core.pipeline import tasks
-from certssb_core.pipeline.context import SINGLES, RunContext, noise_levels, open_context
+from certssb_core.pipeline.context import RunContext, noise_levels, open_context
 from certssb_core.pipeline.engines.local import Engine
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.seeds import generator, key
@@ -161,9 +161,8 @@ def _inside(path: Path, world: World) -> RunContext:
 def with_levels_anew(path: Path, world: World) -> World:
     """Task: the same world, where σ*_i are found anew, on a base classifier trained in it."""
     context = _inside(path, world)
-    count = len(context.tensors["train"])
-    base = context.trained(SINGLES["base"], torch.full((count,), context.config.noise.sigma)).eval()
-    starts = range(0, count, SEARCHED)
+    base = context.base_classifier().eval()
+    starts = range(0, len(context.tensors["train"]), SEARCHED)
     found = [tasks.searched(context, base, "train", start, start + SEARCHED).sigma for start in starts]
     return replace(world, levels=torch.cat(found))
 

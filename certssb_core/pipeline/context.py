@@ -23,7 +23,7 @@ from certssb_core.runs.inputs import SETS, Inputs
 from certssb_core.runs.run import Run
 from certssb_core.smoothing.noise import NOISE_LAWS, TrainingSet
 from certssb_core.smoothing.preprocessing import PREPROCESSING
-from certssb_core.smoothing.seeds import key
+from certssb_core.smoothing.seeds import generator, key
 
 SINGLES = {"undefended": -1, "base": -2}
 """The two models outside the ensemble, and the member numbers that seed them. They never vote."""
@@ -182,6 +182,19 @@ class RunContext:
                 failure = reason
                 tell(f"{reason}, attempt {attempt + 1} of {ATTEMPTS}")
         raise failure
+
+    def base_classifier(self) -> nn.Module:
+        """The network that σ* is found on, which never votes; trained on all images under the noise of ``base_map``.
+
+        Raises:
+            Diverged: every attempt did.
+        """
+        noise, count = self.config.noise, len(self.tensors["train"])
+        levels = torch.full((count,), noise.sigma)
+        if noise.base_map == "spread":
+            places = torch.from_numpy(generator(self.seed, "base levels").random(count))
+            levels = noise.sigma_min * (noise.sigma_max / noise.sigma_min) ** places
+        return self.trained(SINGLES["base"], levels)
 
     def trained_together(self, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
         """Make the first attempt of several members in one computation; weights of a member that diverged are NaN.

@@ -61,7 +61,7 @@ def craft_poisons(config: RunConfig, inputs: Inputs) -> np.ndarray:
 def find_sigma(config: RunConfig, inputs: Inputs) -> dict[str, np.ndarray]:
     """Find the noise level of every image: σ* by ascent on a base classifier, or one level for all (docs/method.md §3).
 
-    The base classifier is trained here, on the poisoned set at uniform σ₀; it never votes.
+    The base classifier is trained here, on the poisoned set; it never votes.
 
     Returns:
         ``{"train": (n_train,), "clean": (n,), "triggered": (n,)}`` float64, pixel units (of noise that flips
@@ -159,9 +159,8 @@ def measure_undefended(config: RunConfig, inputs: Inputs) -> dict[str, Any]:
 
 
 def _base_classifier(context: RunContext) -> nn.Module:
-    sigma = torch.full((len(context.tensors["train"]),), context.config.noise.sigma)
     try:
-        return context.trained(SINGLES["base"], sigma).eval()
+        return context.base_classifier().eval()
     except Diverged:
         raise RunError(f"the base model diverged {ATTEMPTS} times: lower training.learning_rate") from None
 

@@ -68,16 +68,14 @@ LEAST_CAP = 0.501
 
 
 def train_single(path: Path, kind: str) -> dict[str, np.ndarray]:
-    """Train the undefended model (no noise) or the base classifier (uniform σ₀) and save it.
+    """Train the undefended model (no noise) or the base classifier and save it.
 
     Returns:
         its hard votes on the clean and the triggered test images, without noise.
     """
     context = open_context(path)
-    member = SINGLES[kind]
-    sigma = torch.full((len(context.tensors["train"]),), context.config.noise.sigma) if kind == "base" else None
     try:
-        network = context.trained(member, sigma)
+        network = context.base_classifier() if kind == "base" else context.trained(SINGLES[kind], None)
     except Diverged:
         raise RunError(f"the {kind} model diverged {ATTEMPTS} times: start a run with a lower learning rate") from None
     files.write_atomically(single_path(Run(path), kind), lambda part: shards.save_tensors(part, network.state_dict()))

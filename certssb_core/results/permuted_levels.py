@@ -64,5 +64,6 @@ def caveat(found: Mapping[str, Any]) -> str:
     return (
         f"σ* gives the class away. {in_words(found)}. Members answer by the strength of the noise as well as by the "
         "image, and σ* sets that strength. Certificates keep each input's σ*: they hold, and say less about the image "
-        "than their radius suggests. With noise.test_map=uniform all inputs have one level."
+        "than their radius suggests. noise.base_map=spread finds σ* that give less away; noise.test_map=uniform gives "
+        "all inputs one level."
     )
