@@ -93,10 +93,12 @@ def _duplicate(run: Run) -> None:
 
 
 def _rename(run: Run) -> None:
-    name = st.text_input("New name", run.name, key="new-name")
-    if st.button("Rename", key="rename-now", type="primary", disabled=name == run.name):
+    with st.form("rename", border=False):  # Enter renames, as the button does
+        name = st.text_input("New name", run.name, key="new-name")
+        pressed = st.form_submit_button("Rename", key="rename-now", type="primary")
+    if pressed:
         try:
-            renamed = run.rename(name)
+            renamed = run if name == run.name else run.rename(name)
         except RunError as error:
             text.failed(str(error))
         else:
