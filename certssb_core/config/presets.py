@@ -36,7 +36,7 @@ _RIDGE_TRAINING = TrainingConfig(
 
 _PHOTOGRAPHS = DataConfig(name="photographs")
 _PHOTOGRAPHS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)
-_PHOTOGRAPHS_TRAINING = _RIDGE_TRAINING.model_copy(update={"model": "dct-ridge", "members": 300, "storage": "bfloat16"})
+_PHOTOGRAPHS_TRAINING = _RIDGE_TRAINING.model_copy(update={"members": 300, "storage": "bfloat16"})
 _PHOTOGRAPHS_TITLE = "Photographs 32×32, airplanes and birds, four-pixel, norm 1.0, 5 % poisoned"
 
 _DIGITS_ATTACK = AttackConfig(trigger="four-pixel", rate=0.05)
@@ -273,7 +273,7 @@ PRESETS: dict[str, RunConfig] = {
         title=f"{_PHOTOGRAPHS_TITLE}, 300 closed-form members",
         data=_PHOTOGRAPHS,
         attack=_PHOTOGRAPHS_ATTACK,
-        noise=NoiseConfig(sigma=0.5, sigma_min=0.2, sigma_max=1.0),
+        noise=NoiseConfig(sigma=0.5, sigma_min=0.2, sigma_max=1.0, base_map="spread"),
         training=_PHOTOGRAPHS_TRAINING,
         certification=CertificationConfig(bound="joint"),
     ),
