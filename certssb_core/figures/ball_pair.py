@@ -18,7 +18,7 @@ from certssb_core.plain_text import chart_text
 PANELS = ("as they came", "in the store")
 CONFLICT = "in both balls: two answers"
 _TURN = np.linspace(0.0, 2 * np.pi, 181)
-_TOUCH = 1e-6  # an aligned ball touches the edge of its host from within, but for rounding
+_BESIDE = 1.2  # discs whose centres are no farther apart than so many times their radii together are neighbours
 _WIDTHS = {True: 5.5, False: 2.5}  # CSS pixels of an outline: of the ball that decides, and of others
 
 
@@ -43,12 +43,12 @@ class Disc:
 def pair(first: Disc, second: Disc, distance: float, *, height: int = 300) -> go.Figure:
     """Draw two discs whose centres lie ``distance`` apart, before and after; what both claim is red and hatched."""
     discs = ((first, 0.0), (second, distance))
-    figure = make_subplots(1, 2, subplot_titles=PANELS, horizontal_spacing=0.02)
+    figure = make_subplots(1, 2, subplot_titles=PANELS, horizontal_spacing=0.08)
     for panel in (0, 1):
         radii = [(disc.before, disc.after)[panel] for disc, _ in discs]
-        nested = 0 < distance <= abs(radii[0] - radii[1]) + _TOUCH
+        clear = max(radii) if distance <= _BESIDE * sum(radii) else 0.0  # of a name from the other disc
         for (disc, centre), radius in zip(discs, radii, strict=True):
-            _draw(figure, disc, centre, radius, panel, name_at=max(radii) if nested else radius, above=disc is first)
+            _draw(figure, disc, centre, radius, panel, name_at=max(radius, clear), above=disc is first)
         if first.colours[panel] != second.colours[panel] and len(outline := lens(radii[0], radii[1], distance)):
             figure.add_scatter(
                 x=outline[:, 0],

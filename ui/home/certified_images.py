@@ -41,11 +41,15 @@ def show(run: Run) -> None:
             with st.container(width=SIDE):
                 st.image(picture(images[row.index], side=SIDE), alt=f"a test image: {names[row.label]}", width=SIDE)
                 st.markdown(f"**{answer}**, r = {row.radius:.2f}  \n{verdict.badge(row.prediction, row.label)}")
-    metrics = run_files.metrics(run)["clean"]
+    metrics = run_files.metrics(run)
+    of_clean = metrics["clean"]
     st.caption(
         f"{len(shown)} of {len(clean):,} clean test images, taken at even distances and not by their result. No change "
         "of an image smaller than its radius r (L2, pixels in [0, 1]) turns the smoothed answer into another class, "
-        f"the training set as given. {metrics['accuracy']:.1%} of all are answered right; the mean radius, 0 where "
-        f"they are not, is {metrics['average_certified_radius']:.2f}."
+        f"the training set as given. {of_clean['accuracy']:.1%} of all are answered right; the mean radius, 0 where "
+        f"they are not, is {of_clean['average_certified_radius']:.2f}."
     )
-    pages.link("certify", f"More of {run.name}, on Certify", runs=run.name)
+    with st.container(horizontal=True):
+        pages.link("certify", f"More of {run.name}, on Certify", runs=run.name)
+        if metrics["store"]["trimmed"] + metrics["store"]["aligned"]:
+            pages.link("overlaps", "Where two certificates conflict, on Overlaps", run=run.name)
