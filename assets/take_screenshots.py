@@ -22,7 +22,7 @@ PAGES = {
     "train": "train",
     "noise": "noise",
     "certify": "certify",
-    "overlaps": "overlaps",
+    "overlaps": "overlaps?run=photographs",
     "sandbox": "overlaps?view=a+sandbox+in+the+plane",
     "query": "query",
     "compare": "compare",
