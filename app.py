@@ -32,7 +32,7 @@ tell_misspelt_variables()
 page = st.navigation(navigation(), position="top")  # leaves the whole width to the charts
 st.html(ASSETS / "page.css")
 drop_infinite_numbers()
-dialog.page_begins()
+dialog.closed()
 present.follow_link()
 with plain_errors():
     page.run()

@@ -161,7 +161,7 @@ def _inside(path: Path, world: World) -> RunContext:
 def with_levels_anew(path: Path, world: World) -> World:
     """Task: the same world, where σ*_i are found anew, on a base classifier trained in it."""
     context = _inside(path, world)
-    base = context.base_classifier().eval()
+    base = context.base_classifier()
     starts = range(0, len(context.tensors["train"]), SEARCHED)
     found = [tasks.searched(context, base, "train", start, start + SEARCHED).sigma for start in starts]
     return replace(world, levels=torch.cat(found))

@@ -18,7 +18,7 @@ from certssb_core.plain_text import chart_text
 PANELS = ("as they came", "in the store")
 CONFLICT = "in both balls: two answers"
 _TURN = np.linspace(0.0, 2 * np.pi, 181)
-_BESIDE = 1.2  # discs whose centres are no farther apart than so many times their radii together are neighbours
+_BESIDE = 1.2  # discs are neighbours up to this distance of their centres, in sums of their radii
 _WIDTHS = {True: 5.5, False: 2.5}  # CSS pixels of an outline: of the ball that decides, and of others
 
 
@@ -46,9 +46,9 @@ def pair(first: Disc, second: Disc, distance: float, *, height: int = 300) -> go
     figure = make_subplots(1, 2, subplot_titles=PANELS, horizontal_spacing=0.08)
     for panel in (0, 1):
         radii = [(disc.before, disc.after)[panel] for disc, _ in discs]
-        clear = max(radii) if distance <= _BESIDE * sum(radii) else 0.0  # of a name from the other disc
-        for (disc, centre), radius in zip(discs, radii, strict=True):
-            _draw(figure, disc, centre, radius, panel, name_at=max(radius, clear), above=disc is first)
+        names_at = [max(radii)] * 2 if distance <= _BESIDE * sum(radii) else radii  # clear of the neighbour
+        for (disc, centre), radius, name_at in zip(discs, radii, names_at, strict=True):
+            _draw(figure, disc, centre, radius, panel, name_at=name_at, above=disc is first)
         if first.colours[panel] != second.colours[panel] and len(outline := lens(radii[0], radii[1], distance)):
             figure.add_scatter(
                 x=outline[:, 0],

@@ -184,7 +184,7 @@ class RunContext:
         raise failure
 
     def base_classifier(self) -> nn.Module:
-        """The network that σ* is found on, which never votes; trained on all images under the noise of ``base_map``.
+        """Train the network that σ* is found on, under the noise of ``base_map``; in evaluation mode. It never votes.
 
         Raises:
             Diverged: every attempt did.
@@ -194,7 +194,7 @@ class RunContext:
         if noise.base_map == "spread":
             places = torch.from_numpy(generator(self.seed, "base levels").random(count))
             levels = noise.sigma_min * (noise.sigma_max / noise.sigma_min) ** places
-        return self.trained(SINGLES["base"], levels)
+        return self.trained(SINGLES["base"], levels).eval()
 
     def trained_together(self, members: Sequence[int], sigma: torch.Tensor) -> list[nn.Module]:
         """Make the first attempt of several members in one computation; weights of a member that diverged are NaN.

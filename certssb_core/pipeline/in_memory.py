@@ -160,7 +160,7 @@ def measure_undefended(config: RunConfig, inputs: Inputs) -> dict[str, Any]:
 
 def _base_classifier(context: RunContext) -> nn.Module:
     try:
-        return context.base_classifier().eval()
+        return context.base_classifier()
     except Diverged:
         raise RunError(f"the base model diverged {ATTEMPTS} times: lower training.learning_rate") from None
 

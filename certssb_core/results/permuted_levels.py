@@ -64,6 +64,6 @@ def caveat(found: Mapping[str, Any]) -> str:
     return (
         f"σ* gives the class away. {in_words(found)}. Members answer by the strength of the noise as well as by the "
         "image, and σ* sets that strength. Certificates keep each input's σ*: they hold, and say less about the image "
-        "than their radius suggests. noise.base_map=spread finds σ* that give less away; noise.test_map=uniform gives "
-        "all inputs one level."
+        "than their radius suggests. Less is given away with noise.base_map=spread, and nothing with "
+        "noise.test_map=uniform."
     )

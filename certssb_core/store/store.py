@@ -235,8 +235,8 @@ class Store:
                 except sqlite3.OperationalError as error:
                     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
                         raise
-                self._connection.execute("BEGIN IMMEDIATE")  # waits for the one that makes this store just now
-                self._connection.execute("COMMIT")
+                with self._transaction():
+                    pass  # it has waited for the one that makes this store just now
 
     def _check(self) -> None:
         """Check that the file is a whole store."""

@@ -47,6 +47,14 @@ def test_the_ball_that_decides_stands_out(figure):
     assert any(trace.text and trace.text[0].endswith("· decides") for trace in figure.data)
 
 
+@pytest.mark.parametrize(("radii", "distance"), [((0.3, 0.7), 1.0), ((0.2, 1.5), 0.4), ((1.0, 0.5), 0.0)])
+def test_names_of_balls_that_touch_or_meet_stand_clear_of_both(radii, distance):
+    discs = [Disc((name, name), radius, radius, (BLUE, BROWN)) for name, radius in zip("ab", radii, strict=True)]
+    names = [trace for trace in pair(*discs, distance).data if trace.mode == "text"]
+    assert len(names) == 4
+    assert {float(trace.y[0]) for trace in names} == {max(radii), -max(radii)}
+
+
 def test_balls_of_one_label_may_meet(figure):
     alike = [Disc((name, name), 1.0, 1.0, (BLUE, BLUE)) for name in "ab"]
     assert not traces(pair(*alike, 0.5), 0, CONFLICT)

@@ -72,6 +72,7 @@ def test_photographs_are_shown_with_answers_and_radii_whatever_these_are(machine
     assert [(words, badge.split(": ")[1].strip("[]")) for words, _, badge in shown] == told
     assert {badge for _, badge in told} > {"right, certified"}, "no choice by result"
     assert len(app.image) == len(told)
+    assert sum("**Condition.**" in part.value for part in app.markdown) == 2, "of both runs that are shown"
     links = [link.proto.label for link in app.get("page_link")]
     assert "Where two certificates conflict, on Overlaps" in links, "its store cut a ball"
 

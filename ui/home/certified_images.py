@@ -10,7 +10,7 @@ from certssb_core.errors import DataError
 from certssb_core.figures.images import picture
 from certssb_core.plain_text import markdown_text
 from certssb_core.runs.run import Run
-from ui.kit import pages, run_files, tables, verdict
+from ui.kit import headline, pages, run_files, tables, verdict
 
 COUNT, SIDE = 5, 156  # images, and pixels of each: a row at 1024 too
 
@@ -18,13 +18,13 @@ COUNT, SIDE = 5, 156  # images, and pixels of each: a row at 1024 too
 def of_photographs(runs: list[Run]) -> Run | None:
     """Find the first finished run on images in colour whose certificates are balls; one that ships goes first."""
     fitting = [run for run in runs if DATASETS[run.config.data.name].channels == 3 and run.config.kind.balls]
-    return next(iter(sorted(fitting, key=lambda run: not run.protected)), None)
+    return min(fitting, key=lambda run: not run.protected, default=None)
 
 
 def show(run: Run) -> None:
     """Test images at even distances, each with the members' answer, whether it is right, and its certified radius.
 
-    Without the images here, nothing.
+    Nothing where the images are not here.
     """
     try:
         images = run_files.inputs(run).dataset.test_images
@@ -44,11 +44,12 @@ def show(run: Run) -> None:
     metrics = run_files.metrics(run)
     of_clean = metrics["clean"]
     st.caption(
-        f"{len(shown)} of {len(clean):,} clean test images, taken at even distances and not by their result. No change "
-        "of an image smaller than its radius r (L2, pixels in [0, 1]) turns the smoothed answer into another class, "
-        f"the training set as given. {of_clean['accuracy']:.1%} of all are answered right; the mean radius, 0 where "
-        f"they are not, is {of_clean['average_certified_radius']:.2f}."
+        f"{len(shown)} of {len(clean):,} clean test images, taken at even distances and not by their result, each "
+        f"with its certified radius r (L2, pixels in [0, 1]). {of_clean['accuracy']:.1%} of all are answered right; "
+        f"the mean radius, 0 where they are not, is {of_clean['average_certified_radius']:.2f}."
     )
+    headline.warn(run)
+    headline.promise(run)
     with st.container(horizontal=True):
         pages.link("certify", f"More of {run.name}, on Certify", runs=run.name)
         if metrics["store"]["trimmed"] + metrics["store"]["aligned"]:

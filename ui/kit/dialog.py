@@ -12,11 +12,11 @@ _OPEN = "dialog-open"
 def show(title: str, content: Callable[..., object], *arguments: object) -> None:
     """Open a dialog titled ``title`` and draw ``content`` in it."""
     st.session_state[_OPEN] = True
-    st.dialog(title, on_dismiss=page_begins)(content)(*arguments)
+    st.dialog(title, on_dismiss=closed)(content)(*arguments)
 
 
-def page_begins() -> None:
-    """Note that no dialog is open: the whole page is about to be drawn."""
+def closed() -> None:
+    """Note that no dialog is open: the reader has closed it, or the whole page is about to be drawn."""
     st.session_state.pop(_OPEN, None)
 
 

@@ -47,15 +47,25 @@ def show(run: Run) -> None:
         "Empirical robust accuracy: triggered images still predicted as their true class.",
     )
     planted_attack(metrics.get("planted_attack"))
-    for caveat in caveats(metrics):
-        st.warning(markdown_text(caveat), icon=":material/warning:")
+    warn(run)
     after_store(run)
     fixed_ensemble(run)
-    promise = certification.promise(run.config, run.config.noise.test_map)
+    promise(run)
+
+
+def warn(run: Run) -> None:
+    """Warn of what makes the run's figures say less than they seem to."""
+    for caveat in caveats(run_files.metrics(run)):
+        st.warning(markdown_text(caveat), icon=":material/warning:")
+
+
+def promise(run: Run) -> None:
+    """Say, folded, what the run's figures promise and under which condition."""
+    promised = certification.promise(run.config, run.config.noise.test_map)
     with st.expander("What these numbers promise", icon=":material/gavel:"):
         st.markdown(
-            f"**Test radius.** {promise.test_radius}\n\n**Joint budget.** {promise.joint_budget}\n\n"
-            f"**Condition.** {promise.condition}"
+            f"**Test radius.** {promised.test_radius}\n\n**Joint budget.** {promised.joint_budget}\n\n"
+            f"**Condition.** {promised.condition}"
         )
 
 
